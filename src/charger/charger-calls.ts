@@ -1,0 +1,39 @@
+// The seam between the use cases and the wire: what may be asked of a charger, and the five ways that can end.
+// It must not know OCPP frames, versions or sockets.
+import type { TokenType } from '../id-tag/id-tag.ts';
+
+export interface ReserveCommand {
+  readonly type: 'ReserveNow';
+  readonly reservationId: number;
+  /** 0: the charger chooses. */
+  readonly connectorId: number;
+  readonly idTag: string;
+  readonly tokenType: TokenType;
+  readonly parentIdTag?: string;
+  readonly expiryDate: Date;
+}
+
+export interface CancelCommand {
+  readonly type: 'CancelReservation';
+  readonly reservationId: number;
+}
+
+export type ChargerCommand = ReserveCommand | CancelCommand;
+
+export type ChargerAnswer = 'ACCEPTED' | 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED';
+
+export type Outcome =
+  | { readonly type: 'answer'; readonly answer: ChargerAnswer }
+  /** The charger's CALLERROR: it did not carry the command out. */
+  | { readonly type: 'call-error'; readonly code: string; readonly description: string }
+  /** The frame was written and nothing came back in time: the charger may have carried the command out. */
+  | { readonly type: 'timed-out' }
+  /** The socket closed after the frame was written: as unknown as a timeout. */
+  | { readonly type: 'connection-lost' }
+  /** The frame was never written. */
+  | { readonly type: 'offline' };
+
+export interface ChargerCalls {
+  /** Sends the command to the charger wherever its socket is. Never throws: every end is an Outcome. */
+  call(chargerId: string, command: ChargerCommand): Promise<Outcome>;
+}

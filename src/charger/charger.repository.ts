@@ -1,0 +1,257 @@
+// Chargers and their connectors in PostgreSQL.
+import { EntitySchema } from 'typeorm';
+import { present } from '../common/present.ts';
+import type { Database, Statement } from '../database/database.ts';
+import type { BootReport, Capabilities, Charger, OcppVersion } from './charger.ts';
+import { combinePlugs, type Connector, type ConnectorState, type StatusReport } from './connector.ts';
+
+interface ChargerRow {
+  id: string;
+  siteId: string;
+  name: string;
+  passwordHash: string;
+  ocppVersion: OcppVersion | null;
+  vendor: string | null;
+  model: string | null;
+  serialNumber: string | null;
+  firmwareVersion: string | null;
+  supportsReservation: boolean | null;
+  supportsConnectorZero: boolean | null;
+  connectedNode: number | null;
+  bootedAt: Date | null;
+  lastSeenAt: Date | null;
+  removedAt: Date | null;
+}
+
+export const chargerSchema = new EntitySchema<ChargerRow>({
+  name: 'charger',
+  columns: {
+    id: { type: 'text', primary: true },
+    siteId: { type: 'text', name: 'site_id' },
+    name: { type: 'text' },
+    passwordHash: { type: 'text', name: 'password_hash', select: false },
+    ocppVersion: { type: 'text', name: 'ocpp_version', nullable: true },
+    vendor: { type: 'text', nullable: true },
+    model: { type: 'text', nullable: true },
+    serialNumber: { type: 'text', name: 'serial_number', nullable: true },
+    firmwareVersion: { type: 'text', name: 'firmware_version', nullable: true },
+    supportsReservation: { type: 'boolean', name: 'supports_reservation', nullable: true },
+    supportsConnectorZero: { type: 'boolean', name: 'supports_connector_zero', nullable: true },
+    connectedNode: { type: 'int', name: 'connected_node', nullable: true },
+    bootedAt: { type: 'timestamptz', name: 'booted_at', nullable: true },
+    lastSeenAt: { type: 'timestamptz', name: 'last_seen_at', nullable: true },
+    removedAt: { type: 'timestamptz', name: 'removed_at', nullable: true },
+  },
+});
+
+interface ConnectorRow {
+  chargerId: string;
+  connectorId: number;
+  state: ConnectorState;
+  errorCode: string | null;
+  plugTypes: string[];
+  stateAt: Date | null;
+}
+
+export const connectorSchema = new EntitySchema<ConnectorRow>({
+  name: 'connector',
+  columns: {
+    chargerId: { type: 'text', name: 'charger_id', primary: true },
+    connectorId: { type: 'int', name: 'connector_id', primary: true },
+    state: { type: 'text' },
+    errorCode: { type: 'text', name: 'error_code', nullable: true },
+    plugTypes: { type: 'text', name: 'plug_types', array: true },
+    stateAt: { type: 'timestamptz', name: 'state_at', nullable: true },
+  },
+});
+
+const toCharger = ({ id, siteId, name, connectedNode, removedAt: _, passwordHash: __, ...row }: ChargerRow): Charger => ({
+  ...{ id, siteId, name },
+  ...present(row),
+  isConnected: connectedNode !== null,
+});
+
+const toConnector = ({ errorCode, stateAt, ...row }: ConnectorRow): Connector => ({ ...row, ...present({ errorCode, stateAt }) });
+
+export interface SavedCharger {
+  readonly id: string;
+  readonly siteId: string;
+  readonly name: string;
+  /** Absent: the password stays as it is. */
+  readonly passwordHash?: string;
+  readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
+}
+
+export interface Connection {
+  readonly nodeId: number;
+  readonly epoch: number;
+  /** The node that held the charger's socket until now. */
+  readonly supersededNode?: number;
+}
+
+const CONNECTOR_EVENT = `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, snapshot)`;
+
+const statements = {
+  credentials: {
+    name: 'charger-credentials',
+    text: 'SELECT password_hash AS "passwordHash" FROM charger WHERE id = $1 AND removed_at IS NULL',
+  },
+  connect: {
+    name: 'charger-connect',
+    text: `
+      WITH before AS (SELECT id, connected_node FROM charger WHERE id = $1 AND removed_at IS NULL FOR UPDATE),
+      changed AS (
+        UPDATE charger c SET connected_node = $2, connection_epoch = connection_epoch + 1, ocpp_version = $3, last_seen_at = $4
+        FROM before WHERE c.id = before.id
+        RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
+      ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
+      SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
+  },
+  disconnect: {
+    name: 'charger-disconnect',
+    text: `
+      WITH changed AS (
+        UPDATE charger SET connected_node = NULL, last_seen_at = $4
+        WHERE id = $1 AND connected_node = $2 AND connection_epoch = $3 RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  },
+  nodeOf: {
+    name: 'charger-node',
+    text: 'SELECT connected_node AS node FROM charger WHERE id = $1 AND removed_at IS NULL',
+  },
+  seen: {
+    name: 'charger-seen',
+    text: `UPDATE charger SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2 - interval '30 seconds')`,
+  },
+  boot: {
+    name: 'charger-boot',
+    text: `
+      UPDATE charger SET vendor = $2, model = $3, serial_number = $4, firmware_version = $5, booted_at = $6, last_seen_at = $6
+      WHERE id = $1`,
+  },
+  capabilities: {
+    name: 'charger-capabilities',
+    text: `
+      UPDATE charger SET supports_reservation = coalesce($2, supports_reservation),
+        supports_connector_zero = coalesce($3, supports_connector_zero) WHERE id = $1`,
+  },
+  // The charger row is locked first, as everywhere; reports of one charger come in order.
+  lockConnector: {
+    name: 'connector-lock',
+    text: `
+      SELECT c.site_id AS "siteId", k.state, k.plug_states AS "plugStates"
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1 FOR UPDATE OF c`,
+  },
+  saveState: {
+    name: 'connector-save-state',
+    text: `
+      WITH saved AS (
+        INSERT INTO connector (charger_id, connector_id, state, error_code, plug_states, state_at) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (charger_id, connector_id) DO UPDATE SET state = excluded.state, error_code = excluded.error_code,
+          plug_states = excluded.plug_states, state_at = excluded.state_at
+      ) ${CONNECTOR_EVENT}
+      SELECT $7, 'CONNECTOR', 'STATE_CHANGED', $8, $1, $2, $9, $3, jsonb_strip_nulls(jsonb_build_object('errorCode', $4::text))
+      WHERE $10`,
+  },
+  connectors: {
+    name: 'connectors-of',
+    text: `
+      SELECT charger_id AS "chargerId", connector_id AS "connectorId", state, error_code AS "errorCode",
+             plug_types AS "plugTypes", state_at AS "stateAt"
+      FROM connector WHERE charger_id = ANY($1::text[]) ORDER BY charger_id, connector_id`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type ChargerRepository = ReturnType<typeof chargerRepository>;
+
+export function chargerRepository(database: Database) {
+  const chargers = database.source.getRepository(chargerSchema);
+  return {
+    async passwordHash(chargerId: string): Promise<string | undefined> {
+      const [row] = await database.query<{ passwordHash: string }>(statements.credentials, [chargerId]);
+      return row?.passwordHash;
+    },
+
+    /** The newest connection owns the charger; undefined where the charger was removed in between. */
+    async connect(chargerId: string, nodeId: number, version: OcppVersion, now: Date): Promise<Connection | undefined> {
+      type Row = { epoch: number; supersededNode: number | null };
+      const [row] = await database.query<Row>(statements.connect, [chargerId, nodeId, version, now]);
+      return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
+    },
+
+    /** Does nothing where a newer connection owns the charger. */
+    async disconnect(chargerId: string, connection: Connection, now: Date): Promise<void> {
+      await database.query(statements.disconnect, [chargerId, connection.nodeId, connection.epoch, now]);
+    },
+
+    async nodeOf(chargerId: string): Promise<number | undefined> {
+      const [row] = await database.query<{ node: number | null }>(statements.nodeOf, [chargerId]);
+      return row?.node ?? undefined;
+    },
+
+    async recordSeen(chargerId: string, now: Date): Promise<void> {
+      await database.query(statements.seen, [chargerId, now]);
+    },
+
+    async recordBoot(chargerId: string, boot: BootReport, now: Date): Promise<void> {
+      const { vendor, model, serialNumber, firmwareVersion } = boot;
+      await database.query(statements.boot, [chargerId, vendor, model, serialNumber, firmwareVersion, now]);
+    },
+
+    async recordCapabilities(chargerId: string, told: Capabilities): Promise<void> {
+      const values = [chargerId, told.supportsReservation, told.supportsConnectorZero];
+      await database.query(statements.capabilities, values);
+    },
+
+    /** Stores the report and logs an event where the connector's state became another. Tells the state it has now. */
+    recordStatus(chargerId: string, report: StatusReport, now: Date): Promise<ConnectorState | undefined> {
+      const { connectorId, plug, errorCode } = report;
+      return database.transaction(async (sql) => {
+        type Row = { siteId: string; state: ConnectorState | null; plugStates: Record<string, ConnectorState> | null };
+        const [before] = await sql.query<Row>(statements.lockConnector, [chargerId, connectorId]);
+        if (!before) return undefined;
+        const plugStates = plug === undefined ? {} : { ...before.plugStates, [plug]: report.state };
+        const state = plug === undefined ? report.state : combinePlugs(Object.values(plugStates));
+        await sql.query(statements.saveState, [
+          ...[chargerId, connectorId, state, errorCode, JSON.stringify(plugStates), now, now],
+          ...[before.siteId, before.state, before.state !== state],
+        ]);
+        return state;
+      });
+    },
+
+    async connectors(chargerIds: readonly string[]): Promise<Connector[]> {
+      return (await database.query<ConnectorRow>(statements.connectors, [[...chargerIds]])).map(toConnector);
+    },
+
+    async byIds(ids: readonly string[]): Promise<Charger[]> {
+      const query = chargers.createQueryBuilder('c').where('c.id = ANY(:ids) AND c.removedAt IS NULL', { ids });
+      return (await query.getMany()).map(toCharger);
+    },
+
+    /** In the order of their ids; `after` is the last id of the page before. */
+    async page(filter: { siteIds?: readonly string[] }, first: number, after?: string): Promise<Charger[]> {
+      const query = chargers.createQueryBuilder('c').where('c.removedAt IS NULL');
+      if (filter.siteIds) query.andWhere('c.siteId = ANY(:siteIds)', { siteIds: filter.siteIds });
+      if (after !== undefined) query.andWhere('c.id > :after', { after });
+      return (await query.orderBy('c.id').limit(first).getMany()).map(toCharger);
+    },
+
+    /** Makes or changes a charger; one that was removed comes back. Connectors named here are added or changed. */
+    async save({ connectors, ...charger }: SavedCharger): Promise<void> {
+      await database.source.transaction(async (manager) => {
+        await manager.getRepository(chargerSchema).upsert({ ...charger, removedAt: null } as ChargerRow, ['id']);
+        for (const { connectorId, plugTypes } of connectors) {
+          const row = { chargerId: charger.id, connectorId, plugTypes: [...plugTypes], state: 'UNKNOWN' as const };
+          const insert = manager.createQueryBuilder().insert().into(connectorSchema).values(row);
+          await insert.orUpdate(['plug_types'], ['charger_id', 'connector_id']).execute();
+        }
+      });
+    },
+
+    /** Its history stays; the charger can connect and be reserved no longer. */
+    async remove(chargerId: string, now: Date): Promise<void> {
+      await chargers.update({ id: chargerId }, { removedAt: now });
+    },
+  };
+}

@@ -1,0 +1,32 @@
+// A charger: the unit that holds one OCPP socket. Its id is its OCPP identity.
+export type OcppVersion = '1.6' | '2.0.1' | '2.1';
+
+export interface Charger {
+  readonly id: string;
+  readonly siteId: string;
+  readonly name: string;
+  readonly ocppVersion?: OcppVersion;
+  readonly vendor?: string;
+  readonly model?: string;
+  readonly serialNumber?: string;
+  readonly firmwareVersion?: string;
+  /** Undefined until the charger told. */
+  readonly supportsReservation?: boolean;
+  readonly supportsConnectorZero?: boolean;
+  readonly isConnected: boolean;
+  readonly bootedAt?: Date;
+  readonly lastSeenAt?: Date;
+}
+
+export interface BootReport {
+  readonly vendor: string;
+  readonly model: string;
+  readonly serialNumber?: string;
+  readonly firmwareVersion?: string;
+}
+
+/** What the charger told of itself; a member is absent where it did not say. */
+export interface Capabilities {
+  readonly supportsReservation?: boolean;
+  readonly supportsConnectorZero?: boolean;
+}

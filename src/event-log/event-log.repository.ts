@@ -1,0 +1,84 @@
+// Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running.
+import { present } from '../common/present.ts';
+import type { Database, Statement } from '../database/database.ts';
+import { type ReservationRow, toReservation } from '../reservation/reservation.repository.ts';
+import type { ConnectorEvent, Cursor, LogEvent, ReservationEvent } from './event.ts';
+
+export interface Position {
+  readonly xid: string;
+  readonly id: string;
+}
+
+export const toCursor = ({ xid, id }: Position): Cursor => Buffer.from(`${xid}.${id}`).toString('base64url');
+
+interface EventRow {
+  xid: string;
+  id: string;
+  at: Date;
+  kind: LogEvent['kind'];
+  type: string;
+  siteId: string;
+  chargerId: string;
+  connectorId: number;
+  from: string | null;
+  to: string | null;
+  reason: string | null;
+  actor: string | null;
+  snapshot: unknown;
+}
+
+const statements = {
+  end: {
+    name: 'event-end',
+    text: `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid, '0' AS id`,
+  },
+  after: {
+    name: 'event-after',
+    text: `
+      SELECT xid::text, id::text, at, kind, type, site_id AS "siteId", charger_id AS "chargerId",
+             connector_id AS "connectorId", from_status AS "from", to_status AS "to", reason, actor, snapshot
+      FROM event
+      WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      ORDER BY xid, id LIMIT $3`,
+  },
+  isAnyHeldBack: {
+    name: 'event-held-back',
+    text: 'SELECT EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())) AS "isAny"',
+  },
+} as const satisfies Record<string, Statement>;
+
+export type EventLog = ReturnType<typeof eventLog>;
+
+export function eventLog(database: Database) {
+  return {
+    /** Everything committed from now on lies behind this position. */
+    async end(): Promise<Position> {
+      const [position] = await database.query<{ xid: string; id: string }>(statements.end, []);
+      if (!position) throw new Error('PostgreSQL gave no snapshot');
+      return position;
+    },
+
+    async after(position: Position, limit: number): Promise<{ event: LogEvent; position: Position }[]> {
+      const rows = await database.query<EventRow>(statements.after, [position.xid, position.id, limit]);
+      return rows.map((row) => ({ event: toEvent(row), position: { xid: row.xid, id: row.id } }));
+    },
+
+    /** Whether there are committed events that an older running transaction still keeps from being read. */
+    async isAnyHeldBack(): Promise<boolean> {
+      const [answer] = await database.query<{ isAny: boolean }>(statements.isAnyHeldBack, []);
+      return answer?.isAny ?? false;
+    },
+  };
+}
+
+function toEvent(row: EventRow): LogEvent {
+  const { at, siteId, chargerId, connectorId, type } = row;
+  const place = { cursor: toCursor(row), at, siteId, chargerId, connectorId, type };
+  const change = present({ from: row.from, to: row.to, reason: row.reason });
+  if (row.kind === 'CONNECTOR') {
+    const { errorCode } = row.snapshot as { errorCode?: string };
+    return { kind: 'CONNECTOR', ...place, ...change, ...present({ errorCode }) } as ConnectorEvent;
+  }
+  const reservation = toReservation(row.snapshot as ReservationRow);
+  return { kind: 'RESERVATION', ...place, ...change, actor: row.actor, reservation } as ReservationEvent;
+}

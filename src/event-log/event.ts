@@ -1,0 +1,53 @@
+// What the log tells: one event for each transition of a reservation and each change of a connector.
+import type { ConnectorState } from '../charger/connector.ts';
+import type { Reason, Reservation, ReservationStatus } from '../reservation/reservation.ts';
+
+/** Position in the log; opaque to clients. */
+export type Cursor = string;
+
+/** Who caused it. */
+export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
+
+export type ReservationEventType =
+  | 'REQUESTED'
+  | 'ACCEPTED'
+  | 'REJECTED'
+  | 'OUTCOME_UNKNOWN'
+  | 'FAILED'
+  | 'CANCEL_REQUESTED'
+  | 'CANCELLED'
+  | 'USED'
+  | 'EXPIRED'
+  | 'REMOVED'
+  | 'BREACHED';
+
+export type ConnectorEventType = 'STATE_CHANGED' | 'CONNECTED' | 'DISCONNECTED';
+
+interface Place {
+  readonly cursor: Cursor;
+  readonly at: Date;
+  readonly siteId: string;
+  readonly chargerId: string;
+  readonly connectorId: number;
+}
+
+export interface ReservationEvent extends Place {
+  readonly kind: 'RESERVATION';
+  readonly type: ReservationEventType;
+  readonly from?: ReservationStatus;
+  readonly to: ReservationStatus;
+  readonly reason?: Reason;
+  readonly actor: Actor;
+  /** As of this event, whatever has happened since. */
+  readonly reservation: Reservation;
+}
+
+export interface ConnectorEvent extends Place {
+  readonly kind: 'CONNECTOR';
+  readonly type: ConnectorEventType;
+  readonly from?: ConnectorState;
+  readonly to?: ConnectorState;
+  readonly errorCode?: string;
+}
+
+export type LogEvent = ReservationEvent | ConnectorEvent;

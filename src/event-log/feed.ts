@@ -1,0 +1,105 @@
+// The one reader of the log in this process: it hands each event, in order, to those who listen.
+// Whatever wakes it is a hint: a lost one costs the poll interval, a doubled one nothing.
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { LogEvent } from './event.ts';
+import type { EventLog, Position } from './event-log.repository.ts';
+
+export type Listener = (event: LogEvent) => void;
+
+const POLL_MS = 1000;
+const HELD_BACK_MS = 5;
+const BATCH = 500;
+
+type Phase =
+  | { readonly is: 'idle' }
+  | { readonly is: 'running'; position: Promise<Position>; isReading: boolean; isWoken: boolean; callOff?: () => void }
+  | { readonly is: 'stopped' };
+
+export class Feed {
+  readonly #listeners = new Set<Listener>();
+  #phase: Phase = { is: 'idle' };
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly clock: Clock,
+    private readonly logger: Log,
+  ) {}
+
+  /** Resolves once every event committed afterwards will reach the listener; the function returned ends it. */
+  async listen(listener: Listener): Promise<() => void> {
+    if (this.#phase.is === 'stopped') throw new Error('The event feed is stopped');
+    if (this.#phase.is === 'idle') this.#run();
+    this.#listeners.add(listener);
+    const stop = () => {
+      if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#rest();
+    };
+    try {
+      if (this.#phase.is === 'running') await this.#phase.position;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    return stop;
+  }
+
+  /** There may be something new. */
+  wake(): void {
+    const phase = this.#phase;
+    if (phase.is !== 'running') return;
+    phase.isWoken = true;
+    if (!phase.isReading) void this.#read(phase);
+  }
+
+  stop(): void {
+    this.#rest();
+    this.#phase = { is: 'stopped' };
+    this.#listeners.clear();
+  }
+
+  #run(): void {
+    const phase: Phase = { is: 'running', position: this.log.end(), isReading: false, isWoken: false };
+    this.#phase = phase;
+    phase.callOff = this.clock.after(POLL_MS, () => this.wake());
+  }
+
+  /** Nobody listens: nothing is read, and the next listener starts at the end the log has then. */
+  #rest(): void {
+    if (this.#phase.is === 'running') this.#phase.callOff?.();
+    if (this.#phase.is !== 'stopped') this.#phase = { is: 'idle' };
+  }
+
+  async #read(phase: Phase & { is: 'running' }): Promise<void> {
+    phase.isReading = true;
+    phase.callOff?.();
+    let waitMs = POLL_MS;
+    try {
+      while (phase.isWoken && this.#phase === phase) {
+        phase.isWoken = false;
+        const entries = await this.log.after(await phase.position, BATCH);
+        for (const { event, position } of entries) {
+          phase.position = Promise.resolve(position);
+          this.#deliver(event);
+        }
+        if (entries.length === BATCH) phase.isWoken = true;
+        else if (!phase.isWoken && (await this.log.isAnyHeldBack())) waitMs = HELD_BACK_MS;
+      }
+    } catch (error) {
+      this.logger.error({ error }, 'the event log could not be read; trying again');
+    }
+    phase.isReading = false;
+    phase.isWoken = false;
+    if (this.#phase !== phase) return;
+    phase.callOff = this.clock.after(waitMs, () => this.wake());
+  }
+
+  #deliver(event: LogEvent): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.logger.error({ error }, 'a listener of the event feed failed');
+      }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+// The decision of authorize.ts on what the database knows now.
+import type { ChargerRepository } from '../charger/charger.repository.ts';
+import { addMs } from '../common/clock.ts';
+import { CLOCK_TOLERANCE_MS } from '../reservation/match-use.ts';
+import type { ReservationRepository } from '../reservation/reservation.repository.ts';
+import { type Authorization, authorize } from './authorize.ts';
+import type { IdTagRepository } from './id-tag.repository.ts';
+
+export interface AuthorizePorts {
+  readonly idTags: IdTagRepository;
+  readonly chargers: ChargerRepository;
+  readonly reservations: ReservationRepository;
+}
+
+export type AuthorizeIdTag = (
+  chargerId: string,
+  connectorId: number,
+  idTag: string,
+  at: Date,
+) => Promise<Authorization>;
+
+/** `at` may lie in the past: a charger's offline queue tells late of an early start, which a newer hold cannot forbid. */
+export const authorizeIdTag =
+  ({ idTags, chargers, reservations }: AuthorizePorts): AuthorizeIdTag =>
+  async (chargerId, connectorId, idTag, at) => {
+    const [found, connectors, live] = await Promise.all([
+      idTags.find(idTag),
+      chargers.connectors([chargerId]),
+      reservations.live([chargerId], at),
+    ]);
+    const holds = live.filter((hold) => addMs(hold.startsAt, -CLOCK_TOLERANCE_MS) <= at);
+    return authorize(found, connectorId, { connectors, holds }, at);
+  };

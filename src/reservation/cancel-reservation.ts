@@ -1,0 +1,132 @@
+// cancelReservation: free the connector, on the charger too. It never stops a session.
+import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import type { ChargerCalls } from '../charger/charger-calls.ts';
+import { withDeadline, type Clock } from '../common/clock.ts';
+import type { Refusal } from '../common/refusal.ts';
+import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
+import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import type { ChargerRefusal, InputRefusal } from './reserve-now.ts';
+import type { SettleCancel } from './settle-reservation.ts';
+import type { Transition } from './transition.ts';
+
+export interface CancelReservationInput {
+  readonly id?: string;
+  readonly chargerId?: string;
+  readonly reservationId?: number;
+  readonly reason?: CancelReason;
+  /** Operators: end it at once, whatever the charger says or does not say. */
+  readonly force?: boolean;
+}
+
+export interface EndedRefusal extends Refusal {
+  readonly code: 'ALREADY_ENDED' | 'ALREADY_USED';
+  readonly endedAt: Date;
+  /** How it ended. */
+  readonly reservation: Reservation;
+}
+export interface CancelOfflineRefusal extends OfflineRefusal {
+  readonly reservation: Reservation;
+}
+export interface ForbiddenRefusal extends Refusal {
+  readonly code: 'FORBIDDEN';
+}
+export type CancelReservationRefusal =
+  | NotFoundRefusal
+  | EndedRefusal
+  | ChargerRefusal
+  | CancelOfflineRefusal
+  | InputRefusal
+  | ForbiddenRefusal;
+
+export interface CancelReservationPorts {
+  readonly reservations: ReservationRepository;
+  readonly calls: ChargerCalls;
+  readonly transition: Transition;
+  readonly settleCancel: SettleCancel;
+  readonly clock: Clock;
+  readonly answerTimeoutMs: number;
+}
+
+export type CancelReservation = (
+  caller: Caller,
+  input: CancelReservationInput,
+) => Promise<Reservation | CancelReservationRefusal>;
+
+/**
+ * Returns the reservation as CANCELLED, or as CANCELLING when the charger did not answer in time: the wish is stored
+ * first and kept until the charger answers or the hold expires. A charger that is offline or fails is a refusal that
+ * carries the reservation, which is CANCELLING all the same.
+ */
+export const cancelReservation =
+  (ports: CancelReservationPorts): CancelReservation =>
+  async (caller, input) => {
+    const refusal = checkInput(caller, input);
+    if (refusal) return refusal;
+    const found = await find(ports.reservations, input);
+    if (!found || !maySeeReservation(caller, found)) return notFound;
+    const reason = input.reason ?? (caller.role === 'DRIVER' ? 'DRIVER_REQUEST' : 'OPERATOR_REQUEST');
+
+    const wished = await ports.transition(found, { type: 'cancel-requested', reason }, caller.role);
+    if (!isHolding(wished.reservation.status)) return ended(wished.reservation);
+
+    const { chargerId, reservationId } = wished.reservation;
+    if (input.force) return release(ports, wished.reservation, reason, caller);
+    const call = ports.calls.call(chargerId, { type: 'CancelReservation', reservationId });
+    const outcome = await withDeadline(ports.clock, call, ports.answerTimeoutMs * 2);
+    if (!outcome) return wished.reservation;
+    const { reservation } = await ports.settleCancel(wished.reservation, outcome, reason, caller.role);
+    if (reservation.status === 'USED') return ended(reservation);
+    if (outcome.type === 'offline' && reservation.status === 'CANCELLING') return offline(reservation);
+    if (outcome.type === 'call-error' && reservation.status === 'CANCELLING') return refused(reservation, outcome.code);
+    return reservation;
+  };
+
+/** By force: ended here at once; the charger is told when it can be. */
+async function release(ports: CancelReservationPorts, wished: Reservation, reason: CancelReason, caller: Caller) {
+  const released = { type: 'released', reason } as const;
+  const { reservation } = await ports.transition(wished, released, caller.role, { isReleaseOwed: true });
+  return reservation.status === 'CANCELLED' ? reservation : ended(reservation);
+}
+
+function checkInput(caller: Caller, input: CancelReservationInput): InputRefusal | ForbiddenRefusal | undefined {
+  const byWireId = input.chargerId !== undefined && input.reservationId !== undefined;
+  if ((input.id !== undefined) === byWireId || (!byWireId && (input.chargerId ?? input.reservationId) !== undefined)) {
+    const message = 'id: Give either id, or chargerId and reservationId together.';
+    return { code: 'INVALID_INPUT', field: 'id', message };
+  }
+  if (caller.role !== 'DRIVER') return undefined;
+  if (input.force) return { code: 'FORBIDDEN', message: 'Only an operator can end a reservation by force.' };
+  if (input.reason === undefined || input.reason === 'DRIVER_REQUEST') return undefined;
+  return { code: 'FORBIDDEN', message: 'A driver cancels with the reason DRIVER_REQUEST.' };
+}
+
+async function find(reservations: ReservationRepository, { id, chargerId, reservationId }: CancelReservationInput) {
+  if (id !== undefined) return isUuid(id) ? reservations.byId(id) : undefined;
+  return reservations.byWireId(chargerId ?? '', reservationId ?? 0);
+}
+
+export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+
+const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
+
+function ended(reservation: Reservation): EndedRefusal {
+  const endedAt = 'endedAt' in reservation ? reservation.endedAt : reservation.expiryDate;
+  if (reservation.status === 'USED') {
+    const message = 'The reservation was used: a transaction runs or ran on it. A running session is not stopped by cancelling.';
+    return { code: 'ALREADY_USED', message, endedAt, reservation };
+  }
+  const message = `The reservation has ended: ${reservation.status} at ${endedAt.toISOString()}.`;
+  return { code: 'ALREADY_ENDED', message, endedAt, reservation };
+}
+
+function offline(reservation: Reservation): CancelOfflineRefusal {
+  const { chargerId } = reservation;
+  const message = `Charger "${chargerId}" is not connected; the cancellation is kept and sent when it comes back.`;
+  return { code: 'CHARGER_OFFLINE', message, chargerId, reservation };
+}
+
+function refused(reservation: Reservation, code: string): ChargerRefusal {
+  const message = `Charger "${reservation.chargerId}" failed to cancel (${code}); it will be asked again.`;
+  return { code: 'CHARGER_REFUSED', message, answer: 'CALL_ERROR', reservation };
+}

@@ -1,0 +1,39 @@
+// Which reservation does a starting transaction use? Pure. The charger's own label (reservationId) is a hint: it counts
+// only where the idTag fits too; without one, idTag or group, connector and window decide.
+import { addMs } from '../common/clock.ts';
+import { sameId, type TokenType } from '../id-tag/id-tag.ts';
+import type { Presentation } from '../transaction/transaction.ts';
+import { isHolding, type Reservation } from './reservation.ts';
+
+/** Chargers' clocks run late; a start this much before the hold still counts as within it. */
+export const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+export function matchUse(
+  reservations: readonly Reservation[],
+  presented: Presentation & { readonly parentIdTag?: string },
+): Reservation | undefined {
+  const fitting = reservations.filter((reservation) => isHolder(reservation, presented) && isHere(reservation, presented));
+  const labelled = fitting.find((reservation) => reservation.reservationId === presented.reservationId);
+  if (labelled) return labelled;
+  const inWindow = fitting.filter((reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS));
+  return inWindow.toSorted(byPreference)[0];
+}
+
+function isHolder(reservation: Reservation, presented: Presentation & { readonly parentIdTag?: string }): boolean {
+  const isSameTag =
+    sameId(reservation.idTag, presented.idTag) && isSameType(reservation.tokenType, presented.tokenType);
+  return isSameTag || sameId(reservation.parentIdTag, presented.parentIdTag);
+}
+
+/** 2.x compares token and type; 1.6 has no types. */
+const isSameType = (held: TokenType, presented: TokenType | undefined) => presented === undefined || presented === held;
+
+/** A hold without connector is used anywhere on the charger; where the connector is not told yet, so is any. */
+const isHere = (reservation: Reservation, { connectorId }: Presentation) =>
+  reservation.connectorId === 0 || connectorId === undefined || reservation.connectorId === connectorId;
+
+/** A live hold before one that ended, one that names the connector before one that does not, then the oldest. */
+const byPreference = (one: Reservation, other: Reservation): number =>
+  Number(isHolding(other.status)) - Number(isHolding(one.status)) ||
+  Number(other.connectorId > 0) - Number(one.connectorId > 0) ||
+  one.createdAt.getTime() - other.createdAt.getTime();

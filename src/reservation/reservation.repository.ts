@@ -1,0 +1,399 @@
+// Reservations in PostgreSQL. Each transition is one statement: it checks the version it was decided on, writes
+// version + 1 and appends one event, so it happens whole or not at all, and once.
+import type { SelectQueryBuilder } from 'typeorm';
+import { EntitySchema } from 'typeorm';
+import { present } from '../common/present.ts';
+import { type Database, type Statement, violatedConstraint } from '../database/database.ts';
+import { columnsOf } from '../database/row-mapping.ts';
+import type { Actor, ReservationEventType } from '../event-log/event.ts';
+import type { IdTag, TokenType } from '../id-tag/id-tag.ts';
+import type { AdmissionFacts } from './admission.ts';
+import { atExpiry, type HoldingStatus, holdingStatuses, type Reason, type Reservation } from './reservation.ts';
+
+/** A row of `reservation` as TypeORM and our statements give it; the event's snapshot is the same as JSON. */
+export interface ReservationRow {
+  id: string;
+  reservationId: number;
+  siteId: string;
+  chargerId: string;
+  connectorId: number;
+  idTag: string;
+  tokenType: TokenType;
+  parentIdTag: string | null;
+  status: Reservation['status'];
+  version: number;
+  startsAt: Date | string;
+  expiryDate: Date | string;
+  createdAt: Date | string;
+  createdBy: string;
+  reason: Reason | null;
+  endedAt: Date | string | null;
+  usedConnectorId: number | null;
+  transactionId: string | null;
+  isBreached: boolean;
+}
+
+export const reservationSchema = new EntitySchema<ReservationRow>({
+  name: 'reservation',
+  columns: {
+    id: { type: 'uuid', primary: true },
+    reservationId: { type: 'int', name: 'reservation_id' },
+    siteId: { type: 'text', name: 'site_id' },
+    chargerId: { type: 'text', name: 'charger_id' },
+    connectorId: { type: 'int', name: 'connector_id' },
+    idTag: { type: 'text', name: 'id_tag' },
+    tokenType: { type: 'text', name: 'token_type' },
+    parentIdTag: { type: 'text', name: 'parent_id_tag', nullable: true },
+    status: { type: 'text' },
+    version: { type: 'int' },
+    startsAt: { type: 'timestamptz', name: 'starts_at' },
+    expiryDate: { type: 'timestamptz', name: 'expiry_date' },
+    createdAt: { type: 'timestamptz', name: 'created_at' },
+    createdBy: { type: 'text', name: 'created_by' },
+    reason: { type: 'text', nullable: true },
+    endedAt: { type: 'timestamptz', name: 'ended_at', nullable: true },
+    usedConnectorId: { type: 'int', name: 'used_connector_id', nullable: true },
+    transactionId: { type: 'uuid', name: 'transaction_id', nullable: true },
+    isBreached: { type: 'boolean', name: 'is_breached' },
+  },
+});
+
+export function toReservation(row: ReservationRow): Reservation {
+  const { parentIdTag, reason, endedAt, usedConnectorId, transactionId, ...facts } = row;
+  return {
+    ...facts,
+    ...present({ parentIdTag, reason, usedConnectorId, transactionId }),
+    ...(endedAt && { endedAt: new Date(endedAt) }),
+    startsAt: new Date(row.startsAt),
+    expiryDate: new Date(row.expiryDate),
+    createdAt: new Date(row.createdAt),
+  } as Reservation;
+}
+
+export interface NewReservation {
+  readonly id: string;
+  readonly siteId: string;
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly idTag: string;
+  readonly tokenType: TokenType;
+  readonly parentIdTag?: string;
+  readonly startsAt: Date;
+  readonly expiryDate: Date;
+  readonly createdBy: string;
+  readonly actor: Actor;
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+  /** The caller's own; without it the sequence gives one. */
+  readonly reservationId?: number;
+  /** When the settler takes over if the process dies on the way. */
+  readonly dueAt: Date;
+}
+
+export type InsertConflict = 'FACTS_CHANGED' | 'CONNECTOR_HELD' | 'RESERVATION_ID_IN_USE' | 'IDEMPOTENCY_KEY_USED';
+
+/** What the settler must know of a row beside the reservation. */
+export interface FollowUp {
+  readonly dueAt?: Date;
+  readonly isReleaseOwed: boolean;
+}
+
+export interface DueReservation {
+  readonly reservation: Reservation;
+  readonly attempts: number;
+  readonly isReleaseOwed: boolean;
+}
+
+export interface ReservationFilter {
+  readonly siteIds?: readonly string[];
+  readonly idTags?: readonly string[];
+  readonly chargerId?: string;
+  readonly connectorId?: number;
+  readonly statuses?: readonly Reservation['status'][];
+}
+
+const { aliased, names } = columnsOf(reservationSchema);
+const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
+
+const appendEvent = (source: string, from: string, rest: string) => `
+  INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, reason, actor,
+                     reservation_id, version, snapshot)
+  SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, $2,
+         c.id, c.version, to_jsonb(c) - 'old_status'
+  FROM ${source} c`;
+
+const statements = {
+  facts: {
+    name: 'reservation-facts',
+    text: `
+      SELECT c.site_id AS "siteId", c.ocpp_version AS "ocppVersion", c.hold_version AS "holdVersion",
+             c.supports_reservation AS "supportsReservation", c.supports_connector_zero AS "supportsConnectorZero",
+             c.connected_node IS NOT NULL AS "isConnected", c.last_seen_at AS "lastSeenAt",
+             json_build_object('enabled', s.enabled, 'minDurationMinutes', s.min_duration_minutes,
+               'maxDurationMinutes', s.max_duration_minutes, 'defaultDurationMinutes', s.default_duration_minutes
+             ) AS policy,
+             (SELECT coalesce(json_agg(k.connector_id), '[]') FROM connector k WHERE k.charger_id = c.id) AS "connectorIds",
+             (SELECT coalesce(json_agg(json_build_object('connectorId', r.connector_id,
+                'expiryDate', r.expiry_date, 'reservationId', r.reservation_id)), '[]')
+              FROM reservation r WHERE r.charger_id = c.id AND r.status IN (${holding}) AND r.expiry_date > $3) AS holds,
+             (SELECT json_build_object('idTag', t.id_tag, 'tokenType', t.token_type, 'parentIdTag', t.parent_id_tag,
+                'status', t.status, 'expiryDate', t.expiry_date)
+              FROM id_tag t WHERE lower(t.id_tag) = lower($2)) AS "idTag"
+      FROM charger c JOIN site s ON s.id = c.site_id
+      WHERE c.id = $1 AND c.removed_at IS NULL`,
+  },
+  insert: {
+    name: 'reservation-insert',
+    text: `
+      WITH admitted AS (
+        UPDATE charger SET hold_version = hold_version + 1 WHERE id = $3 AND hold_version = $4 RETURNING id, site_id
+      ), made AS (
+        INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
+          parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
+          request_digest, due_at)
+        SELECT $5, coalesce($6::integer, nextval('reservation_wire_id')::integer), site_id, id, $7::integer, $8, $9,
+               $10, 'PENDING', 1, $1, $11, $1, $12, $13, $14, $15
+        FROM admitted RETURNING ${aliased}
+      ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', 'REQUESTED'")})
+      SELECT * FROM made`,
+  },
+  advance: {
+    name: 'reservation-advance',
+    text: `
+      WITH changed AS (
+        UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
+          transaction_id = $10, is_breached = $11, due_at = $12, is_release_owed = $13, attempts = 0
+        WHERE id = $4 AND version = $5 RETURNING ${aliased}
+      ), logged AS (${appendEvent('changed', '$14', "$1::timestamptz, 'RESERVATION', $3")})
+      SELECT * FROM changed`,
+  },
+  expire: {
+    name: 'reservation-expire',
+    text: `
+      WITH due AS (
+        SELECT id, status AS old_status FROM reservation WHERE status IN (${holding}) AND expiry_date <= $1
+        ORDER BY expiry_date LIMIT 500 FOR UPDATE SKIP LOCKED
+      ), changed AS (
+        UPDATE reservation r SET status = rule.new_status, version = version + 1, ended_at = $1,
+          reason = CASE WHEN r.status = 'CANCELLING' THEN r.reason ELSE rule.reason END,
+          due_at = $3, is_release_owed = true, attempts = 0
+        FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
+        WHERE r.id = due.id AND rule.old_status = due.old_status
+        RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}, due.old_status
+      ), logged AS (${appendEvent('changed', 'c.old_status', "$1::timestamptz, 'RESERVATION', c.status")})
+      SELECT * FROM changed`,
+  },
+  claimDue: {
+    name: 'reservation-claim-due',
+    text: `
+      WITH due AS (
+        SELECT r.id FROM reservation r JOIN charger c ON c.id = r.charger_id
+        WHERE r.due_at <= $1 AND (c.connected_node = $2 OR r.status = 'PENDING')
+        ORDER BY r.due_at LIMIT 64 FOR UPDATE OF r SKIP LOCKED
+      )
+      UPDATE reservation r SET due_at = $3, attempts = attempts + 1 FROM due WHERE r.id = due.id
+      RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')},
+                r.attempts, r.is_release_owed AS "isReleaseOwed"`,
+  },
+  nextDue: {
+    name: 'reservation-next-due',
+    text: `
+      SELECT least(
+        (SELECT min(expiry_date) FROM reservation WHERE status IN (${holding})),
+        (SELECT min(r.due_at) FROM reservation r JOIN charger c ON c.id = r.charger_id
+         WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status = 'PENDING'))
+      ) AS at`,
+  },
+  postpone: {
+    name: 'reservation-postpone',
+    text: 'UPDATE reservation SET due_at = $3, is_release_owed = $4 WHERE id = $1 AND version = $2',
+  },
+  oweRelease: {
+    name: 'reservation-owe-release',
+    text: `
+      UPDATE reservation SET is_release_owed = true, due_at = $2
+      WHERE id = $1 AND status NOT IN (${holding}) AND status <> 'USED'`,
+  },
+  dueOnConnect: {
+    name: 'reservation-due-on-connect',
+    text: `
+      UPDATE reservation SET due_at = $2
+      WHERE charger_id = $1 AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
+        OR (status = 'PENDING' AND created_at < $3))`,
+  },
+  byId: { name: 'reservation-by-id', text: `SELECT ${aliased} FROM reservation WHERE id = $1` },
+  byWireId: {
+    name: 'reservation-by-wire-id',
+    text: `
+      SELECT ${aliased} FROM reservation WHERE charger_id = $1 AND reservation_id = $2
+      ORDER BY (status IN (${holding})) DESC, created_at DESC LIMIT 1`,
+  },
+  byIdempotencyKey: {
+    name: 'reservation-by-idempotency-key',
+    text: `
+      SELECT ${aliased}, request_digest AS "requestDigest" FROM reservation
+      WHERE created_by = $1 AND idempotency_key = $2`,
+  },
+  live: {
+    name: 'reservation-live',
+    text: `
+      SELECT ${aliased} FROM reservation
+      WHERE charger_id = ANY($1::text[]) AND status IN (${holding}) AND expiry_date > $2`,
+  },
+  matchable: {
+    name: 'reservation-matchable',
+    text: `
+      SELECT ${aliased} FROM reservation
+      WHERE charger_id = $1 AND (status IN (${holding})
+        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2 AND expiry_date > $2))`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type ReservationRepository = ReturnType<typeof reservationRepository>;
+
+export function reservationRepository(database: Database) {
+  const rows = async (statement: Statement, values: readonly unknown[]) =>
+    (await database.query<ReservationRow>(statement, values)).map(toReservation);
+  const row = async (statement: Statement, values: readonly unknown[]) => (await rows(statement, values))[0];
+
+  return {
+    /** What an admission is decided on, read as one snapshot; undefined where there is no such charger. */
+    async facts(chargerId: string, idTag: string, now: Date): Promise<AdmissionFacts | undefined> {
+      type Row = Omit<AdmissionFacts, 'holds' | 'idTag'> & { holds: RawHold[]; idTag: RawIdTag | null };
+      const [found] = await database.query<Row>(statements.facts, [chargerId, idTag, now]);
+      if (!found) return undefined;
+      const holds = found.holds.map((hold) => ({ ...hold, expiryDate: new Date(hold.expiryDate) }));
+      const facts = present(found) as unknown as AdmissionFacts;
+      return { ...facts, holds, idTag: found.idTag ? toIdTag(found.idTag) : undefined };
+    },
+
+    /**
+     * Stores the hold as PENDING, unless the facts it was admitted on have changed since (`holdVersion`).
+     * The database decides between racers; nothing is stored on a conflict.
+     */
+    async insert(made: NewReservation, holdVersion: number): Promise<Reservation | InsertConflict> {
+      const values = [
+        ...[made.startsAt, made.actor, made.chargerId, holdVersion, made.id, made.reservationId, made.connectorId],
+        ...[made.idTag, made.tokenType, made.parentIdTag, made.expiryDate, made.createdBy],
+        ...[made.idempotencyKey, made.requestDigest, made.dueAt],
+      ];
+      try {
+        return (await row(statements.insert, values)) ?? 'FACTS_CHANGED';
+      } catch (error) {
+        switch (violatedConstraint(error)) {
+          case 'reservation_connector_held':
+            return 'CONNECTOR_HELD';
+          case 'reservation_live_wire_id':
+            return made.reservationId === undefined ? 'FACTS_CHANGED' : 'RESERVATION_ID_IN_USE';
+          case 'reservation_idempotency':
+            return 'IDEMPOTENCY_KEY_USED';
+          default:
+            throw error;
+        }
+      }
+    },
+
+    /** Stores what `apply` made of `previous`; undefined when somebody else was first. */
+    advance(
+      previous: Reservation,
+      next: Reservation,
+      event: { readonly type: ReservationEventType; readonly actor: Actor; readonly at: Date },
+      followUp: FollowUp,
+    ): Promise<Reservation | undefined> {
+      const facts = next as Partial<Record<'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId', unknown>>;
+      return row(statements.advance, [
+        ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
+        ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
+        previous.status,
+      ]);
+    },
+
+    /** Ends every hold that reached its expiry date by the server's clock, in one statement. */
+    expire(now: Date, releaseCheckAt: Date): Promise<Reservation[]> {
+      const rules = Object.entries(atExpiry) as [HoldingStatus, (typeof atExpiry)[HoldingStatus]][];
+      return rows(statements.expire, [
+        ...[now, 'SERVER', releaseCheckAt],
+        ...[rules.map(([from]) => from), rules.map(([, to]) => to.status), rules.map(([, to]) => to.reason ?? null)],
+      ]);
+    },
+
+    /** Takes the due rows whose charger is connected to this node; nobody else gets them before `leaseUntil`. */
+    async claimDue(now: Date, node: number, leaseUntil: Date): Promise<DueReservation[]> {
+      type Row = ReservationRow & { attempts: number; isReleaseOwed: boolean };
+      const due = await database.query<Row>(statements.claimDue, [now, node, leaseUntil]);
+      return due.map(({ attempts, isReleaseOwed, ...found }) => ({
+        reservation: toReservation(found),
+        attempts,
+        isReleaseOwed,
+      }));
+    },
+
+    async nextDue(node: number): Promise<Date | undefined> {
+      const [found] = await database.query<{ at: Date | null }>(statements.nextDue, [node]);
+      return found?.at ?? undefined;
+    },
+
+    /** Settles the follow-up of an unchanged reservation: later, or (without `dueAt`) no more. */
+    async postpone(reservation: Reservation, followUp: FollowUp): Promise<void> {
+      const values = [reservation.id, reservation.version, followUp.dueAt, followUp.isReleaseOwed];
+      await database.query(statements.postpone, values);
+    },
+
+    /** The charger accepted a reservation that has ended here. */
+    async oweRelease(id: string, dueAt: Date): Promise<void> {
+      await database.query(statements.oweRelease, [id, dueAt]);
+    },
+
+    /** A charger came back: what is unsettled there is due at `dueAt`. */
+    async dueOnConnect(chargerId: string, dueAt: Date, connectedAt: Date): Promise<void> {
+      await database.query(statements.dueOnConnect, [chargerId, dueAt, connectedAt]);
+    },
+
+    byId: (id: string) => row(statements.byId, [id]),
+
+    /** The live one where there is one, else the latest with that id. */
+    byWireId: (chargerId: string, reservationId: number) => row(statements.byWireId, [chargerId, reservationId]),
+
+    async byIdempotencyKey(createdBy: string, key: string) {
+      type Row = ReservationRow & { requestDigest: string };
+      const [found] = await database.query<Row>(statements.byIdempotencyKey, [createdBy, key]);
+      if (!found) return undefined;
+      const { requestDigest, ...reservation } = found;
+      return { reservation: toReservation(reservation), requestDigest };
+    },
+
+    /** The reservations that hold a connector of these chargers now. */
+    live: (chargerIds: readonly string[], now: Date) => rows(statements.live, [[...chargerIds], now]),
+
+    /** The reservations that a transaction begun at `startedAt` could be a use of. */
+    matchable: (chargerId: string, startedAt: Date) => rows(statements.matchable, [chargerId, startedAt]),
+
+    /** Newest first; `after` is the last reservation of the page before. */
+    async page(filter: ReservationFilter, first: number, after?: { createdAt: Date; id: string }) {
+      const query = database.source.getRepository(reservationSchema).createQueryBuilder('r');
+      filterBy(query, filter);
+      if (after) query.andWhere('(r.createdAt, r.id) < (:createdAt, :id)', after);
+      const found = await query.orderBy('r.createdAt', 'DESC').addOrderBy('r.id', 'DESC').limit(first).getMany();
+      return found.map(toReservation);
+    },
+  };
+}
+
+type RawHold = { connectorId: number; reservationId: number; expiryDate: string };
+type RawIdTag = Omit<IdTag, 'expiryDate' | 'parentIdTag'> & { expiryDate: string | null; parentIdTag: string | null };
+
+const toIdTag = ({ expiryDate, parentIdTag, ...rest }: RawIdTag): IdTag => ({
+  ...rest,
+  ...present({ parentIdTag }),
+  ...(expiryDate && { expiryDate: new Date(expiryDate) }),
+});
+
+function filterBy(query: SelectQueryBuilder<ReservationRow>, filter: ReservationFilter): void {
+  if (filter.siteIds) query.andWhere('r.siteId = ANY(:siteIds)', { siteIds: filter.siteIds });
+  if (filter.idTags) {
+    query.andWhere('lower(r.idTag) = ANY(:idTags)', { idTags: filter.idTags.map((tag) => tag.toLowerCase()) });
+  }
+  if (filter.chargerId !== undefined) query.andWhere('r.chargerId = :chargerId', filter);
+  if (filter.connectorId !== undefined) query.andWhere('r.connectorId = :connectorId', filter);
+  if (filter.statuses) query.andWhere('r.status = ANY(:statuses)', { statuses: filter.statuses });
+}

@@ -1,0 +1,150 @@
+// A reservation, its states, and what each happening makes of it. Pure; it must not know the database or the wire.
+//
+//   PENDING     ReserveNow is on its way        -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, USED
+//   UNKNOWN     sent, no answer                 -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, USED
+//   ACCEPTED    the charger holds it            -> CANCELLING, USED, EXPIRED, REMOVED
+//   CANCELLING  CancelReservation is unanswered -> CANCELLED, USED, REMOVED
+//   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, but for the audited correction: CANCELLED, EXPIRED
+//   or FAILED become USED by a transaction that by its own timestamp began inside the hold.
+import { present } from '../common/present.ts';
+import type { TokenType } from '../id-tag/id-tag.ts';
+
+export type HoldingStatus = 'PENDING' | 'UNKNOWN' | 'ACCEPTED' | 'CANCELLING';
+export type FinalStatus = 'USED' | 'CANCELLED' | 'EXPIRED' | 'REMOVED' | 'REJECTED' | 'FAILED';
+export type ReservationStatus = HoldingStatus | FinalStatus;
+
+export type RefusalReason = 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED' | 'NOT_SUPPORTED';
+export type CancelReason = 'DRIVER_REQUEST' | 'OPERATOR_REQUEST' | 'POLICY';
+export type RemovalReason = 'CHARGER_FAULTED' | 'CHARGER_UNAVAILABLE' | 'CHARGER_LOST' | 'NO_TRANSACTION';
+export type Reason =
+  | RefusalReason
+  | CancelReason
+  | RemovalReason
+  | 'NO_SHOW'
+  | 'TIMEOUT'
+  | 'OFFLINE';
+
+interface Facts {
+  readonly id: string;
+  /** The int32 on the wire; unique among the charger's live reservations, never a key of ours. */
+  readonly reservationId: number;
+  readonly siteId: string;
+  readonly chargerId: string;
+  /** 0: the charger chooses. */
+  readonly connectorId: number;
+  readonly idTag: string;
+  readonly tokenType: TokenType;
+  readonly parentIdTag?: string;
+  readonly startsAt: Date;
+  readonly expiryDate: Date;
+  readonly createdAt: Date;
+  /** The subject of the token that made it. */
+  readonly createdBy: string;
+  readonly version: number;
+  /** Another idTag charged on the held connector although it was refused. */
+  readonly isBreached: boolean;
+}
+
+export interface Use {
+  readonly transactionId: string;
+  readonly usedConnectorId?: number;
+}
+
+export type Reservation = Facts &
+  (
+    | { readonly status: 'PENDING' | 'ACCEPTED' }
+    | { readonly status: 'UNKNOWN'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
+    | { readonly status: 'CANCELLING'; readonly reason: CancelReason }
+    | ({ readonly status: 'USED'; readonly endedAt: Date } & Use)
+    | { readonly status: Exclude<FinalStatus, 'USED'>; readonly endedAt: Date; readonly reason: Reason }
+  );
+
+export type Happening =
+  | { readonly type: 'accepted' }
+  | { readonly type: 'refused'; readonly reason: RefusalReason }
+  | { readonly type: 'unanswered'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
+  | { readonly type: 'unreachable' }
+  | { readonly type: 'cancel-requested'; readonly reason: CancelReason }
+  /** The charger says that it holds the reservation no longer: it accepted the cancel, or knew of none. */
+  | { readonly type: 'released'; readonly reason: CancelReason }
+  | { readonly type: 'removed'; readonly reason: RemovalReason }
+  | { readonly type: 'expired' }
+  /** `startedAt` is the transaction's own timestamp: a late message of an early start still wins. */
+  | ({ readonly type: 'used'; readonly startedAt: Date } & Use)
+  | { readonly type: 'breached' };
+
+export const holdingStatuses = ['PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING'] as const satisfies HoldingStatus[];
+export const isHolding = (status: ReservationStatus): status is HoldingStatus =>
+  (holdingStatuses as readonly string[]).includes(status);
+
+/** What reaching the expiry date makes of each status that holds. A cancel that was on its way stays a cancel. */
+export const atExpiry = {
+  PENDING: { status: 'FAILED', reason: 'TIMEOUT' },
+  UNKNOWN: { status: 'FAILED', reason: 'TIMEOUT' },
+  ACCEPTED: { status: 'EXPIRED', reason: 'NO_SHOW' },
+  CANCELLING: { status: 'CANCELLED', reason: undefined },
+} as const;
+
+/**
+ * The reservation after the happening, with version + 1; `undefined` where the happening changes nothing in its
+ * status (it came late, or twice). `at` becomes the end of a reservation that ends.
+ */
+export function apply(reservation: Reservation, happening: Happening, at: Date): Reservation | undefined {
+  const { status } = reservation;
+  switch (happening.type) {
+    case 'accepted':
+      return status === 'PENDING' || status === 'UNKNOWN' ? next(reservation, { status: 'ACCEPTED' }) : undefined;
+    case 'refused':
+      if (status !== 'PENDING' && status !== 'UNKNOWN') return undefined;
+      return end(reservation, 'REJECTED', happening.reason, at);
+    case 'unanswered':
+      return status === 'PENDING' ? next(reservation, { status: 'UNKNOWN', reason: happening.reason }) : undefined;
+    case 'unreachable':
+      return status === 'PENDING' ? end(reservation, 'FAILED', 'OFFLINE', at) : undefined;
+    case 'cancel-requested':
+      if (!isHolding(status) || status === 'CANCELLING') return undefined;
+      return next(reservation, { status: 'CANCELLING', reason: happening.reason });
+    case 'released':
+      return isHolding(status) ? end(reservation, 'CANCELLED', happening.reason, at) : undefined;
+    case 'removed':
+      return isHolding(status) ? end(reservation, 'REMOVED', happening.reason, at) : undefined;
+    case 'expired': {
+      if (!isHolding(status)) return undefined;
+      const outcome = atExpiry[status];
+      const reason = 'reason' in reservation && status === 'CANCELLING' ? reservation.reason : outcome.reason;
+      return end(reservation, outcome.status, reason ?? 'NO_SHOW', at);
+    }
+    case 'used': {
+      if (!isHolding(status) && !mayBeCorrected(reservation, happening.startedAt)) return undefined;
+      const { transactionId, usedConnectorId } = happening;
+      return next(reservation, { status: 'USED', endedAt: at, transactionId, ...present({ usedConnectorId }) });
+    }
+    case 'breached':
+      return isHolding(status) && !reservation.isBreached
+        ? { ...reservation, isBreached: true, version: reservation.version + 1 }
+        : undefined;
+    default:
+      return happening satisfies never;
+  }
+}
+
+/** Domain rule 3: only a transaction whose own timestamp lies inside the hold may correct a final status. */
+function mayBeCorrected(reservation: Reservation, startedAt: Date): boolean {
+  if (!['CANCELLED', 'EXPIRED', 'FAILED'].includes(reservation.status) || !('endedAt' in reservation)) return false;
+  const end = Math.min(reservation.endedAt.getTime(), reservation.expiryDate.getTime());
+  return startedAt >= reservation.startsAt && startedAt.getTime() < end;
+}
+
+type Condition<S = Reservation> = S extends Reservation ? Omit<S, keyof Facts> : never;
+
+function next(reservation: Reservation, condition: Condition): Reservation {
+  const { id, reservationId, siteId, chargerId, connectorId, idTag, tokenType, parentIdTag } = reservation;
+  const { startsAt, expiryDate, createdAt, createdBy, version, isBreached } = reservation;
+  const who = { idTag, tokenType, ...present({ parentIdTag }) };
+  const where = { siteId, chargerId, connectorId };
+  const when = { startsAt, expiryDate, createdAt, createdBy };
+  return { id, reservationId, ...where, ...who, ...when, isBreached, version: version + 1, ...condition };
+}
+
+const end = (reservation: Reservation, status: Exclude<FinalStatus, 'USED'>, reason: Reason, at: Date): Reservation =>
+  next(reservation, { status, reason, endedAt: at });

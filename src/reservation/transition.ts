@@ -1,0 +1,81 @@
+// Every change of a reservation goes through here: what `apply` makes of it is stored by version, and decided anew
+// when somebody else was first. It must not know why the change is wanted.
+import { addMs, type Clock } from '../common/clock.ts';
+import type { Actor, ReservationEventType } from '../event-log/event.ts';
+import { apply, type Happening, isHolding, type Reservation } from './reservation.ts';
+import type { FollowUp, ReservationRepository } from './reservation.repository.ts';
+
+export interface TransitionPorts {
+  readonly reservations: ReservationRepository;
+  readonly clock: Clock;
+  /** The log has grown. */
+  readonly announce: () => void;
+  /** The settler has something to do at that time. */
+  readonly wakeSettler: (at: Date) => void;
+  /** From a Call that is being made until the settler takes it for lost. */
+  readonly callLeaseMs: number;
+}
+
+export interface Transitioned {
+  /** As it stands now, changed or not. */
+  readonly reservation: Reservation;
+  readonly isChanged: boolean;
+}
+
+export type Transition = (
+  reservation: Reservation,
+  happening: Happening,
+  actor: Actor,
+  options?: { readonly isReleaseOwed?: boolean },
+) => Promise<Transitioned>;
+
+export const transition =
+  (ports: TransitionPorts): Transition =>
+  async (reservation, happening, actor, { isReleaseOwed = false } = {}) => {
+    const { reservations, clock } = ports;
+    for (let current = reservation; ; ) {
+      const at = clock.now();
+      const next = apply(current, happening, at);
+      if (!next) return { reservation: current, isChanged: false };
+      const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
+      const stored = await reservations.advance(current, next, { type: eventTypes[happening.type](next), actor, at }, followUp);
+      if (stored) {
+        ports.announce();
+        if (followUp.dueAt) ports.wakeSettler(followUp.dueAt);
+        return { reservation: stored, isChanged: true };
+      }
+      const newer = await reservations.byId(current.id);
+      if (!newer) throw new Error(`Reservation ${current.id} is gone`);
+      current = newer;
+    }
+  };
+
+/** First pause before an unanswered command is tried again; it doubles with each attempt. */
+export const RETRY_MS = 2000;
+
+/** What remains to be done, by the settler, once the reservation stands like this. */
+function followUpOf(
+  next: Reservation,
+  happening: Happening,
+  at: Date,
+  isReleaseOwed: boolean,
+  callLeaseMs: number,
+): FollowUp {
+  if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
+  if (next.status === 'CANCELLING') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
+  const isOwed = isReleaseOwed && !isHolding(next.status) && happening.type !== 'used';
+  return isOwed ? { dueAt: at, isReleaseOwed: true } : { isReleaseOwed: false };
+}
+
+const eventTypes: Record<Happening['type'], (next: Reservation) => ReservationEventType> = {
+  accepted: () => 'ACCEPTED',
+  refused: () => 'REJECTED',
+  unanswered: () => 'OUTCOME_UNKNOWN',
+  unreachable: () => 'FAILED',
+  'cancel-requested': () => 'CANCEL_REQUESTED',
+  released: () => 'CANCELLED',
+  removed: () => 'REMOVED',
+  expired: (next) => (next.status === 'EXPIRED' || next.status === 'CANCELLED' ? next.status : 'FAILED'),
+  used: () => 'USED',
+  breached: () => 'BREACHED',
+};

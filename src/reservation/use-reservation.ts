@@ -1,0 +1,45 @@
+// A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
+// connector is a breach when it goes on although it was refused.
+import type { Log } from '../common/log.ts';
+import { sameId } from '../id-tag/id-tag.ts';
+import type { Presentation, Transaction } from '../transaction/transaction.ts';
+import { matchUse } from './match-use.ts';
+import { isHolding } from './reservation.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import type { Transition } from './transition.ts';
+
+export interface UsePorts {
+  readonly reservations: ReservationRepository;
+  readonly transition: Transition;
+  readonly log: Log;
+}
+
+/** Call it only for a start that was let in: one that was refused consumes nothing. */
+export const useReservation =
+  ({ reservations, transition, log }: UsePorts) =>
+  async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
+    const { chargerId, id: transactionId } = transaction;
+    const candidates = await reservations.matchable(chargerId, presented.startedAt);
+    const used = matchUse(candidates, presented);
+    if (presented.reservationId !== undefined && used?.reservationId !== presented.reservationId) {
+      log.info({ chargerId, label: presented.reservationId }, 'a transaction carries a reservationId that does not fit');
+    }
+    if (!used) return;
+    const { startedAt } = presented;
+    const usedConnectorId = presented.connectorId ?? transaction.connectorId;
+    const where = usedConnectorId === undefined ? {} : { usedConnectorId };
+    await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
+  };
+
+/** Energy flows in a transaction that was refused. */
+export const recordBreach =
+  ({ reservations, transition, log }: UsePorts) =>
+  async ({ chargerId, connectorId, idTag, startedAt }: Transaction): Promise<void> => {
+    const candidates = await reservations.matchable(chargerId, startedAt);
+    const breached = candidates.find(
+      (one) => isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !sameId(one.idTag, idTag),
+    );
+    if (!breached || breached.isBreached) return;
+    log.warn({ chargerId, connectorId, reservation: breached.id }, 'a held connector charges somebody else');
+    await transition(breached, { type: 'breached' }, 'CHARGER');
+  };
