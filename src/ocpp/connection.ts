@@ -1,0 +1,285 @@
+// One charger's socket: its calls answered in order, ours sent one at a time, both checked against the schemas.
+// A bad frame gets its error and never ends the connection. It must not know which actions there are.
+import { randomUUID } from 'node:crypto';
+import type { RawData, WebSocket } from 'ws';
+import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
+import { addMs, type Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import { type BadFrame, callFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
+import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
+import type { Validation } from './validation.ts';
+
+export interface ConnectionPorts {
+  readonly useCases: ChargerUseCases;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly answerTimeoutMs: number;
+  readonly heartbeatIntervalSeconds: number;
+}
+
+/** How a Call of ours ended, before its payload is read. */
+type WireOutcome = { readonly type: 'result'; readonly payload: object } | Exclude<Outcome, { type: 'answer' }>;
+
+interface OutgoingCall {
+  readonly call: WireCall;
+  readonly deadline: Date;
+  readonly timeoutMs: number;
+  readonly onLateResult?: (payload: object) => void;
+  readonly resolve: (outcome: WireOutcome) => void;
+}
+
+interface Outstanding extends OutgoingCall {
+  readonly id: string;
+  readonly callOff: () => void;
+}
+
+/** Calls that wait for the one outstanding; the next is not taken. */
+const MAX_QUEUED = 64;
+/** Calls of the charger that wait for the one being answered; past it the socket is not read. */
+const MAX_INBOUND = 64;
+/** Calls that timed out and may still be answered. */
+const MAX_LATE = 32;
+const CAPABILITY_TIMEOUT_MS = 5000;
+
+export class Connection {
+  readonly openedAt: Date;
+  lastHeardAt: Date;
+  #outstanding: Outstanding | undefined;
+  #isClosed = false;
+  #isDraining = false;
+  #inbound: Promise<void> = Promise.resolve();
+  #inboundCount = 0;
+  readonly #queue: OutgoingCall[] = [];
+  readonly #late = new Map<string, (payload: object) => void>();
+  readonly #drained: (() => void)[] = [];
+
+  constructor(
+    readonly chargerId: string,
+    readonly protocol: Protocol,
+    private readonly socket: WebSocket,
+    private readonly validation: Validation,
+    private readonly ports: ConnectionPorts,
+  ) {
+    this.openedAt = ports.clock.now();
+    this.lastHeardAt = this.openedAt;
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    socket.on('pong', () => this.#hear());
+    socket.on('ping', () => this.#hear());
+    socket.on('error', (error) => ports.log.info({ chargerId, error: error.message }, 'a charger socket failed'));
+    socket.once('close', () => this.#end());
+  }
+
+  /** Nothing is answered before: the charger's socket is recorded first. */
+  answerAfter(recorded: Promise<void>): void {
+    this.#inbound = recorded;
+  }
+
+  /** Sends the command once the calls before it are answered. */
+  async call(command: ChargerCommand): Promise<Outcome> {
+    const { protocol, validation } = this;
+    const wire = protocol.encode(command);
+    const read = (payload: object): ChargerAnswer | undefined =>
+      validation.check('response', wire.action, payload) ? undefined : protocol.decodeAnswer(payload);
+    const outcome = await this.#send(wire, this.ports.answerTimeoutMs, (payload) => {
+      const answer = read(payload);
+      if (!answer) return;
+      const settled = this.ports.useCases.settleLateAnswer(this.chargerId, command, answer);
+      settled.catch((error) =>
+        this.ports.log.error({ error, chargerId: this.chargerId }, 'a late answer was not settled'),
+      );
+    });
+    if (outcome.type !== 'result') return outcome;
+    const answer = read(outcome.payload);
+    if (answer) return { type: 'answer', answer };
+    // The charger did something, but what it says of it cannot be read: the outcome is unknown.
+    this.ports.log.warn({ chargerId: this.chargerId, action: wire.action }, 'an answer does not fit its schema');
+    return { type: 'timed-out' };
+  }
+
+  ping(): void {
+    if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
+  }
+
+  close(code: number, reason: string): void {
+    this.socket.close(code, reason);
+    this.ports.clock.after(1000, () => this.socket.terminate());
+  }
+
+  terminate(): void {
+    this.socket.terminate();
+  }
+
+  /** Takes no new call, and resolves when the outstanding one has ended. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    for (const waiting of this.#queue.splice(0)) waiting.resolve({ type: 'offline' });
+    return this.#outstanding ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve();
+  }
+
+  learnCapabilities(): void {
+    const { capabilityCall } = this.protocol;
+    const { chargerId, validation } = this;
+    this.#send(capabilityCall, CAPABILITY_TIMEOUT_MS)
+      .then(async (outcome) => {
+        if (outcome.type !== 'result' || validation.check('response', capabilityCall.action, outcome.payload)) return;
+        await this.ports.useCases.recordCapabilities(chargerId, this.protocol.decodeCapabilities(outcome.payload));
+      })
+      .catch((error) => this.ports.log.error({ error, chargerId }, 'what a charger supports was not stored'));
+  }
+
+  #send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
+    const { log, clock } = this.ports;
+    const violation = this.validation.check('request', call.action, call.payload);
+    if (violation) {
+      log.error(
+        { chargerId: this.chargerId, action: call.action, violation },
+        'a call of ours breaks its schema; it is not sent',
+      );
+      return Promise.resolve({ type: 'offline' });
+    }
+    if (this.#isClosed || this.#isDraining) return Promise.resolve({ type: 'offline' });
+    if (this.#queue.length >= MAX_QUEUED) {
+      log.warn({ chargerId: this.chargerId, action: call.action }, 'too many calls wait for the charger');
+      return Promise.resolve({ type: 'offline' });
+    }
+    return new Promise((resolve) => {
+      const deadline = addMs(clock.now(), timeoutMs);
+      this.#queue.push({ call, deadline, timeoutMs, resolve, ...(onLateResult && { onLateResult }) });
+      this.#sendNext();
+    });
+  }
+
+  #sendNext(): void {
+    const { clock } = this.ports;
+    while (!this.#outstanding) {
+      const next = this.#queue.shift();
+      if (!next) break;
+      if (next.deadline < clock.now() || this.socket.readyState !== this.socket.OPEN) {
+        next.resolve({ type: 'offline' }); // Its frame was never written.
+        continue;
+      }
+      const id = randomUUID();
+      const callOff = clock.after(next.timeoutMs, () => {
+        if (next.onLateResult) this.#awaitLate(id, next.onLateResult);
+        this.#finish({ type: 'timed-out' });
+      });
+      this.#outstanding = { ...next, id, callOff };
+      this.socket.send(callFrame(id, next.call.action, next.call.payload));
+    }
+    if (!this.#outstanding) for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  #finish(outcome: WireOutcome): void {
+    const outstanding = this.#outstanding;
+    if (!outstanding) return;
+    this.#outstanding = undefined;
+    outstanding.callOff();
+    outstanding.resolve(outcome);
+    this.#sendNext();
+  }
+
+  #awaitLate(id: string, onLateResult: (payload: object) => void): void {
+    this.#late.set(id, onLateResult);
+    const [oldest] = this.#late.keys();
+    if (this.#late.size > MAX_LATE && oldest !== undefined) this.#late.delete(oldest);
+  }
+
+  #hear(): void {
+    this.lastHeardAt = this.ports.clock.now();
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    this.#hear();
+    const { log } = this.ports;
+    const { chargerId } = this;
+    const text = isBinary ? '' : data.toString();
+    const frame = parseFrame(text, this.protocol.version);
+    switch (frame.type) {
+      case 'call':
+        return this.#enqueue(frame);
+      case 'result':
+      case 'error':
+        return this.#takeAnswer(frame);
+      case 'bad':
+        log.warn({ chargerId, description: frame.description }, 'a charger sent a frame that cannot be read');
+        return this.#refuse(frame);
+      case 'result-error':
+        log.warn(
+          { chargerId, code: frame.code, description: frame.description },
+          'a charger could not read our answer',
+        );
+        return;
+      case 'send':
+        log.debug({ chargerId, action: frame.action }, 'a charger sent what nobody here uses');
+        return;
+      default:
+        frame satisfies never;
+    }
+  }
+
+  #refuse({ id, code, description }: BadFrame): void {
+    if (code) this.#write(errorFrame(id, code, description, this.protocol.version));
+  }
+
+  #takeAnswer(frame: Frame & { type: 'result' | 'error' }): void {
+    const id = String(frame.id);
+    if (id === this.#outstanding?.id) {
+      if (frame.type === 'result') return this.#finish({ type: 'result', payload: frame.payload });
+      return this.#finish({ type: 'call-error', code: frame.code, description: frame.description });
+    }
+    const onLateResult = this.#late.get(id);
+    this.#late.delete(id);
+    if (onLateResult && frame.type === 'result') onLateResult(frame.payload);
+    else this.ports.log.info({ chargerId: this.chargerId, id }, 'a charger answered a call that is not open');
+  }
+
+  /** The calls of one charger are answered in their order; different chargers never wait for each other. */
+  #enqueue(frame: Frame & { type: 'call' }): void {
+    this.#inboundCount += 1;
+    if (this.#inboundCount >= MAX_INBOUND) this.socket.pause();
+    this.#inbound = this.#inbound
+      .then(() => this.#answer(frame))
+      .catch((error) => this.#fail(frame.id, frame.action, error))
+      .finally(() => {
+        this.#inboundCount -= 1;
+        if (this.#inboundCount === MAX_INBOUND / 2) this.socket.resume();
+      });
+  }
+
+  async #answer({ id, action, payload }: Frame & { type: 'call' }): Promise<void> {
+    const { protocol, validation, chargerId } = this;
+    const { version } = protocol;
+    const act = Object.hasOwn(protocol.actions, action) ? protocol.actions[action] : undefined;
+    if (!act) return this.#write(errorFrame(id, 'NotImplemented', `"${action}" is not known here`, version));
+    const violation = validation.check('request', action, payload);
+    if (violation) return this.#write(errorFrame(id, violation.code, violation.description, version));
+    const { useCases, clock, heartbeatIntervalSeconds } = this.ports;
+    let isLearning = false;
+    const learnCapabilities = () => {
+      isLearning = true;
+    };
+    const context = { chargerId, version, now: clock.now(), heartbeatIntervalSeconds, useCases, learnCapabilities };
+    const answer = await act(payload, context);
+    const ours = validation.check('response', action, answer);
+    if (ours) throw new Error(`Our answer to ${action} breaks its schema: ${ours.description}`);
+    this.#write(resultFrame(id, answer));
+    if (isLearning) this.learnCapabilities();
+  }
+
+  #fail(id: MessageId, action: string, error: unknown): void {
+    this.ports.log.error({ error, chargerId: this.chargerId, action }, 'a call of a charger could not be answered');
+    this.#write(errorFrame(id, 'InternalError', 'The server could not answer; try again', this.protocol.version));
+  }
+
+  #write(frame: string): void {
+    if (this.socket.readyState === this.socket.OPEN) this.socket.send(frame);
+  }
+
+  /** What was written may have been carried out; what still waited was not. */
+  #end(): void {
+    this.#isClosed = true;
+    this.#finish({ type: 'connection-lost' });
+    for (const waiting of this.#queue.splice(0)) waiting.resolve({ type: 'offline' });
+    this.#late.clear();
+  }
+}

@@ -1,0 +1,208 @@
+// The door for chargers: one port, OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, one live connection per charger.
+// To the rest of the program it is `call`.
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Connection as Ownership } from '../charger/charger.repository.ts';
+import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
+import { withDeadline } from '../common/clock.ts';
+import { Connection, type ConnectionPorts } from './connection.ts';
+import type { Protocol } from './protocol.ts';
+import { v21, v201 } from './v2x/protocol.ts';
+import { v16 } from './v16/protocol.ts';
+import { compileValidation, type Validation } from './validation.ts';
+
+const protocols: readonly Protocol[] = [v16, v201, v21];
+const MAX_FRAME_BYTES = 256 * 1024;
+const UNKNOWN_SUBPROTOCOL = 1002;
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
+const TRY_AGAIN_LATER = 1013;
+
+export interface GatewayPorts extends ConnectionPorts {
+  /** A charger that sends nothing, not even a pong, for this long is disconnected. */
+  readonly livenessMs: number;
+}
+
+type Phase =
+  | { readonly is: 'closed' }
+  | { readonly is: 'open'; callOffCheck: () => void }
+  | { readonly is: 'draining' };
+
+export class Gateway implements ChargerCalls {
+  #phase: Phase = { is: 'closed' };
+  readonly #connections = new Map<string, Connection>();
+  readonly #owned = new Map<Connection, Promise<Ownership | undefined>>();
+  readonly #endings = new Set<Promise<void>>();
+  readonly #server: Server;
+  readonly #sockets: WebSocketServer;
+  readonly #validations: ReadonlyMap<Protocol, Validation>;
+
+  constructor(private readonly ports: GatewayPorts) {
+    const spoken = (protocol: Protocol) => [...Object.keys(protocol.actions), ...protocol.calls];
+    this.#validations = new Map(protocols.map((one) => [one, compileValidation(one.version, spoken(one))]));
+    this.#sockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      handleProtocols: (offered) => [...offered].find((name) => protocolOf(name)) ?? false,
+    });
+    this.#server = createServer((_, response) => {
+      response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
+      response.end('Chargers connect here by WebSocket: /<charger id>, subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1.\n');
+    });
+    this.#server.on('upgrade', (request, socket, head) => {
+      socket.on('error', () => socket.destroy());
+      this.#upgrade(request, socket, head).catch((error) => {
+        ports.log.error({ error }, 'a charger could not be let in');
+        refuseUpgrade(socket, 503, 'Service Unavailable');
+      });
+    });
+  }
+
+  /** Resolves with the port it listens on. */
+  async listen(host: string, port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, resolve);
+    });
+    this.#phase = { is: 'open', callOffCheck: () => {} };
+    this.#scheduleCheck();
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  isConnected(chargerId: string): boolean {
+    return this.#connections.has(chargerId);
+  }
+
+  async call(chargerId: string, command: ChargerCommand): Promise<Outcome> {
+    return this.#connections.get(chargerId)?.call(command) ?? { type: 'offline' };
+  }
+
+  /** The charger has a newer connection elsewhere, or was removed. */
+  drop(chargerId: string, reason: string): void {
+    this.#connections.get(chargerId)?.close(1000, reason);
+  }
+
+  /** Records every socket anew, after this node has become another one to the database. */
+  reclaim(): void {
+    for (const connection of this.#connections.values()) this.#claim(connection);
+  }
+
+  /** No new connection or call; each socket closes after its outstanding call; resolves when all is recorded. */
+  async stop(): Promise<void> {
+    if (this.#phase.is === 'open') this.#phase.callOffCheck();
+    this.#phase = { is: 'draining' };
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const drained = Promise.all([...this.#connections.values()].map((connection) => connection.drain()));
+    await withDeadline(this.ports.clock, drained, this.ports.answerTimeoutMs);
+    for (const connection of this.#connections.values()) connection.close(GOING_AWAY, 'The server is going away');
+    await Promise.all(this.#endings);
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const chargerId = chargerIdOf(request.url ?? '');
+    if (this.#phase.is !== 'open') return refuseUpgrade(socket, 503, 'Service Unavailable');
+    if (chargerId === undefined) return refuseUpgrade(socket, 404, 'Not Found');
+    const { user, password } = credentialsOf(request.headers.authorization);
+    const verdict = await this.ports.useCases.authenticate(chargerId, user === chargerId ? password : undefined);
+    if (verdict !== 'ACCEPTED') {
+      this.ports.log.warn({ chargerId: chargerId.slice(0, 64), verdict }, 'a charger was refused');
+      if (verdict === 'UNKNOWN_CHARGER') return refuseUpgrade(socket, 404, 'Not Found');
+      return refuseUpgrade(socket, 401, 'Unauthorized', 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n');
+    }
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#accept(chargerId, webSocket));
+  }
+
+  #accept(chargerId: string, socket: WebSocket): void {
+    const protocol = protocolOf(socket.protocol);
+    const validation = protocol && this.#validations.get(protocol);
+    if (!protocol || !validation || this.#phase.is !== 'open') {
+      // OCPP-J: the handshake is completed without a subprotocol, and the socket closed at once.
+      socket.on('error', () => {});
+      socket.close(UNKNOWN_SUBPROTOCOL, 'Offer the subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1');
+      return;
+    }
+    const { log } = this.ports;
+    const before = this.#connections.get(chargerId);
+    // The newer connection wins. The older one's end is recorded first, so that its record cannot overtake ours.
+    before?.close(1000, 'A newer connection of this charger took its place');
+    const connection = new Connection(chargerId, protocol, socket, validation, this.ports);
+    this.#connections.set(chargerId, connection);
+    connection.answerAfter(this.#claim(connection));
+    log.info({ chargerId, version: protocol.version }, 'a charger connected');
+    const ending = new Promise<void>((resolve) => socket.once('close', () => resolve())).then(() =>
+      this.#release(connection),
+    );
+    this.#endings.add(ending);
+    void ending.finally(() => this.#endings.delete(ending));
+  }
+
+  /** Records that this node holds the charger's socket; without that record the socket is closed. */
+  async #claim(connection: Connection): Promise<void> {
+    const { chargerId, protocol } = connection;
+    const owned = this.ports.useCases.connect(chargerId, protocol.version);
+    this.#owned.set(connection, owned);
+    try {
+      if (!(await owned)) connection.close(POLICY_VIOLATION, 'This charger was removed');
+    } catch (error) {
+      this.ports.log.error({ error, chargerId }, 'the connection of a charger could not be stored');
+      connection.close(TRY_AGAIN_LATER, 'Try again later');
+    }
+  }
+
+  async #release(connection: Connection): Promise<void> {
+    const { chargerId } = connection;
+    if (this.#connections.get(chargerId) === connection) this.#connections.delete(chargerId);
+    const ownership = await this.#owned.get(connection)?.catch(() => undefined);
+    this.#owned.delete(connection);
+    this.ports.log.info({ chargerId }, 'a charger disconnected');
+    if (!ownership) return;
+    await this.ports.useCases
+      .disconnect(chargerId, ownership)
+      .catch((error) => this.ports.log.error({ error, chargerId }, 'the end of a connection could not be stored'));
+  }
+
+  #scheduleCheck(): void {
+    const phase = this.#phase;
+    if (phase.is !== 'open') return;
+    const { clock, livenessMs } = this.ports;
+    phase.callOffCheck = clock.after(livenessMs / 2, () => {
+      const limit = clock.now().getTime() - livenessMs;
+      for (const connection of this.#connections.values()) {
+        if (connection.lastHeardAt.getTime() < limit) connection.terminate();
+        else connection.ping();
+      }
+      this.#scheduleCheck();
+    });
+  }
+}
+
+const protocolOf = (subprotocol: string) => protocols.find((one) => one.subprotocol === subprotocol);
+
+/** The last part of the path, as OCPP-J has it: /any/prefix/<charger id>. */
+function chargerIdOf(url: string): string | undefined {
+  const last = url.split('?')[0]?.split('/').at(-1) ?? '';
+  try {
+    const id = decodeURIComponent(last);
+    return id.length > 0 && id.length <= 255 && !/\p{Cc}/u.test(id) ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function credentialsOf(header: string | undefined): { user?: string; password?: string } {
+  const [scheme, encoded] = (header ?? '').split(' ');
+  if (scheme?.toLowerCase() !== 'basic' || !encoded) return {};
+  const decoded = Buffer.from(encoded, 'base64').toString();
+  const colon = decoded.indexOf(':');
+  return colon < 0 ? {} : { user: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
+}
+
+function refuseUpgrade(socket: Duplex, status: number, text: string, headers = ''): void {
+  if (socket.writable)
+    socket.end(`HTTP/1.1 ${status} ${text}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
+}

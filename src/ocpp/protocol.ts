@@ -1,0 +1,69 @@
+// What one OCPP version must give the gateway: the answers to a charger's calls, and the wire's words for our commands.
+
+import type { AuthenticateCharger } from '../charger/authenticate-charger.ts';
+import type { Connection as Ownership } from '../charger/charger.repository.ts';
+import type { BootReport, Capabilities, OcppVersion } from '../charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand } from '../charger/charger-calls.ts';
+import type { StatusReport } from '../charger/connector.ts';
+import type { Authorization } from '../id-tag/authorize.ts';
+import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
+import type { ReservationUpdate } from '../reservation/follow-charger.ts';
+import type { StartedTransaction, TransactionReport } from '../transaction/report-transaction.ts';
+
+/** The use cases that chargers reach, given by app.ts. */
+export interface ChargerUseCases {
+  readonly authenticate: AuthenticateCharger;
+  readonly connect: (chargerId: string, version: OcppVersion) => Promise<Ownership | undefined>;
+  readonly disconnect: (chargerId: string, ownership: Ownership) => Promise<void>;
+  readonly recordBoot: (chargerId: string, boot: BootReport) => Promise<void>;
+  readonly recordSeen: (chargerId: string) => Promise<void>;
+  readonly recordStatus: (chargerId: string, version: OcppVersion, report: StatusReport) => Promise<void>;
+  readonly recordCapabilities: (chargerId: string, told: Capabilities) => Promise<void>;
+  readonly authorizeIdTag: AuthorizeIdTag;
+  readonly startTransaction: (
+    chargerId: string,
+    start: StartedTransaction,
+  ) => Promise<{ wireId: string; authorization: Authorization }>;
+  readonly stopTransaction: (chargerId: string, wireId: string, at: Date) => Promise<void>;
+  readonly recordEnergy: (chargerId: string, wireId: string) => Promise<void>;
+  readonly reportTransaction: (report: TransactionReport) => Promise<Authorization | undefined>;
+  readonly recordReservationUpdate: (
+    chargerId: string,
+    reservationId: number,
+    update: ReservationUpdate,
+  ) => Promise<void>;
+  readonly settleLateAnswer: (chargerId: string, command: ChargerCommand, answer: ChargerAnswer) => Promise<void>;
+}
+
+/** What an action has at hand while it answers a charger. */
+export interface ActionContext {
+  readonly chargerId: string;
+  readonly version: OcppVersion;
+  readonly now: Date;
+  readonly heartbeatIntervalSeconds: number;
+  readonly useCases: ChargerUseCases;
+  /** Asks the charger what it supports, once its call is answered. */
+  readonly learnCapabilities: () => void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the payload has passed the schema of its action
+export type Action = (payload: any, context: ActionContext) => Promise<object>;
+
+export interface WireCall {
+  readonly action: string;
+  readonly payload: object;
+}
+
+export interface Protocol {
+  readonly version: OcppVersion;
+  readonly subprotocol: string;
+  /** The calls a charger may make; any other is answered NotImplemented. */
+  readonly actions: Readonly<Record<string, Action>>;
+  /** The actions we call. */
+  readonly calls: readonly string[];
+  encode(command: ChargerCommand): WireCall;
+  /** The charger's status, once its payload has passed the schema. */
+  decodeAnswer(payload: object): ChargerAnswer;
+  readonly capabilityCall: WireCall;
+  decodeCapabilities(payload: object): Capabilities;
+}

@@ -1,0 +1,138 @@
+// OCPP 1.6J: its words <-> ours. The action table is the index of what a 1.6 charger may call.
+import type { Capabilities } from '../../charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand } from '../../charger/charger-calls.ts';
+import type { ConnectorState } from '../../charger/connector.ts';
+import { addMs } from '../../common/clock.ts';
+import { present } from '../../common/present.ts';
+import type { Authorization } from '../../id-tag/authorize.ts';
+import type { Action, Protocol } from '../protocol.ts';
+
+const bootNotification: Action = async (
+  payload,
+  { chargerId, useCases, now, heartbeatIntervalSeconds, learnCapabilities },
+) => {
+  const { chargePointVendor, chargePointModel, chargePointSerialNumber, firmwareVersion } = payload;
+  const rest = present({ serialNumber: chargePointSerialNumber, firmwareVersion });
+  await useCases.recordBoot(chargerId, { vendor: chargePointVendor, model: chargePointModel, ...rest });
+  learnCapabilities();
+  return { status: 'Accepted', currentTime: now.toISOString(), interval: heartbeatIntervalSeconds };
+};
+
+const heartbeat: Action = async (_, { chargerId, useCases, now }) => {
+  await useCases.recordSeen(chargerId);
+  return { currentTime: now.toISOString() };
+};
+
+const states: Record<string, ConnectorState> = {
+  Available: 'AVAILABLE',
+  Preparing: 'PREPARING',
+  Charging: 'CHARGING',
+  SuspendedEVSE: 'SUSPENDED_EVSE',
+  SuspendedEV: 'SUSPENDED_EV',
+  Finishing: 'FINISHING',
+  Reserved: 'RESERVED',
+  Unavailable: 'UNAVAILABLE',
+  Faulted: 'FAULTED',
+};
+
+const statusNotification: Action = async ({ connectorId, status, errorCode }, { chargerId, version, useCases }) => {
+  const error = errorCode === 'NoError' ? {} : { errorCode };
+  await useCases.recordStatus(chargerId, version, { connectorId, state: states[status] ?? 'UNKNOWN', ...error });
+  return {};
+};
+
+const authorize: Action = async ({ idTag }, { chargerId, useCases, now }) => ({
+  idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now),
+});
+
+const startTransaction: Action = async (payload, { chargerId, useCases, now }) => {
+  const { connectorId, idTag, meterStart, timestamp, reservationId } = payload;
+  const label = reservationId > 0 ? { reservationId } : {};
+  const start = { connectorId, idTag, meterStart, startedAt: new Date(timestamp), ...label };
+  const { wireId, authorization } = await useCases.startTransaction(chargerId, start);
+  return { transactionId: Number(wireId), idTagInfo: toIdTagInfo(authorization, now) };
+};
+
+const stopTransaction: Action = async ({ transactionId, timestamp, idTag }, { chargerId, useCases, now }) => {
+  await useCases.stopTransaction(chargerId, `${transactionId}`, new Date(timestamp));
+  if (idTag === undefined) return {};
+  return { idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now) };
+};
+
+const meterValues: Action = async ({ transactionId }, { chargerId, useCases }) => {
+  if (transactionId !== undefined) await useCases.recordEnergy(chargerId, `${transactionId}`);
+  return {};
+};
+
+const noted: Action = async () => ({});
+
+const actions: Record<string, Action> = {
+  Authorize: authorize,
+  BootNotification: bootNotification,
+  DataTransfer: async () => ({ status: 'UnknownVendorId' }),
+  DiagnosticsStatusNotification: noted,
+  FirmwareStatusNotification: noted,
+  Heartbeat: heartbeat,
+  LogStatusNotification: noted,
+  MeterValues: meterValues,
+  SecurityEventNotification: noted,
+  SignedFirmwareStatusNotification: noted,
+  StartTransaction: startTransaction,
+  StatusNotification: statusNotification,
+  StopTransaction: stopTransaction,
+};
+
+/** Chargers keep an answer in their cache: a refusal for a hold must leave it soon. */
+const CACHE_MS = 60_000;
+
+/** 1.6 has no word for "reserved for somebody else": Blocked, for as long as the hold lasts and a minute at most. */
+function toIdTagInfo(authorization: Authorization, now: Date): object {
+  const parent = authorization.parentIdTag === undefined ? {} : { parentIdTag: authorization.parentIdTag };
+  if (authorization.status === 'RESERVED') {
+    const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
+    return { status: 'Blocked', ...parent, expiryDate: new Date(until).toISOString() };
+  }
+  const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
+  return { status: words[authorization.status], ...parent };
+}
+
+function encode(command: ChargerCommand): { action: string; payload: object } {
+  if (command.type === 'CancelReservation') {
+    return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+  }
+  const { connectorId, expiryDate, idTag, parentIdTag, reservationId } = command;
+  const group = parentIdTag === undefined ? {} : { parentIdTag };
+  const payload = { connectorId, expiryDate: expiryDate.toISOString(), idTag, ...group, reservationId };
+  return { action: 'ReserveNow', payload };
+}
+
+interface KeyValue {
+  readonly key: string;
+  readonly value?: string;
+}
+
+function decodeCapabilities(payload: object): Capabilities {
+  const { configurationKey = [] } = payload as { configurationKey?: KeyValue[] };
+  const valueOf = (name: string) => configurationKey.find(({ key }) => key.toLowerCase() === name.toLowerCase())?.value;
+  const profiles = valueOf('SupportedFeatureProfiles');
+  const zero = valueOf('ReserveConnectorZeroSupported');
+  const isReservable = profiles?.split(',').some((profile) => profile.trim().toLowerCase() === 'reservation');
+  return {
+    ...(isReservable !== undefined && { supportsReservation: isReservable }),
+    ...(zero !== undefined && { supportsConnectorZero: zero.toLowerCase() === 'true' }),
+  };
+}
+
+export const v16: Protocol = {
+  version: '1.6',
+  subprotocol: 'ocpp1.6',
+  actions,
+  calls: ['ReserveNow', 'CancelReservation', 'GetConfiguration'],
+  encode,
+  decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,
+  capabilityCall: {
+    action: 'GetConfiguration',
+    payload: { key: ['SupportedFeatureProfiles', 'ReserveConnectorZeroSupported'] },
+  },
+  decodeCapabilities,
+};

@@ -1,0 +1,198 @@
+// OCPP 2.0.1 and 2.1: their words <-> ours. The action table is the index of what a 2.x charger may call.
+import type { Capabilities, OcppVersion } from '../../charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand } from '../../charger/charger-calls.ts';
+import type { ConnectorState } from '../../charger/connector.ts';
+import { addMs } from '../../common/clock.ts';
+import { present } from '../../common/present.ts';
+import type { Authorization } from '../../id-tag/authorize.ts';
+import type { TokenType } from '../../id-tag/id-tag.ts';
+import type { ReservationUpdate } from '../../reservation/follow-charger.ts';
+import type { Action, Protocol } from '../protocol.ts';
+
+const bootNotification: Action = async (
+  payload,
+  { chargerId, useCases, now, heartbeatIntervalSeconds, learnCapabilities },
+) => {
+  const { vendorName, model, serialNumber, firmwareVersion } = payload.chargingStation;
+  await useCases.recordBoot(chargerId, { vendor: vendorName, model, ...present({ serialNumber, firmwareVersion }) });
+  learnCapabilities();
+  return { status: 'Accepted', currentTime: now.toISOString(), interval: heartbeatIntervalSeconds };
+};
+
+const heartbeat: Action = async (_, { chargerId, useCases, now }) => {
+  await useCases.recordSeen(chargerId);
+  return { currentTime: now.toISOString() };
+};
+
+const states: Record<string, ConnectorState> = {
+  Available: 'AVAILABLE',
+  Occupied: 'OCCUPIED',
+  Reserved: 'RESERVED',
+  Unavailable: 'UNAVAILABLE',
+  Faulted: 'FAULTED',
+};
+
+/** Our connector is the EVSE; its plugs are 2.x's connectors. */
+const statusNotification: Action = async (
+  { evseId, connectorId, connectorStatus },
+  { chargerId, version, useCases },
+) => {
+  const report = { connectorId: evseId, plug: connectorId, state: states[connectorStatus] ?? 'UNKNOWN' };
+  await useCases.recordStatus(chargerId, version, report);
+  return {};
+};
+
+interface EventData {
+  readonly actualValue: string;
+  readonly component: { readonly name: string; readonly evse?: { readonly id: number; readonly connectorId?: number } };
+  readonly variable: { readonly name: string };
+}
+
+const notifyEvent: Action = async ({ eventData }: { eventData: EventData[] }, { chargerId, version, useCases }) => {
+  for (const { actualValue, component, variable } of eventData) {
+    const { evse } = component;
+    const state = states[actualValue];
+    if (variable.name !== 'AvailabilityState' || !evse || !state) continue;
+    const plug = evse.connectorId === undefined ? {} : { plug: evse.connectorId };
+    await useCases.recordStatus(chargerId, version, { connectorId: evse.id, state, ...plug });
+  }
+  return {};
+};
+
+const authorize: Action = async ({ idToken }, { chargerId, useCases, now }) => ({
+  idTokenInfo: toIdTokenInfo(await useCases.authorizeIdTag(chargerId, 0, idToken.idToken, now), now),
+});
+
+const transactionEvent: Action = async (payload, { chargerId, useCases, now }) => {
+  const { eventType, timestamp, transactionInfo, evse, idToken, reservationId } = payload;
+  const authorization = await useCases.reportTransaction({
+    chargerId,
+    wireId: transactionInfo.transactionId,
+    at: new Date(timestamp),
+    isEnd: eventType === 'Ended',
+    isCharging: transactionInfo.chargingState === 'Charging',
+    ...present({
+      connectorId: evse?.id,
+      idTag: idToken?.idToken,
+      tokenType: toTokenType(idToken?.type),
+      reservationId,
+    }),
+  });
+  return authorization ? { idTokenInfo: toIdTokenInfo(authorization, now) } : {};
+};
+
+const updates: Record<string, ReservationUpdate> = {
+  Expired: 'EXPIRED',
+  Removed: 'REMOVED',
+  NoTransaction: 'NO_TRANSACTION',
+};
+
+const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdateStatus }, { chargerId, useCases }) => {
+  const update = updates[reservationUpdateStatus];
+  if (update) await useCases.recordReservationUpdate(chargerId, reservationId, update);
+  return {};
+};
+
+const noted: Action = async () => ({});
+
+const actions: Record<string, Action> = {
+  Authorize: authorize,
+  BootNotification: bootNotification,
+  DataTransfer: async () => ({ status: 'UnknownVendorId' }),
+  FirmwareStatusNotification: noted,
+  Heartbeat: heartbeat,
+  LogStatusNotification: noted,
+  MeterValues: noted,
+  NotifyEvent: notifyEvent,
+  NotifyReport: noted,
+  ReservationStatusUpdate: reservationStatusUpdate,
+  SecurityEventNotification: noted,
+  StatusNotification: statusNotification,
+  TransactionEvent: transactionEvent,
+};
+
+const CACHE_MS = 60_000;
+
+/** The charger enforces `evseId`; nothing open is NotAtThisTime, which a cache must drop soon. */
+function toIdTokenInfo(authorization: Authorization, now: Date): object {
+  const { parentIdTag, openConnectors } = authorization;
+  const group = parentIdTag === undefined ? {} : { groupIdToken: { idToken: parentIdTag, type: 'Central' } };
+  if (authorization.status === 'RESERVED') {
+    const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
+    const personalMessage = { format: 'UTF8', language: 'en', content: 'Reserved for somebody else.' };
+    return { status: 'NotAtThisTime', ...group, cacheExpiryDateTime: new Date(until).toISOString(), personalMessage };
+  }
+  const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
+  const open = openConnectors && openConnectors.length > 0 ? { evseId: openConnectors } : {};
+  return { status: words[authorization.status], ...group, ...open };
+}
+
+const tokenTypes: Record<TokenType, string> = {
+  CENTRAL: 'Central',
+  EMAID: 'eMAID',
+  ISO14443: 'ISO14443',
+  ISO15693: 'ISO15693',
+  KEY_CODE: 'KeyCode',
+  LOCAL: 'Local',
+  MAC_ADDRESS: 'MacAddress',
+  NO_AUTHORIZATION: 'NoAuthorization',
+};
+const toTokenType = (word: string | undefined) =>
+  (Object.keys(tokenTypes) as TokenType[]).find((type) => tokenTypes[type] === word);
+
+function encode(command: ChargerCommand): { action: string; payload: object } {
+  if (command.type === 'CancelReservation') {
+    return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+  }
+  const { connectorId, expiryDate, idTag, tokenType, parentIdTag, reservationId } = command;
+  const payload = {
+    id: reservationId,
+    expiryDateTime: expiryDate.toISOString(),
+    idToken: { idToken: idTag, type: tokenTypes[tokenType] },
+    ...(connectorId > 0 && { evseId: connectorId }),
+    ...(parentIdTag !== undefined && { groupIdToken: { idToken: parentIdTag, type: 'Central' } }),
+  };
+  return { action: 'ReserveNow', payload };
+}
+
+interface VariableResult {
+  readonly attributeStatus: string;
+  readonly attributeValue?: string;
+  readonly variable: { readonly name: string };
+}
+
+const variables = ['Enabled', 'Available', 'NonEvseSpecific'];
+
+function decodeCapabilities(payload: object): Capabilities {
+  const { getVariableResult } = payload as { getVariableResult: VariableResult[] };
+  const resultOf = (name: string) => getVariableResult.find(({ variable }) => variable.name === name);
+  const valueOf = (name: string) => resultOf(name)?.attributeValue?.toLowerCase();
+  const isOff = valueOf('Enabled') === 'false' || valueOf('Available') === 'false';
+  // A station without the component has no reservations; one that only lacks a variable did not say.
+  const isMissing = variables.every((name) => resultOf(name)?.attributeStatus === 'UnknownComponent');
+  const isOn = valueOf('Enabled') === 'true' || valueOf('Available') === 'true';
+  const zero = valueOf('NonEvseSpecific');
+  return {
+    ...((isOff || isMissing || isOn) && { supportsReservation: !isOff && !isMissing }),
+    ...(zero !== undefined && { supportsConnectorZero: zero === 'true' }),
+  };
+}
+
+const protocol = (version: OcppVersion): Protocol => ({
+  version,
+  subprotocol: `ocpp${version}`,
+  actions,
+  calls: ['ReserveNow', 'CancelReservation', 'GetVariables'],
+  encode,
+  decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,
+  capabilityCall: {
+    action: 'GetVariables',
+    payload: {
+      getVariableData: variables.map((name) => ({ component: { name: 'ReservationCtrlr' }, variable: { name } })),
+    },
+  },
+  decodeCapabilities,
+});
+
+export const v201 = protocol('2.0.1');
+export const v21 = protocol('2.1');
