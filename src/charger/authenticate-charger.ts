@@ -3,7 +3,12 @@ import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { ChargerRepository } from './charger.repository.ts';
 
-const derive = promisify(scrypt) as (password: string, salt: Buffer, length: number, options: object) => Promise<Buffer>;
+const derive = promisify(scrypt) as (
+  password: string,
+  salt: Buffer,
+  length: number,
+  options: object,
+) => Promise<Buffer>;
 /** About 10 ms off the event loop: chargers' passwords are long and random (16 to 40 characters). */
 const COST = { N: 4096, r: 8, p: 1 };
 
@@ -19,7 +24,8 @@ export function authenticateCharger(chargers: ChargerRepository): AuthenticateCh
   // A charger that reconnects with the password that was right for the same hash needs no new derivation.
   const key = randomBytes(32);
   const known = new Map<string, string>();
-  const digestOf = (hash: string, password: string) => createHmac('sha256', key).update(hash).update(password).digest('base64');
+  const digestOf = (hash: string, password: string) =>
+    createHmac('sha256', key).update(hash).update(password).digest('base64');
 
   return async (chargerId, password) => {
     const hash = await chargers.passwordHash(chargerId);

@@ -3,7 +3,7 @@ import { EntitySchema } from 'typeorm';
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion } from './charger.ts';
-import { combinePlugs, type Connector, type ConnectorState, type StatusReport } from './connector.ts';
+import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from './connector.ts';
 
 interface ChargerRow {
   id: string;
@@ -65,13 +65,24 @@ export const connectorSchema = new EntitySchema<ConnectorRow>({
   },
 });
 
-const toCharger = ({ id, siteId, name, connectedNode, removedAt: _, passwordHash: __, ...row }: ChargerRow): Charger => ({
+const toCharger = ({
+  id,
+  siteId,
+  name,
+  connectedNode,
+  removedAt: _,
+  passwordHash: __,
+  ...row
+}: ChargerRow): Charger => ({
   ...{ id, siteId, name },
   ...present(row),
   isConnected: connectedNode !== null,
 });
 
-const toConnector = ({ errorCode, stateAt, ...row }: ConnectorRow): Connector => ({ ...row, ...present({ errorCode, stateAt }) });
+const toConnector = ({ errorCode, stateAt, ...row }: ConnectorRow): Connector => ({
+  ...row,
+  ...present({ errorCode, stateAt }),
+});
 
 export interface SavedCharger {
   readonly id: string;

@@ -30,7 +30,6 @@ export interface StatusReport {
   readonly plug?: number;
   readonly state: ConnectorState;
   readonly errorCode?: string;
-
 }
 
 const strongest: readonly ConnectorState[] = ['OCCUPIED', 'RESERVED', 'FAULTED', 'UNAVAILABLE', 'AVAILABLE'];

@@ -1,8 +1,8 @@
 // A charger's socket opens and closes: which node holds it, and what waits for its return.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
-import type { OcppVersion } from './charger.ts';
 import type { ChargerRepository, Connection } from './charger.repository.ts';
+import type { OcppVersion } from './charger.ts';
 
 export interface ConnectionPorts {
   readonly chargers: ChargerRepository;
@@ -28,7 +28,8 @@ export const connectCharger =
     const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, now);
     if (!connection) return undefined;
     const { supersededNode } = connection;
-    if (supersededNode !== undefined && supersededNode !== connection.nodeId) ports.supersede(supersededNode, chargerId);
+    if (supersededNode !== undefined && supersededNode !== connection.nodeId)
+      ports.supersede(supersededNode, chargerId);
     const dueAt = addMs(now, DRAIN_MS);
     await ports.reservations.dueOnConnect(chargerId, dueAt, now);
     ports.announce();

@@ -74,7 +74,10 @@ async function prepareBinaries(): Promise<string> {
   const packaged = join(dirname(found), '..', 'native');
   let native = packaged;
   if (isRoot) {
-    native = join(ROOT_FOLDER, `binaries-${hash(found + (await readFile(join(packaged, '..', 'package.json'), 'utf8')))}`);
+    native = join(
+      ROOT_FOLDER,
+      `binaries-${hash(found + (await readFile(join(packaged, '..', 'package.json'), 'utf8')))}`,
+    );
     if (!(await exists(join(native, 'complete')))) {
       await mkdir(ROOT_FOLDER, { recursive: true, mode: 0o755 });
       await cp(packaged, native, { recursive: true, force: true });
@@ -170,7 +173,9 @@ function freePort(): Promise<number> {
     probe.once('error', reject);
     probe.listen(0, '127.0.0.1', () => {
       const address = probe.address();
-      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))));
+      probe.close(() =>
+        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
+      );
     });
   });
 }

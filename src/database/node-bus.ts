@@ -13,7 +13,13 @@ const HINT_EVERY_MS = 20;
 const HINTS = 'ev_reservation_hints';
 
 type Message =
-  | { readonly type: 'request'; readonly id: string; readonly from: number; readonly topic: string; readonly body: unknown }
+  | {
+      readonly type: 'request';
+      readonly id: string;
+      readonly from: number;
+      readonly topic: string;
+      readonly body: unknown;
+    }
   | { readonly type: 'reply'; readonly id: string; readonly body: unknown };
 
 type Phase =

@@ -6,7 +6,10 @@ interface ColumnName {
   readonly property: string;
 }
 
-export function columnsOf<Row>(schema: EntitySchema<Row>): { readonly names: readonly ColumnName[]; readonly aliased: string } {
+export function columnsOf<Row>(schema: EntitySchema<Row>): {
+  readonly names: readonly ColumnName[];
+  readonly aliased: string;
+} {
   const columns = schema.options.columns as Record<string, { name?: string }>;
   const names = Object.entries(columns).map(([property, { name }]) => ({ property, column: name ?? property }));
   return { names, aliased: names.map(({ column, property }) => `${column} AS "${property}"`).join(', ') };

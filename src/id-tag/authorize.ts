@@ -1,6 +1,6 @@
 // May this idTag start here, now? Pure: the idTag, the connectors and the holds of one charger give the decision,
 // which the API shows as it is and the wire translates. It never tells whose the hold is.
-import { isInUse, isOutOfOrder, type ConnectorState } from '../charger/connector.ts';
+import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
 import { type IdTag, type IdTagStatus, sameId, statusOf } from './id-tag.ts';
 
 /** As much of a reservation as a decision needs. */
@@ -16,27 +16,26 @@ export interface ChargerHolds {
   readonly holds: readonly Hold[];
 }
 
-export type Authorization =
-  | { readonly status: IdTagStatus; readonly parentIdTag?: string; readonly openConnectors: readonly number[] }
-  | {
-      readonly status: 'RESERVED';
-      readonly reservedUntil: Date;
-      readonly parentIdTag?: string;
-      readonly openConnectors: readonly number[];
-    };
+export type Authorization = {
+  readonly parentIdTag?: string;
+  /** The connectors this idTag may use; absent where nothing is held for others. */
+  readonly openConnectors?: readonly number[];
+} & ({ readonly status: IdTagStatus } | { readonly status: 'RESERVED'; readonly reservedUntil: Date });
 
-/**
- * `connectorId` 0 asks about the charger as a whole: RESERVED only when every usable connector is held for others.
- * `openConnectors` are those the idTag may use.
- */
-export function authorize(idTag: IdTag | undefined, connectorId: number, charger: ChargerHolds, now: Date): Authorization {
+/** `connectorId` 0 asks about the charger as a whole: RESERVED only when every connector in order is held for others. */
+export function authorize(
+  idTag: IdTag | undefined,
+  connectorId: number,
+  charger: ChargerHolds,
+  now: Date,
+): Authorization {
   const parent = idTag?.parentIdTag === undefined ? {} : { parentIdTag: idTag.parentIdTag };
   const status = statusOf(idTag, now);
-  if (status !== 'ACCEPTED' || idTag === undefined) return { status, ...parent, openConnectors: [] };
+  if (status !== 'ACCEPTED' || idTag === undefined) return { status, ...parent };
 
   const holds = charger.holds.filter((hold) => hold.expiryDate > now);
   const others = holds.filter((hold) => !isHeldFor(hold, idTag));
-  if (others.length === 0) return { status, ...parent, openConnectors: usableIds(charger) };
+  if (others.length === 0) return { status, ...parent };
 
   const openConnectors = openTo(idTag, connectorId, charger, holds);
   const isOpen = connectorId === 0 ? openConnectors.length > 0 : openConnectors.includes(connectorId);
@@ -50,24 +49,22 @@ export function authorize(idTag: IdTag | undefined, connectorId: number, charger
 export const isHeldFor = (hold: Pick<Hold, 'idTag' | 'parentIdTag'>, idTag: IdTag): boolean =>
   sameId(hold.idTag, idTag.idTag) || sameId(hold.parentIdTag, idTag.parentIdTag);
 
-/** A connector asked for by name counts as usable even while a vehicle stands there: it is the asker's. */
 function openTo(idTag: IdTag, asked: number, charger: ChargerHolds, holds: readonly Hold[]): number[] {
-  const usable = charger.connectors.filter(({ connectorId, state }) => connectorId === asked || isUsable(state));
-  const known = usable.map(({ connectorId }) => connectorId);
-  const candidates = asked > 0 && !known.includes(asked) ? [...known, asked] : known;
-  const heldFor = (connectorId: number) => holds.find((hold) => hold.connectorId === connectorId);
+  const inOrder = charger.connectors.filter(({ connectorId, state }) => connectorId === asked || !isOutOfOrder(state));
+  // Who asks for the whole charger may be stopping a session there; who asks for a connector stands before it.
+  const usable = asked === 0 ? inOrder : inOrder.filter((one) => one.connectorId === asked || !isInUse(one.state));
+  const ids = usable.map(({ connectorId }) => connectorId);
+  const candidates = asked === 0 || ids.includes(asked) ? ids : [...ids, asked];
+  const holdOf = (connectorId: number) => holds.find((hold) => hold.connectorId === connectorId);
   const own = candidates.filter((id) => {
-    const hold = heldFor(id);
+    const hold = holdOf(id);
     return hold !== undefined && isHeldFor(hold, idTag);
   });
-  const free = candidates.filter((id) => heldFor(id) === undefined);
+  const free = candidates.filter((id) => holdOf(id) === undefined);
   const anywhere = holds.filter((hold) => hold.connectorId === 0);
-  if (anywhere.some((hold) => isHeldFor(hold, idTag))) return [...own, ...free].sort((a, b) => a - b);
-  // One connector must stay available for each hold that names none.
-  return free.length > anywhere.length ? [...own, ...free].sort((a, b) => a - b) : own;
+  // One connector must stay available for each hold that names none, unless such a hold is the asker's own.
+  const isFreeEnough = anywhere.some((hold) => isHeldFor(hold, idTag)) || free.length > anywhere.length;
+  return (isFreeEnough ? [...own, ...free] : own).toSorted((a, b) => a - b);
 }
 
-const isUsable = (state: ConnectorState) => !isOutOfOrder(state) && !isInUse(state);
-const usableIds = (charger: ChargerHolds) =>
-  charger.connectors.filter(({ state }) => isUsable(state)).map(({ connectorId }) => connectorId);
 const soonestEnd = (holds: readonly Hold[]) => new Date(Math.min(...holds.map((hold) => hold.expiryDate.getTime())));

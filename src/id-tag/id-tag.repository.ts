@@ -29,7 +29,10 @@ const statements = {
   find: { name: 'id-tag-find', text: `SELECT ${aliased} FROM id_tag WHERE lower(id_tag) = lower($1)` },
 } as const satisfies Record<string, Statement>;
 
-const toIdTag = ({ parentIdTag, expiryDate, ...row }: IdTagRow): IdTag => ({ ...row, ...present({ parentIdTag, expiryDate }) });
+const toIdTag = ({ parentIdTag, expiryDate, ...row }: IdTagRow): IdTag => ({
+  ...row,
+  ...present({ parentIdTag, expiryDate }),
+});
 
 export type IdTagRepository = ReturnType<typeof idTagRepository>;
 

@@ -15,7 +15,11 @@ export interface AdmissionFacts {
   readonly supportsConnectorZero?: boolean;
   /** Empty until the charger has reported its connectors. */
   readonly connectorIds: readonly number[];
-  readonly holds: readonly { readonly connectorId: number; readonly reservationId: number; readonly expiryDate: Date }[];
+  readonly holds: readonly {
+    readonly connectorId: number;
+    readonly reservationId: number;
+    readonly expiryDate: Date;
+  }[];
   readonly idTag: IdTag | undefined;
   /** Changes with every hold made on the charger. */
   readonly holdVersion: number;

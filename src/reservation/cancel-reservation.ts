@@ -1,11 +1,11 @@
 // cancelReservation: free the connector, on the charger too. It never stops a session.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
-import { withDeadline, type Clock } from '../common/clock.ts';
+import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Refusal } from '../common/refusal.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
-import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
+import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
 import type { ChargerRefusal, InputRefusal } from './reserve-now.ts';
 import type { SettleCancel } from './settle-reservation.ts';
 import type { Transition } from './transition.ts';
@@ -113,7 +113,8 @@ const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'The
 function ended(reservation: Reservation): EndedRefusal {
   const endedAt = 'endedAt' in reservation ? reservation.endedAt : reservation.expiryDate;
   if (reservation.status === 'USED') {
-    const message = 'The reservation was used: a transaction runs or ran on it. A running session is not stopped by cancelling.';
+    const message =
+      'The reservation was used: a transaction runs or ran on it. A running session is not stopped by cancelling.';
     return { code: 'ALREADY_USED', message, endedAt, reservation };
   }
   const message = `The reservation has ended: ${reservation.status} at ${endedAt.toISOString()}.`;

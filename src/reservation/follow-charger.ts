@@ -1,12 +1,13 @@
 // What the charger itself does to reservations: it drops them when a connector breaks, it says that it holds them, and
 // in OCPP 2.x it tells that it ended them.
-import type { OcppVersion } from '../charger/charger.ts';
+
 import type { ChargerRepository } from '../charger/charger.repository.ts';
+import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, isOutOfOrder } from '../charger/connector.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { RemovalReason } from './reservation.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
+import type { RemovalReason } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface FollowPorts {

@@ -12,10 +12,14 @@ export function matchUse(
   reservations: readonly Reservation[],
   presented: Presentation & { readonly parentIdTag?: string },
 ): Reservation | undefined {
-  const fitting = reservations.filter((reservation) => isHolder(reservation, presented) && isHere(reservation, presented));
+  const fitting = reservations.filter(
+    (reservation) => isHolder(reservation, presented) && isHere(reservation, presented),
+  );
   const labelled = fitting.find((reservation) => reservation.reservationId === presented.reservationId);
   if (labelled) return labelled;
-  const inWindow = fitting.filter((reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS));
+  const inWindow = fitting.filter(
+    (reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS),
+  );
   return inWindow.toSorted(byPreference)[0];
 }
 

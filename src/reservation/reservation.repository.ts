@@ -7,6 +7,7 @@ import { type Database, type Statement, violatedConstraint } from '../database/d
 import { columnsOf } from '../database/row-mapping.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
 import type { IdTag, TokenType } from '../id-tag/id-tag.ts';
+import type { Transaction } from '../transaction/transaction.ts';
 import type { AdmissionFacts } from './admission.ts';
 import { atExpiry, type HoldingStatus, holdingStatuses, type Reason, type Reservation } from './reservation.ts';
 
@@ -245,7 +246,8 @@ const statements = {
     text: `
       SELECT ${aliased} FROM reservation
       WHERE charger_id = $1 AND (status IN (${holding})
-        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2 AND expiry_date > $2))`,
+        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2 AND expiry_date > $2))
+        AND NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -365,8 +367,9 @@ export function reservationRepository(database: Database) {
     /** The reservations that hold a connector of these chargers now. */
     live: (chargerIds: readonly string[], now: Date) => rows(statements.live, [[...chargerIds], now]),
 
-    /** The reservations that a transaction begun at `startedAt` could be a use of. */
-    matchable: (chargerId: string, startedAt: Date) => rows(statements.matchable, [chargerId, startedAt]),
+    /** The reservations that a transaction could be a use of; none where it has used one already. */
+    matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>
+      rows(statements.matchable, [chargerId, startedAt, id]),
 
     /** Newest first; `after` is the last reservation of the page before. */
     async page(filter: ReservationFilter, first: number, after?: { createdAt: Date; id: string }) {

@@ -16,13 +16,7 @@ export type ReservationStatus = HoldingStatus | FinalStatus;
 export type RefusalReason = 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED' | 'NOT_SUPPORTED';
 export type CancelReason = 'DRIVER_REQUEST' | 'OPERATOR_REQUEST' | 'POLICY';
 export type RemovalReason = 'CHARGER_FAULTED' | 'CHARGER_UNAVAILABLE' | 'CHARGER_LOST' | 'NO_TRANSACTION';
-export type Reason =
-  | RefusalReason
-  | CancelReason
-  | RemovalReason
-  | 'NO_SHOW'
-  | 'TIMEOUT'
-  | 'OFFLINE';
+export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 'TIMEOUT' | 'OFFLINE';
 
 interface Facts {
   readonly id: string;

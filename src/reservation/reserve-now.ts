@@ -15,8 +15,8 @@ import {
   type OfflineRefusal,
   reservationIdInUse,
 } from './admission.ts';
-import type { Reservation } from './reservation.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
+import type { Reservation } from './reservation.ts';
 import type { SettleReserve } from './settle-reservation.ts';
 
 export interface ReserveNowInput {
@@ -158,7 +158,8 @@ async function findReplay(ports: ReserveNowPorts, caller: Caller, input: Reserve
   if (!found) return undefined;
   if (found.requestDigest !== digestOf(input)) return idempotencyKeyReused(input.idempotencyKey);
   const waitMs = input.waitMs ?? ports.answerTimeoutMs;
-  const answered = found.reservation.status === 'PENDING' ? await ports.untilAnswered(found.reservation.id, waitMs) : undefined;
+  const answered =
+    found.reservation.status === 'PENDING' ? await ports.untilAnswered(found.reservation.id, waitMs) : undefined;
   return asAnswer(answered ?? found.reservation);
 }
 
@@ -209,7 +210,11 @@ function checkInput(input: ReserveNowInput, now: Date): InputRefusal | undefined
 
 const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
 
-const invalid = (field: string, message: string): InputRefusal => ({ code: 'INVALID_INPUT', field, message: `${field}: ${message}` });
+const invalid = (field: string, message: string): InputRefusal => ({
+  code: 'INVALID_INPUT',
+  field,
+  message: `${field}: ${message}`,
+});
 
 function checkIdTag(caller: Caller, idTag: string): IdTagRefusal | undefined {
   if (mayUseIdTag(caller, idTag)) return undefined;
@@ -226,4 +231,3 @@ function digestOf({ idempotencyKey: _, waitMs: __, ...request }: ReserveNowInput
   const members = Object.entries(request).filter(([, value]) => value !== undefined);
   return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
 }
-

@@ -5,8 +5,8 @@ import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
-import { type CancelReason, isHolding, type RefusalReason, type Reservation } from './reservation.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
+import { type CancelReason, isHolding, type RefusalReason, type Reservation } from './reservation.ts';
 import type { Transition, Transitioned } from './transition.ts';
 
 export interface SettlePorts {

@@ -5,8 +5,8 @@ import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { ChargerCalls, Outcome } from '../charger/charger-calls.ts';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { Reservation } from './reservation.ts';
 import type { DueReservation, ReservationRepository } from './reservation.repository.ts';
+import type { Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
 import { RETRY_MS, type Transition } from './transition.ts';
 

@@ -2,8 +2,8 @@
 // when somebody else was first. It must not know why the change is wanted.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
-import { apply, type Happening, isHolding, type Reservation } from './reservation.ts';
 import type { FollowUp, ReservationRepository } from './reservation.repository.ts';
+import { apply, type Happening, isHolding, type Reservation } from './reservation.ts';
 
 export interface TransitionPorts {
   readonly reservations: ReservationRepository;
@@ -38,7 +38,12 @@ export const transition =
       const next = apply(current, happening, at);
       if (!next) return { reservation: current, isChanged: false };
       const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
-      const stored = await reservations.advance(current, next, { type: eventTypes[happening.type](next), actor, at }, followUp);
+      const stored = await reservations.advance(
+        current,
+        next,
+        { type: eventTypes[happening.type](next), actor, at },
+        followUp,
+      );
       if (stored) {
         ports.announce();
         if (followUp.dueAt) ports.wakeSettler(followUp.dueAt);

@@ -4,8 +4,8 @@ import type { Log } from '../common/log.ts';
 import { sameId } from '../id-tag/id-tag.ts';
 import type { Presentation, Transaction } from '../transaction/transaction.ts';
 import { matchUse } from './match-use.ts';
-import { isHolding } from './reservation.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
+import { isHolding } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface UsePorts {
@@ -19,10 +19,13 @@ export const useReservation =
   ({ reservations, transition, log }: UsePorts) =>
   async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
     const { chargerId, id: transactionId } = transaction;
-    const candidates = await reservations.matchable(chargerId, presented.startedAt);
+    const candidates = await reservations.matchable({ chargerId, id: transactionId, startedAt: presented.startedAt });
     const used = matchUse(candidates, presented);
     if (presented.reservationId !== undefined && used?.reservationId !== presented.reservationId) {
-      log.info({ chargerId, label: presented.reservationId }, 'a transaction carries a reservationId that does not fit');
+      log.info(
+        { chargerId, label: presented.reservationId },
+        'a transaction carries a reservationId that does not fit',
+      );
     }
     if (!used) return;
     const { startedAt } = presented;
@@ -34,10 +37,12 @@ export const useReservation =
 /** Energy flows in a transaction that was refused. */
 export const recordBreach =
   ({ reservations, transition, log }: UsePorts) =>
-  async ({ chargerId, connectorId, idTag, startedAt }: Transaction): Promise<void> => {
-    const candidates = await reservations.matchable(chargerId, startedAt);
+  async (transaction: Transaction): Promise<void> => {
+    const { chargerId, connectorId, idTag } = transaction;
+    const candidates = await reservations.matchable(transaction);
     const breached = candidates.find(
-      (one) => isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !sameId(one.idTag, idTag),
+      (one) =>
+        isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !sameId(one.idTag, idTag),
     );
     if (!breached || breached.isBreached) return;
     log.warn({ chargerId, connectorId, reservation: breached.id }, 'a held connector charges somebody else');

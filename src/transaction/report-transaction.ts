@@ -3,8 +3,8 @@ import type { Clock } from '../common/clock.ts';
 import type { Authorization } from '../id-tag/authorize.ts';
 import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
 import type { recordBreach, useReservation } from '../reservation/use-reservation.ts';
-import type { Presentation } from './transaction.ts';
 import type { Report, TransactionRepository } from './transaction.repository.ts';
+import type { Presentation } from './transaction.ts';
 
 export interface TransactionPorts {
   readonly transactions: TransactionRepository;

@@ -1,0 +1,223 @@
+// The composition root: the one file that knows every module. It starts them and stops them in order.
+import 'reflect-metadata';
+import type { AddressInfo } from 'node:net';
+import { type FastifyInstance, fastify } from 'fastify';
+import { tokenVerifier } from './auth/verify-token.ts';
+import { authenticateCharger } from './charger/authenticate-charger.ts';
+import { ChargerResolver, ConnectorResolver } from './charger/charger.graphql.ts';
+import { chargerRepository, chargerSchema, connectorSchema } from './charger/charger.repository.ts';
+import { ConnectorChangedResolver } from './charger/connector-changed.graphql.ts';
+import { connectCharger, disconnectCharger } from './charger/follow-connection.ts';
+import { recordStatus } from './charger/record-status.ts';
+import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-call.ts';
+import { removeCharger, saveCharger } from './charger/save-charger.ts';
+import { type Clock, systemClock } from './common/clock.ts';
+import { createLog, type Log } from './common/log.ts';
+import type { Config } from './config.ts';
+import { openDatabase } from './database/database.ts';
+import { NodeBus } from './database/node-bus.ts';
+import { eventLog } from './event-log/event-log.repository.ts';
+import { Feed } from './event-log/feed.ts';
+import { buildApiSchema } from './graphql/schema.ts';
+import { addGraphQL } from './graphql/server.ts';
+import { addHealth } from './http/health.ts';
+import { authorizeIdTag } from './id-tag/authorize-id-tag.ts';
+import { IdTagResolver } from './id-tag/id-tag.graphql.ts';
+import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
+import { removeIdTag, saveIdTag } from './id-tag/save-id-tag.ts';
+import { Gateway } from './ocpp/gateway.ts';
+import type { ChargerUseCases } from './ocpp/protocol.ts';
+import { cancelReservation } from './reservation/cancel-reservation.ts';
+import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
+import { ReservationResolver } from './reservation/reservation.graphql.ts';
+import { reservationRepository, reservationSchema } from './reservation/reservation.repository.ts';
+import { reserveNow } from './reservation/reserve-now.ts';
+import { settleCancel, settleLateAnswer, settleReserve } from './reservation/settle-reservation.ts';
+import { Settler } from './reservation/settler.ts';
+import { transition } from './reservation/transition.ts';
+import { untilAnswered } from './reservation/until-answered.ts';
+import { recordBreach, useReservation } from './reservation/use-reservation.ts';
+import { removeSite, saveSite } from './site/save-site.ts';
+import { SiteResolver } from './site/site.graphql.ts';
+import { siteRepository, siteSchema } from './site/site.repository.ts';
+import {
+  recordEnergy,
+  reportTransaction,
+  startTransaction,
+  stopTransaction,
+} from './transaction/report-transaction.ts';
+import { transactionRepository } from './transaction/transaction.repository.ts';
+
+export interface App {
+  /** Where the API listens. */
+  readonly port: number;
+  /** Where chargers connect. */
+  readonly ocppPort: number;
+  /** No new work, subscriptions closed, chargers closed after their outstanding call, the database last. */
+  stop(): Promise<void>;
+}
+
+interface Options {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** More routes on the API's port: the demo's. */
+  readonly addRoutes?: (http: FastifyInstance) => void;
+}
+
+const entities = [siteSchema, chargerSchema, connectorSchema, idTagSchema, reservationSchema];
+const MAX_BODY_BYTES = 100_000;
+/** On top of the two answer timeouts that a call can last: one in the charger's queue, one for the answer. */
+const LEASE_MARGIN_MS = 2000;
+
+/** Resolves when chargers and clients can connect. */
+export async function startApp(config: Config, options: Options = {}): Promise<App> {
+  const { clock = systemClock, log = createLog(config.logLevel) } = options;
+  const { answerTimeoutMs, heartbeatIntervalSeconds, livenessMs } = config;
+  const callLeaseMs = 2 * answerTimeoutMs + LEASE_MARGIN_MS;
+  const database = await openDatabase({ url: config.databaseUrl, poolSize: config.databasePoolSize, entities });
+  let isDraining = false;
+
+  const sites = siteRepository(database);
+  const chargers = chargerRepository(database);
+  const idTags = idTagRepository(database);
+  const reservations = reservationRepository(database);
+  const transactions = transactionRepository(database);
+
+  const feed = new Feed(eventLog(database), clock, log);
+  const bus: NodeBus = new NodeBus(config.databaseUrl, database, clock, log, {
+    onHint: () => feed.wake(),
+    onJoined: async () => gateway.reclaim(),
+    onRequest: async (topic, body) => {
+      if (topic === 'call') return executeRemoteCall(gateway, body as RemoteCall);
+      const { chargerId, reason } = body as { chargerId: string; reason: string };
+      return gateway.drop(chargerId, reason);
+    },
+  });
+  const announce = () => {
+    feed.wake();
+    bus.hint();
+  };
+  const nodeId = () => bus.nodeId;
+  const wakeSettler = (at: Date) => settler.wake(at);
+  const calls = routeCall({
+    local: () => gateway,
+    nodeId,
+    nodeOf: chargers.nodeOf,
+    request: (node, topic, body, timeoutMs) => bus.request(node, topic, body, timeoutMs),
+    answerTimeoutMs,
+  });
+  /** Ends a charger's socket at the node that holds it. */
+  const drop = (chargerId: string, reason: string, node?: number) => {
+    if (node === undefined || node === bus.nodeId) gateway.drop(chargerId, reason);
+    else void bus.request(node, 'drop', { chargerId, reason }, answerTimeoutMs);
+  };
+  const disconnect = async (chargerId: string, reason: string) =>
+    drop(chargerId, reason, await chargers.nodeOf(chargerId));
+
+  const change = transition({ reservations, clock, announce, wakeSettler, callLeaseMs });
+  const settling = { reservations, chargers, transition: change, wakeSettler, clock, log };
+  const settled = { settleReserve: settleReserve(settling), settleCancel: settleCancel(settling) };
+  const following = { reservations, chargers, transition: change, clock, log };
+  const using = { reservations, transition: change, log };
+  const authorize = authorizeIdTag({ idTags, chargers, reservations });
+  const reporting = {
+    transactions,
+    authorizeIdTag: authorize,
+    useReservation: useReservation(using),
+    recordBreach: recordBreach(using),
+    clock,
+  };
+  const connecting = {
+    chargers,
+    reservations,
+    nodeId,
+    announce,
+    wakeSettler,
+    clock,
+    supersede: (node: number, chargerId: string) =>
+      drop(chargerId, 'A newer connection of this charger took its place', node),
+  };
+  const useCases: ChargerUseCases = {
+    authenticate: authenticateCharger(chargers),
+    connect: connectCharger(connecting),
+    disconnect: disconnectCharger(connecting),
+    recordBoot: (chargerId, boot) => chargers.recordBoot(chargerId, boot, clock.now()),
+    recordSeen: (chargerId) => chargers.recordSeen(chargerId, clock.now()),
+    recordStatus: recordStatus({ chargers, followConnectorState: followConnectorState(following), announce, clock }),
+    recordCapabilities: chargers.recordCapabilities,
+    authorizeIdTag: authorize,
+    startTransaction: startTransaction(reporting),
+    stopTransaction: stopTransaction(reporting),
+    recordEnergy: recordEnergy(reporting),
+    reportTransaction: reportTransaction(reporting),
+    recordReservationUpdate: recordReservationUpdate(following),
+    settleLateAnswer: settleLateAnswer(settling),
+  };
+  const gateway: Gateway = new Gateway({ useCases, clock, log, answerTimeoutMs, heartbeatIntervalSeconds, livenessMs });
+  const settler: Settler = new Settler({
+    ...{ reservations, chargers, calls, transition: change, ...settled },
+    ...{ announce, clock, log, nodeId, callLeaseMs },
+  });
+
+  const administration = {
+    chargers,
+    sites,
+    reservations,
+    clock,
+    disconnect: (id: string, why: string) => void disconnect(id, why),
+  };
+  const waiting = { untilAnswered: untilAnswered(feed, reservations, clock), answerTimeoutMs, callLeaseMs };
+  const reserve = reserveNow({ reservations, calls, ...settled, announce, wakeSettler, clock, log, ...waiting });
+  const cancel = cancelReservation({ reservations, calls, transition: change, ...settled, clock, answerTimeoutMs });
+  const schema = buildApiSchema([
+    new ReservationResolver(reservations, reserve, cancel),
+    new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
+    new ConnectorResolver(),
+    new ConnectorChangedResolver(),
+    new IdTagResolver(idTags, authorize, saveIdTag(idTags), removeIdTag(idTags), clock),
+    new SiteResolver(sites, saveSite(sites), removeSite(sites)),
+  ]);
+
+  const http = fastify({ bodyLimit: MAX_BODY_BYTES });
+  addHealth(http, {
+    isDraining: () => isDraining,
+    checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT 1' }, [])),
+  });
+  const verifyToken = tokenVerifier(config.tokens, clock);
+  const { allowedOrigins } = config;
+  const graphql = await addGraphQL(http, {
+    schema,
+    feed,
+    verifyToken,
+    chargers,
+    sites,
+    reservations,
+    clock,
+    log,
+    allowedOrigins,
+  });
+  options.addRoutes?.(http);
+
+  await bus.join();
+  const ocppPort = await gateway.listen(config.host, config.ocppPort);
+  await http.listen({ host: config.host, port: config.port });
+  settler.wake(clock.now());
+  const { port } = http.server.address() as AddressInfo;
+  log.info({ port, ocppPort }, 'ready');
+
+  return {
+    port,
+    ocppPort,
+    async stop() {
+      isDraining = true;
+      log.info('stopping');
+      await settler.stop();
+      await graphql.closeSubscriptions();
+      await Promise.all([http.close(), gateway.stop()]);
+      feed.stop();
+      await bus.leave();
+      await database.close();
+      log.info('stopped');
+    },
+  };
+}

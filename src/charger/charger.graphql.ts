@@ -1,0 +1,274 @@
+// Chargers and connectors in the API.
+import {
+  Arg,
+  Args,
+  ArgsType,
+  Ctx,
+  createUnionType,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  registerEnumType,
+} from 'type-graphql';
+import { maySeeReservation, maySeeSite, siteScope } from '../auth/caller.ts';
+import { present } from '../common/present.ts';
+import type { ApiContext } from '../graphql/context.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { InUse, InvalidInput, NotAllowed, NotFound, resultType } from '../graphql/refusals.ts';
+import type { Reservation } from '../reservation/reservation.ts';
+import { ReservationType } from '../reservation/reservation-type.graphql.ts';
+import { Removed, SiteType } from '../site/site.graphql.ts';
+import type { ChargerRepository } from './charger.repository.ts';
+import type { Charger } from './charger.ts';
+import type { Connector } from './connector.ts';
+import type { RemoveCharger, SaveCharger } from './save-charger.ts';
+
+export enum ConnectorStateEnum {
+  AVAILABLE = 'AVAILABLE',
+  PREPARING = 'PREPARING',
+  CHARGING = 'CHARGING',
+  SUSPENDED_EVSE = 'SUSPENDED_EVSE',
+  SUSPENDED_EV = 'SUSPENDED_EV',
+  FINISHING = 'FINISHING',
+  OCCUPIED = 'OCCUPIED',
+  RESERVED = 'RESERVED',
+  UNAVAILABLE = 'UNAVAILABLE',
+  FAULTED = 'FAULTED',
+  UNKNOWN = 'UNKNOWN',
+}
+registerEnumType(ConnectorStateEnum, {
+  name: 'ConnectorState',
+  description: 'What the charger last said of a connector.',
+  valuesConfig: {
+    AVAILABLE: { description: 'Free.' },
+    PREPARING: { description: 'A vehicle is plugged in or an idTag presented; no transaction yet (OCPP 1.6).' },
+    CHARGING: { description: 'Energy flows (OCPP 1.6).' },
+    SUSPENDED_EVSE: { description: 'In a transaction; the charger gives no energy (OCPP 1.6).' },
+    SUSPENDED_EV: { description: 'In a transaction; the vehicle takes no energy (OCPP 1.6).' },
+    FINISHING: { description: 'The transaction is over, the vehicle still there (OCPP 1.6).' },
+    OCCUPIED: { description: 'A vehicle is there (OCPP 2.x).' },
+    RESERVED: { description: 'The charger holds it for somebody.' },
+    UNAVAILABLE: { description: 'Out of service.' },
+    FAULTED: { description: 'Broken: see `errorCode`.' },
+    UNKNOWN: { description: 'The charger has not said.' },
+  },
+});
+
+@ObjectType('Connector', { description: 'What is reserved: one vehicle at a time. In OCPP 2.x an EVSE.' })
+class ConnectorType {
+  @Field(() => ID, { description: 'The charger it belongs to.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'Its number on the charger, from 1.' })
+  connectorId!: number;
+
+  @Field(() => ConnectorStateEnum, { description: 'What the charger last said of it.' })
+  state!: ConnectorStateEnum;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'The charger’s own error code, in OCPP’s words; null: no error.',
+  })
+  errorCode?: string;
+
+  @Field(() => [String], { description: 'Its plugs, as its operator named them, for example CCS2.' })
+  plugTypes!: string[];
+
+  @Field(() => Date, { nullable: true, description: 'When the charger last told of it.' })
+  stateAt?: Date;
+}
+
+@ObjectType('Charger', { description: 'The unit that holds one OCPP connection.' })
+export class ChargerType {
+  @Field(() => ID, { description: 'Its OCPP identity.' })
+  id!: string;
+
+  @Field(() => ID, { description: 'The site where it stands.' })
+  siteId!: string;
+
+  @Field(() => String, { description: 'Name for people.' })
+  name!: string;
+
+  @Field(() => Boolean, { description: 'Whether it is connected now.' })
+  isConnected!: boolean;
+
+  @Field(() => Date, { nullable: true, description: 'When it last connected, disconnected or sent a heartbeat.' })
+  lastSeenAt?: Date;
+
+  @Field(() => Date, { nullable: true, description: 'When it last said that it has started.' })
+  bootedAt?: Date;
+
+  @Field(() => String, { nullable: true, description: 'OCPP version of its last connection: 1.6, 2.0.1 or 2.1.' })
+  ocppVersion?: string;
+
+  @Field(() => String, { nullable: true, description: 'Its maker, as it says.' })
+  vendor?: string;
+
+  @Field(() => String, { nullable: true, description: 'Its model, as it says.' })
+  model?: string;
+
+  @Field(() => String, { nullable: true, description: 'Its serial number, as it says.' })
+  serialNumber?: string;
+
+  @Field(() => String, { nullable: true, description: 'Its firmware, as it says.' })
+  firmwareVersion?: string;
+
+  @Field(() => Boolean, { nullable: true, description: 'Whether it can be reserved; null until it said.' })
+  supportsReservation?: boolean;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether it can choose the connector itself; null until it said.',
+  })
+  supportsConnectorZero?: boolean;
+}
+
+@InputType({ description: 'A connector of a charger.' })
+class ConnectorInput {
+  @Field(() => Int, { description: 'Its number on the charger, from 1.' })
+  connectorId!: number;
+
+  @Field(() => [String], { defaultValue: [], description: 'Its plugs, for example CCS2 or TYPE2.' })
+  plugTypes!: string[];
+}
+
+@InputType({ description: 'A charger to make or to change.' })
+class SaveChargerInput {
+  @Field(() => ID, { description: 'Its OCPP identity: 1 to 48 letters, digits or any of *+=:|@._-' })
+  id!: string;
+
+  @Field(() => ID, { description: 'The site where it stands.' })
+  siteId!: string;
+
+  @Field(() => String, { nullable: true, description: 'Name for people. Default: its id.' })
+  name?: string | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'Password of its Basic authentication, 8 to 64 characters; a new charger needs one. Changing it ends the connection.',
+  })
+  password?: string | null;
+
+  @Field(() => [ConnectorInput], {
+    defaultValue: [],
+    description: 'Connectors to add or change. Not required: a charger tells of its connectors itself.',
+  })
+  connectors!: ConnectorInput[];
+}
+
+@ArgsType()
+class ChargersArgs extends PageArgs {
+  @Field(() => ID, { nullable: true, description: 'Only the chargers of this site.' })
+  siteId?: string | null;
+}
+
+const SaveChargerResult = createUnionType({
+  name: 'SaveChargerResult',
+  description: 'The charger as saved, or why not.',
+  types: () => [ChargerType, InvalidInput, NotFound, NotAllowed] as const,
+  resolveType: resultType('Charger'),
+});
+
+const RemoveChargerResult = createUnionType({
+  name: 'RemoveChargerResult',
+  description: 'That it was removed, or why not.',
+  types: () => [Removed, NotFound, InUse, NotAllowed] as const,
+  resolveType: resultType('Removed'),
+});
+
+const ChargerConnection = pageTypes(ChargerType, 'Charger', 'chargers');
+
+@Resolver(() => ChargerType)
+export class ChargerResolver {
+  constructor(
+    private readonly chargers: ChargerRepository,
+    private readonly save: SaveCharger,
+    private readonly remove: RemoveCharger,
+  ) {}
+
+  @Query(() => ChargerType, {
+    nullable: true,
+    description: 'A charger; null where there is none, or none that is yours to see.',
+  })
+  async charger(
+    @Arg('id', () => ID, { description: 'Its OCPP identity.' }) id: string,
+    @Ctx() { caller, load }: ApiContext,
+  ): Promise<Charger | undefined> {
+    const charger = await load.charger(id);
+    return charger && maySeeSite(caller, charger.siteId) ? charger : undefined;
+  }
+
+  @Query(() => ChargerConnection, { name: 'chargers', description: 'The chargers the caller may see, by their ids.' })
+  list(
+    @Args(() => ChargersArgs) { siteId, ...page }: ChargersArgs,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Page<Charger>> {
+    const filter = siteId == null ? siteScope(caller) : { siteIds: maySeeSite(caller, siteId) ? [siteId] : [] };
+    return readPage(
+      page,
+      ({ id }) => [id],
+      (limit, after) => this.chargers.page(filter, limit, after?.[0]),
+    );
+  }
+
+  @Mutation(() => SaveChargerResult, { description: 'Makes or changes a charger. Admins, and operators of the site.' })
+  saveCharger(
+    @Arg('input', () => SaveChargerInput, { description: 'The charger.' }) input: SaveChargerInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { id, siteId, connectors, name, password } = input;
+    return this.save(caller, { id, siteId, connectors, ...present({ name, password }) });
+  }
+
+  @Mutation(() => RemoveChargerResult, {
+    description: 'Removes a charger without live reservations and ends its connection. Its history stays.',
+  })
+  removeCharger(@Arg('id', () => ID, { description: 'Its OCPP identity.' }) id: string, @Ctx() { caller }: ApiContext) {
+    return this.remove(caller, id);
+  }
+
+  @FieldResolver(() => SiteType, { description: 'The site where it stands.' })
+  site(@Root() { siteId }: Charger, @Ctx() { load }: ApiContext) {
+    return load.site(siteId);
+  }
+
+  @FieldResolver(() => [ConnectorType], { description: 'Its connectors, by their numbers.' })
+  connectors(@Root() { id }: Charger, @Ctx() { load }: ApiContext): Promise<Connector[]> {
+    return load.connectors(id);
+  }
+}
+
+@Resolver(() => ConnectorType)
+export class ConnectorResolver {
+  @FieldResolver(() => ReservationType, {
+    nullable: true,
+    description: 'The reservation that holds it, where it is yours to see.',
+  })
+  async reservation(
+    @Root() connector: Connector,
+    @Ctx() { caller, load }: ApiContext,
+  ): Promise<Reservation | undefined> {
+    const hold = await this.#holdOf(connector, load);
+    return hold && maySeeReservation(caller, hold) ? hold : undefined;
+  }
+
+  @FieldResolver(() => Date, {
+    nullable: true,
+    description: 'Until when it is held, whoever holds it; null: not held by name.',
+  })
+  async reservedUntil(@Root() connector: Connector, @Ctx() { load }: ApiContext): Promise<Date | undefined> {
+    return (await this.#holdOf(connector, load))?.expiryDate;
+  }
+
+  async #holdOf({ chargerId, connectorId }: Connector, load: ApiContext['load']): Promise<Reservation | undefined> {
+    return (await load.holds(chargerId)).find((hold) => hold.connectorId === connectorId);
+  }
+}

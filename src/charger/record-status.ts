@@ -1,0 +1,24 @@
+// A charger tells the state of a connector, or (1.6, connectorId 0) of itself.
+import type { Clock } from '../common/clock.ts';
+import type { FollowConnectorState } from '../reservation/follow-charger.ts';
+import type { ChargerRepository } from './charger.repository.ts';
+import type { OcppVersion } from './charger.ts';
+import type { StatusReport } from './connector.ts';
+
+export interface RecordStatusPorts {
+  readonly chargers: ChargerRepository;
+  readonly followConnectorState: FollowConnectorState;
+  readonly announce: () => void;
+  readonly clock: Clock;
+}
+
+/** Connector 0 has no row: its state is followed, not stored. */
+export const recordStatus =
+  ({ chargers, followConnectorState, announce, clock }: RecordStatusPorts) =>
+  async (chargerId: string, version: OcppVersion, report: StatusReport): Promise<void> => {
+    const { connectorId } = report;
+    const state = connectorId === 0 ? report.state : await chargers.recordStatus(chargerId, report, clock.now());
+    if (state === undefined) return;
+    announce();
+    await followConnectorState(chargerId, version, connectorId, state);
+  };

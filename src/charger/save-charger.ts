@@ -1,0 +1,92 @@
+// Administration of chargers: save and remove.
+import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import type { Clock } from '../common/clock.ts';
+import type { Refusal } from '../common/refusal.ts';
+import type { ReservationRepository } from '../reservation/reservation.repository.ts';
+import type { SiteRepository } from '../site/site.repository.ts';
+import { hashPassword } from './authenticate-charger.ts';
+import type { ChargerRepository } from './charger.repository.ts';
+import type { Charger } from './charger.ts';
+
+export interface SaveChargerInput {
+  readonly id: string;
+  readonly siteId: string;
+  readonly name?: string;
+  /** Required for a new charger; absent, it stays as it is. */
+  readonly password?: string;
+  readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
+}
+
+export interface ChargerAdministrationPorts {
+  readonly chargers: ChargerRepository;
+  readonly sites: SiteRepository;
+  readonly reservations: ReservationRepository;
+  /** Ends the charger's socket, so that it must log in again. */
+  readonly disconnect: (chargerId: string, reason: string) => void;
+  readonly clock: Clock;
+}
+
+export type SaveCharger = (caller: Caller, input: SaveChargerInput) => Promise<Charger | Refusal>;
+export type RemoveCharger = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
+
+export const saveCharger =
+  ({ chargers, sites, disconnect }: ChargerAdministrationPorts): SaveCharger =>
+  async (caller, input) => {
+    const { id, siteId, password, connectors } = input;
+    const [[before], [site]] = await Promise.all([chargers.byIds([id]), sites.byIds([siteId])]);
+    if (!mayAdministerSite(caller, siteId) || (before && !mayAdministerSite(caller, before.siteId)))
+      return onlyOperators;
+    if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
+    const wrong = checkId(id) ?? checkPassword(password, before !== undefined) ?? checkConnectors(connectors);
+    if (wrong) return wrong;
+    const passwordHash = password === undefined ? undefined : await hashPassword(password);
+    const name = input.name ?? before?.name ?? id;
+    await chargers.save({ id, siteId, name, connectors, ...(passwordHash && { passwordHash }) });
+    if (passwordHash && before) disconnect(id, 'The password of this charger was changed');
+    const [saved] = await chargers.byIds([id]);
+    return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
+  };
+
+/** Its past reservations stay; while one is live, the charger cannot be removed. */
+export const removeCharger =
+  ({ chargers, reservations, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
+  async (caller, id) => {
+    const [before] = await chargers.byIds([id]);
+    if (caller.role === 'DRIVER') return onlyOperators;
+    if (!before || !mayAdministerSite(caller, before.siteId)) {
+      return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${id}".` };
+    }
+    const now = clock.now();
+    const live = await reservations.live([id], now);
+    if (live.length > 0) {
+      return { code: 'IN_USE', message: `Charger "${id}" has ${live.length} live reservation(s); cancel them first.` };
+    }
+    await chargers.remove(id, now);
+    disconnect(id, 'This charger was removed');
+    return { id };
+  };
+
+const onlyOperators: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'Admins and the operators of the site administer its chargers.',
+};
+
+const invalid = (field: string, message: string) => ({ code: 'INVALID_INPUT', field, message: `${field}: ${message}` });
+
+const checkId = (id: string) =>
+  /^[A-Za-z0-9*+=:|@._-]{1,48}$/.test(id)
+    ? undefined
+    : invalid('id', 'It must have 1 to 48 letters, digits or any of *+=:|@._- (an OCPP identity).');
+
+function checkPassword(password: string | undefined, isKnown: boolean) {
+  if (password === undefined) return isKnown ? undefined : invalid('password', 'A new charger needs one.');
+  return /^[\x20-\x7e]{8,64}$/.test(password)
+    ? undefined
+    : invalid('password', 'It must have 8 to 64 printable characters.');
+}
+
+function checkConnectors(connectors: SaveChargerInput['connectors']) {
+  const ids = connectors.map(({ connectorId }) => connectorId);
+  if (ids.some((id) => id < 1 || id > 1000)) return invalid('connectors', 'A connectorId is from 1 to 1000.');
+  return new Set(ids).size === ids.length ? undefined : invalid('connectors', 'Each connectorId may stand there once.');
+}

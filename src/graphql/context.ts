@@ -1,0 +1,71 @@
+// What every resolver has at hand: who calls, and loaders that read each thing once per request.
+import DataLoader from 'dataloader';
+import type { Caller } from '../auth/caller.ts';
+import type { ChargerRepository } from '../charger/charger.repository.ts';
+import type { Charger } from '../charger/charger.ts';
+import type { Connector } from '../charger/connector.ts';
+import type { Clock } from '../common/clock.ts';
+import type { LogEvent } from '../event-log/event.ts';
+import type { ReservationRepository } from '../reservation/reservation.repository.ts';
+import type { Reservation } from '../reservation/reservation.ts';
+import type { SiteRepository } from '../site/site.repository.ts';
+import type { Site } from '../site/site.ts';
+
+export interface ApiContext {
+  readonly caller: Caller;
+  readonly load: Loaders;
+  /** The events that match, from now on. */
+  readonly events: <E extends LogEvent>(matches: (event: LogEvent) => event is E) => Promise<AsyncIterableIterator<E>>;
+}
+
+export interface LoaderPorts {
+  readonly chargers: ChargerRepository;
+  readonly sites: SiteRepository;
+  readonly reservations: ReservationRepository;
+  readonly clock: Clock;
+}
+
+/** Made on first use: most requests need none of them. */
+export class Loaders {
+  #charger?: DataLoader<string, Charger | undefined>;
+  #site?: DataLoader<string, Site | undefined>;
+  #connectors?: DataLoader<string, Connector[]>;
+  #holds?: DataLoader<string, Reservation[]>;
+
+  constructor(private readonly ports: LoaderPorts) {}
+
+  charger(id: string): Promise<Charger | undefined> {
+    this.#charger ??= new DataLoader(async (ids) =>
+      inOrder(ids, await this.ports.chargers.byIds(ids), (one) => one.id),
+    );
+    return this.#charger.load(id);
+  }
+
+  site(id: string): Promise<Site | undefined> {
+    this.#site ??= new DataLoader(async (ids) => inOrder(ids, await this.ports.sites.byIds(ids), (one) => one.id));
+    return this.#site.load(id);
+  }
+
+  connectors(chargerId: string): Promise<Connector[]> {
+    this.#connectors ??= new DataLoader(async (ids) => grouped(ids, await this.ports.chargers.connectors(ids)));
+    return this.#connectors.load(chargerId);
+  }
+
+  /** The reservations that hold one of the charger's connectors now. */
+  holds(chargerId: string): Promise<Reservation[]> {
+    const { reservations, clock } = this.ports;
+    this.#holds ??= new DataLoader(async (ids) => grouped(ids, await reservations.live(ids, clock.now())));
+    return this.#holds.load(chargerId);
+  }
+}
+
+function inOrder<T>(ids: readonly string[], found: readonly T[], idOf: (one: T) => string): (T | undefined)[] {
+  const byId = new Map(found.map((one) => [idOf(one), one]));
+  return ids.map((id) => byId.get(id));
+}
+
+function grouped<T extends { readonly chargerId: string }>(ids: readonly string[], found: readonly T[]): T[][] {
+  const groups = new Map<string, T[]>(ids.map((id) => [id, []]));
+  for (const one of found) groups.get(one.chargerId)?.push(one);
+  return ids.map((id) => groups.get(id) ?? []);
+}

@@ -1,0 +1,49 @@
+// Faults at the edge: what a client may read of an error, and the correlation id that finds the rest in the log.
+import { randomUUID } from 'node:crypto';
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import type { Log } from '../common/log.ts';
+
+export const unauthenticated = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } } });
+
+export const forbidden = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });
+
+export const badInput = (argument: string, message: string): GraphQLError =>
+  new GraphQLError(`${argument}: ${message}`, { extensions: { code: 'BAD_USER_INPUT', argument } });
+
+/** Codes whose messages were written for the client. */
+const readable = new Set([
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'BAD_USER_INPUT',
+  'BAD_REQUEST',
+  'SLOW_CONSUMER',
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'OPERATION_RESOLUTION_FAILURE',
+  'PERSISTED_QUERY_NOT_FOUND',
+  'PERSISTED_QUERY_NOT_SUPPORTED',
+]);
+
+/** Everything else is a fault: logged once, and told as INTERNAL_SERVER_ERROR with the id of that log line. */
+export function maskError(formatted: GraphQLFormattedError, error: unknown, log: Log): GraphQLFormattedError {
+  const { message, locations, path, extensions } = formatted;
+  const code = String(extensions?.code ?? '');
+  const place = { ...(locations && { locations }), ...(path && { path }) };
+  const { stacktrace: _, http: __, ...rest } = extensions ?? {};
+  if (readable.has(code)) return { message, ...place, extensions: rest };
+  if (isRequestError(error)) return { message, ...place, extensions: { code: code || 'BAD_REQUEST' } };
+  const correlationId = randomUUID();
+  const original = error instanceof GraphQLError ? (error.originalError ?? error) : error;
+  log.error({ correlationId, path, error: original }, 'a request failed');
+  const text = `Something went wrong here. Quote this id when you ask about it: ${correlationId}`;
+  return { message: text, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR', correlationId } };
+}
+
+/** graphql-js's own errors of parsing, validation and coercion: they carry no original error and no path. */
+const isRequestError = (error: unknown): boolean =>
+  error instanceof GraphQLError &&
+  !error.originalError &&
+  error.path === undefined &&
+  error.extensions.code === undefined;

@@ -1,0 +1,44 @@
+// Administration of idTags: save and remove. idTags belong to no site, so only admins do.
+import type { Caller } from '../auth/caller.ts';
+import type { Refusal } from '../common/refusal.ts';
+import type { IdTagRepository } from './id-tag.repository.ts';
+import { type IdTag, maxIdTagLength, sameId } from './id-tag.ts';
+
+export type SaveIdTag = (caller: Caller, input: IdTag) => Promise<IdTag | Refusal>;
+export type RemoveIdTag = (caller: Caller, idTag: string) => Promise<{ readonly id: string } | Refusal>;
+
+export const saveIdTag =
+  (idTags: IdTagRepository): SaveIdTag =>
+  async (caller, input) => {
+    if (caller.role !== 'ADMIN') return onlyAdmins;
+    const { idTag, parentIdTag } = input;
+    const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
+    if (wrong) return wrong;
+    if (sameId(idTag, parentIdTag)) {
+      return {
+        code: 'INVALID_INPUT',
+        field: 'parentIdTag',
+        message: 'parentIdTag: An idTag is not its own group.',
+      } as Refusal;
+    }
+    await idTags.save(input);
+    return input;
+  };
+
+/** Reservations that were made with it stay; nobody can start with it any more. */
+export const removeIdTag =
+  (idTags: IdTagRepository): RemoveIdTag =>
+  async (caller, idTag) => {
+    if (caller.role !== 'ADMIN') return onlyAdmins;
+    if (await idTags.remove(idTag)) return { id: idTag };
+    return { code: 'ID_TAG_NOT_FOUND', message: `There is no idTag "${idTag}".` };
+  };
+
+const onlyAdmins: Refusal = { code: 'FORBIDDEN', message: 'Only admins administer idTags.' };
+const LONGEST = maxIdTagLength('2.1');
+
+function check(field: string, value: string): Refusal | undefined {
+  if (/^[\x20-\x7e]+$/.test(value) && value.length <= LONGEST) return undefined;
+  const message = `${field}: It must have 1 to ${LONGEST} printable characters (20 for OCPP 1.6, 36 for 2.0.1).`;
+  return { code: 'INVALID_INPUT', field, message } as Refusal;
+}

@@ -1,0 +1,181 @@
+// A reservation as the API shows it, and the refusals that carry one.
+import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Refusal } from '../graphql/refusals.ts';
+
+export enum ReservationStatusEnum {
+  PENDING = 'PENDING',
+  UNKNOWN = 'UNKNOWN',
+  ACCEPTED = 'ACCEPTED',
+  CANCELLING = 'CANCELLING',
+  USED = 'USED',
+  CANCELLED = 'CANCELLED',
+  EXPIRED = 'EXPIRED',
+  REMOVED = 'REMOVED',
+  REJECTED = 'REJECTED',
+  FAILED = 'FAILED',
+}
+registerEnumType(ReservationStatusEnum, {
+  name: 'ReservationStatus',
+  description: 'Where a reservation stands. The first four hold the connector; the others are final.',
+  valuesConfig: {
+    PENDING: { description: 'Stored; the charger is being asked.' },
+    UNKNOWN: {
+      description: 'The charger was asked and did not answer: it may hold the connector. It will be settled.',
+    },
+    ACCEPTED: { description: 'The charger holds the connector.' },
+    CANCELLING: { description: 'The charger is being told to let go, or has not answered yet.' },
+    USED: { description: 'The holder, or its group, started a transaction.' },
+    CANCELLED: { description: 'Ended by driver, operator or policy.' },
+    EXPIRED: { description: 'Reached its expiry date unused.' },
+    REMOVED: { description: 'The charger dropped it.' },
+    REJECTED: { description: 'The charger refused it.' },
+    FAILED: { description: 'It never reached the charger, or the outcome was not learned before it expired.' },
+  },
+});
+
+export enum ReasonEnum {
+  DRIVER_REQUEST = 'DRIVER_REQUEST',
+  OPERATOR_REQUEST = 'OPERATOR_REQUEST',
+  POLICY = 'POLICY',
+  NO_SHOW = 'NO_SHOW',
+  CHARGER_FAULTED = 'CHARGER_FAULTED',
+  CHARGER_UNAVAILABLE = 'CHARGER_UNAVAILABLE',
+  CHARGER_LOST = 'CHARGER_LOST',
+  NO_TRANSACTION = 'NO_TRANSACTION',
+  OCCUPIED = 'OCCUPIED',
+  FAULTED = 'FAULTED',
+  UNAVAILABLE = 'UNAVAILABLE',
+  REJECTED = 'REJECTED',
+  NOT_SUPPORTED = 'NOT_SUPPORTED',
+  TIMEOUT = 'TIMEOUT',
+  OFFLINE = 'OFFLINE',
+}
+registerEnumType(ReasonEnum, {
+  name: 'ReservationReason',
+  description: 'Why a reservation stands where it does.',
+  valuesConfig: {
+    DRIVER_REQUEST: { description: 'The driver cancelled.' },
+    OPERATOR_REQUEST: { description: 'An operator cancelled.' },
+    POLICY: { description: 'The policy of the site ended it.' },
+    NO_SHOW: { description: 'Nobody came.' },
+    CHARGER_FAULTED: { description: 'The connector broke.' },
+    CHARGER_UNAVAILABLE: { description: 'The connector went out of service.' },
+    CHARGER_LOST: { description: 'The charger lost it, or its connection while being asked.' },
+    NO_TRANSACTION: { description: 'The idTag was presented and no transaction followed.' },
+    OCCUPIED: { description: 'The charger says: occupied, or already reserved.' },
+    FAULTED: { description: 'The charger says: faulted.' },
+    UNAVAILABLE: { description: 'The charger says: unavailable.' },
+    REJECTED: { description: 'The charger says: rejected.' },
+    NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
+    TIMEOUT: { description: 'The charger did not answer in time.' },
+    OFFLINE: { description: 'The charger was not connected.' },
+  },
+});
+
+@ObjectType('Reservation', { description: 'A connector held for an idTag until an expiry date.' })
+export class ReservationType {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => Int, { description: 'Its id on the charger; unique among the charger’s live reservations only.' })
+  reservationId!: number;
+
+  @Field(() => ReservationStatusEnum, { description: 'Where it stands.' })
+  status!: ReservationStatusEnum;
+
+  @Field(() => ReasonEnum, { nullable: true, description: 'Why it stands there, where that needs a reason.' })
+  reason?: ReasonEnum;
+
+  @Field(() => Int, { description: 'Grows by one with each change.' })
+  version!: number;
+
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
+
+  @Field(() => String, { description: 'The holder.' })
+  idTag!: string;
+
+  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
+  parentIdTag?: string;
+
+  @Field(() => Date, { description: 'When the hold began.' })
+  startsAt!: Date;
+
+  @Field(() => Date, { description: 'When the hold ends at the latest.' })
+  expiryDate!: Date;
+
+  @Field(() => Date, { description: 'When it was asked for.' })
+  createdAt!: Date;
+
+  @Field(() => Date, { nullable: true, description: 'When it ended; null while it holds.' })
+  endedAt?: Date;
+
+  @Field(() => ID, { nullable: true, description: 'Of USED: the transaction that used it.' })
+  transactionId?: string;
+
+  @Field(() => Int, { nullable: true, description: 'Of USED: the connector it was used on, where the charger said.' })
+  usedConnectorId?: number;
+
+  @Field(() => Boolean, { description: 'Whether somebody else charged on the held connector although refused.' })
+  isBreached!: boolean;
+}
+
+@ObjectType({ implements: Refusal, description: 'The charger is not connected.' })
+export class ChargerOffline extends Refusal {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Date, { nullable: true, description: 'When it was last heard of.' })
+  lastSeenAt?: Date;
+
+  @Field(() => ReservationType, {
+    nullable: true,
+    description: 'Of a cancellation: the reservation, which stays CANCELLING until the charger comes back.',
+  })
+  reservation?: ReservationType;
+}
+
+export enum ChargerAnswerEnum {
+  OCCUPIED = 'OCCUPIED',
+  FAULTED = 'FAULTED',
+  UNAVAILABLE = 'UNAVAILABLE',
+  REJECTED = 'REJECTED',
+  NOT_SUPPORTED = 'NOT_SUPPORTED',
+  CALL_ERROR = 'CALL_ERROR',
+}
+registerEnumType(ChargerAnswerEnum, {
+  name: 'ChargerAnswer',
+  description: 'What a charger answered instead of Accepted.',
+  valuesConfig: {
+    OCCUPIED: { description: 'The connector is occupied or already reserved.' },
+    FAULTED: { description: 'The connector is broken.' },
+    UNAVAILABLE: { description: 'The connector is out of service.' },
+    REJECTED: { description: 'It will not, without a reason.' },
+    NOT_SUPPORTED: { description: 'It cannot be reserved.' },
+    CALL_ERROR: { description: 'It failed to carry the command out.' },
+  },
+});
+
+@ObjectType({ implements: Refusal, description: 'The charger said no, or failed.' })
+export class ChargerRefused extends Refusal {
+  @Field(() => ChargerAnswerEnum, { description: 'What it answered.' })
+  answer!: ChargerAnswerEnum;
+
+  @Field(() => ReservationType, { description: 'The reservation as that leaves it.' })
+  reservation!: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The reservation has ended already.' })
+export class ReservationEnded extends Refusal {
+  @Field(() => Date, { description: 'When.' })
+  endedAt!: Date;
+
+  @Field(() => ReservationType, { description: 'How: see its status and reason.' })
+  reservation!: ReservationType;
+}

@@ -1,0 +1,405 @@
+// Reservations in the API: the mutations that make and end them, the queries, and the subscription to every step.
+import {
+  Arg,
+  Args,
+  ArgsType,
+  Ctx,
+  createUnionType,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  registerEnumType,
+  Subscription,
+} from 'type-graphql';
+import { maySeeReservation, maySeeSite, reservationScope } from '../auth/caller.ts';
+import { ChargerType } from '../charger/charger.graphql.ts';
+import { present } from '../common/present.ts';
+import type { LogEvent, ReservationEvent } from '../event-log/event.ts';
+import type { ApiContext } from '../graphql/context.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import {
+  ConnectorTaken,
+  IdempotencyKeyReused,
+  IdTagRefused,
+  InvalidInput,
+  NotAllowed,
+  NotFound,
+  PolicyRefused,
+  ReservationIdInUse,
+  ReservationNotSupported,
+  resultType,
+} from '../graphql/refusals.ts';
+import { sameId } from '../id-tag/id-tag.ts';
+import { SiteType } from '../site/site.graphql.ts';
+import { type CancelReservation, isUuid } from './cancel-reservation.ts';
+import type { ReservationFilter, ReservationRepository } from './reservation.repository.ts';
+import type { CancelReason, Reservation } from './reservation.ts';
+import {
+  ChargerOffline,
+  ChargerRefused,
+  ReasonEnum,
+  ReservationEnded,
+  ReservationStatusEnum,
+  ReservationType,
+} from './reservation-type.graphql.ts';
+import type { ReserveNow } from './reserve-now.ts';
+
+@InputType({ description: 'A connector to hold.' })
+class ReserveNowInput {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { defaultValue: 0, description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
+
+  @Field(() => String, { description: 'The holder. A driver names one of its own.' })
+  idTag!: string;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'The group whose members may use it, too: the parent of the idTag.',
+  })
+  parentIdTag?: string | null;
+
+  @Field(() => Date, { nullable: true, description: 'When the hold ends at the latest. Or give `durationMinutes`.' })
+  expiryDate?: Date | null;
+
+  @Field(() => Int, { nullable: true, description: 'How long to hold from now, in minutes. Default: the site’s.' })
+  durationMinutes?: number | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The id on the charger, 1 to 2147483647. Default: the server assigns one.',
+  })
+  reservationId?: number | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Send the same key with the same input again, after a lost answer, and get the same reservation.',
+  })
+  idempotencyKey?: string | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'How long to wait for the charger, in milliseconds, before the reservation is returned as it stands. Default: until it answers or its time is over.',
+  })
+  waitMs?: number | null;
+}
+
+export enum CancelReasonEnum {
+  DRIVER_REQUEST = 'DRIVER_REQUEST',
+  OPERATOR_REQUEST = 'OPERATOR_REQUEST',
+  POLICY = 'POLICY',
+}
+registerEnumType(CancelReasonEnum, {
+  name: 'CancelReason',
+  description: 'Why a reservation is cancelled.',
+  valuesConfig: {
+    DRIVER_REQUEST: { description: 'The driver asks for it: the only one a driver may give.' },
+    OPERATOR_REQUEST: { description: 'An operator asks for it.' },
+    POLICY: { description: 'The policy of the site asks for it.' },
+  },
+});
+
+@InputType({ description: 'A reservation to cancel: by `id`, or by `chargerId` and `reservationId`.' })
+class CancelReservationInput {
+  @Field(() => ID, { nullable: true, description: 'Its key in this API.' })
+  id?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'The charger, together with `reservationId`.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'Its id on that charger.' })
+  reservationId?: number | null;
+
+  @Field(() => CancelReasonEnum, { nullable: true, description: 'Default: by the role of the caller.' })
+  reason?: CancelReason | null;
+
+  @Field(() => Boolean, {
+    defaultValue: false,
+    description: 'Operators: end it at once without waiting for the charger, which is told when it can be.',
+  })
+  force!: boolean;
+}
+
+const ReserveNowResult = createUnionType({
+  name: 'ReserveNowResult',
+  description:
+    'The reservation: ACCEPTED, or as it stands when the charger has not answered (PENDING, UNKNOWN). Or why nothing is held.',
+  types: () =>
+    [
+      ReservationType,
+      InvalidInput,
+      NotFound,
+      IdTagRefused,
+      PolicyRefused,
+      ConnectorTaken,
+      ChargerOffline,
+      ChargerRefused,
+      ReservationNotSupported,
+      ReservationIdInUse,
+      IdempotencyKeyReused,
+    ] as const,
+  resolveType: resultType('Reservation'),
+});
+
+const CancelReservationResult = createUnionType({
+  name: 'CancelReservationResult',
+  description:
+    'The reservation: CANCELLED, or CANCELLING while the charger has not answered. Or why it is not (or not yet) cancelled.',
+  types: () =>
+    [ReservationType, NotFound, ReservationEnded, ChargerRefused, ChargerOffline, InvalidInput, NotAllowed] as const,
+  resolveType: resultType('Reservation'),
+});
+
+@InputType({ description: 'Which reservations; what is left out does not filter.' })
+class ReservationFilterInput {
+  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  siteId?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
+  connectorId?: number | null;
+
+  @Field(() => String, { nullable: true, description: 'Of this holder.' })
+  idTag?: string | null;
+
+  @Field(() => [ReservationStatusEnum], { nullable: true, description: 'In one of these states.' })
+  statuses?: ReservationStatusEnum[] | null;
+}
+
+@ArgsType()
+class ReservationsArgs extends PageArgs {
+  @Field(() => ReservationFilterInput, { nullable: true, description: 'Which reservations; without it, all.' })
+  filter?: ReservationFilterInput | null;
+}
+
+@InputType({ description: 'Which events; what is left out does not filter.' })
+class ReservationEventFilter {
+  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  siteId?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
+  connectorId?: number | null;
+
+  @Field(() => ID, { nullable: true, description: 'Of this reservation, by its key in this API.' })
+  reservationId?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'Of this holder.' })
+  idTag?: string | null;
+}
+
+enum EventTypeEnum {
+  REQUESTED = 'REQUESTED',
+  ACCEPTED = 'ACCEPTED',
+  REJECTED = 'REJECTED',
+  OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN',
+  FAILED = 'FAILED',
+  CANCEL_REQUESTED = 'CANCEL_REQUESTED',
+  CANCELLED = 'CANCELLED',
+  USED = 'USED',
+  EXPIRED = 'EXPIRED',
+  REMOVED = 'REMOVED',
+  BREACHED = 'BREACHED',
+}
+registerEnumType(EventTypeEnum, {
+  name: 'ReservationEventType',
+  description: 'What happened to a reservation. More types may come.',
+  valuesConfig: {
+    REQUESTED: { description: 'It was stored; the charger is being asked.' },
+    ACCEPTED: { description: 'The charger holds the connector.' },
+    REJECTED: { description: 'The charger refused.' },
+    OUTCOME_UNKNOWN: { description: 'The charger did not answer; it may hold the connector.' },
+    FAILED: { description: 'It never reached the charger, or its outcome was not learned in time.' },
+    CANCEL_REQUESTED: { description: 'Somebody cancelled; the charger is being told.' },
+    CANCELLED: { description: 'It was cancelled.' },
+    USED: { description: 'The holder, or its group, started a transaction.' },
+    EXPIRED: { description: 'It reached its expiry date unused.' },
+    REMOVED: { description: 'The charger dropped it.' },
+    BREACHED: { description: 'Somebody else charges on the held connector although refused.' },
+  },
+});
+
+enum ActorEnum {
+  DRIVER = 'DRIVER',
+  OPERATOR = 'OPERATOR',
+  ADMIN = 'ADMIN',
+  CHARGER = 'CHARGER',
+  SERVER = 'SERVER',
+}
+registerEnumType(ActorEnum, {
+  name: 'Actor',
+  description: 'Who caused an event.',
+  valuesConfig: {
+    DRIVER: { description: 'A driver.' },
+    OPERATOR: { description: 'An operator.' },
+    ADMIN: { description: 'An admin.' },
+    CHARGER: { description: 'The charger.' },
+    SERVER: { description: 'This server: its clock, or a timeout.' },
+  },
+});
+
+@ObjectType('ReservationEvent', { description: 'A step of a reservation.' })
+class ReservationEventType {
+  @Field(() => String, { description: 'Position in the log of events; opaque.' })
+  cursor!: string;
+
+  @Field(() => Date, { description: 'When it happened.' })
+  at!: Date;
+
+  @Field(() => EventTypeEnum, { description: 'What happened.' })
+  type!: EventTypeEnum;
+
+  @Field(() => ReservationStatusEnum, { nullable: true, description: 'The status before; null for the first event.' })
+  from?: ReservationStatusEnum;
+
+  @Field(() => ReservationStatusEnum, { description: 'The status after.' })
+  to!: ReservationStatusEnum;
+
+  @Field(() => ReasonEnum, { nullable: true, description: 'Why, where that needs a reason.' })
+  reason?: ReasonEnum;
+
+  @Field(() => ActorEnum, { description: 'Who caused it.' })
+  actor!: ActorEnum;
+
+  @Field(() => ReservationType, { description: 'The reservation as of this event, whatever has happened since.' })
+  reservation!: ReservationType;
+}
+
+const ReservationConnection = pageTypes(ReservationType, 'Reservation', 'reservations');
+
+@Resolver(() => ReservationType)
+export class ReservationResolver {
+  constructor(
+    private readonly reservations: ReservationRepository,
+    private readonly reserve: ReserveNow,
+    private readonly cancel: CancelReservation,
+  ) {}
+
+  @Mutation(() => ReserveNowResult, {
+    description: 'Holds a connector for an idTag, on the charger itself, until an expiry date.',
+  })
+  reserveNow(
+    @Arg('input', () => ReserveNowInput, { description: 'The connector to hold.' }) input: ReserveNowInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { chargerId, connectorId, idTag, ...rest } = input;
+    return this.reserve(caller, { chargerId, connectorId, idTag, ...present(rest) });
+  }
+
+  @Mutation(() => CancelReservationResult, {
+    description: 'Ends a reservation and frees its connector, on the charger too.',
+  })
+  cancelReservation(
+    @Arg('input', () => CancelReservationInput, { description: 'The reservation to cancel.' })
+    input: CancelReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.cancel(caller, present(input));
+  }
+
+  @Query(() => ReservationType, {
+    nullable: true,
+    description: 'A reservation; null where there is none, or none that is yours to see.',
+  })
+  async reservation(
+    @Arg('id', () => ID, { description: 'Its key in this API.' }) id: string,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Reservation | undefined> {
+    const found = isUuid(id) ? await this.reservations.byId(id) : undefined;
+    return found && maySeeReservation(caller, found) ? found : undefined;
+  }
+
+  @Query(() => ReservationConnection, {
+    name: 'reservations',
+    description: 'The reservations the caller may see, the newest first.',
+  })
+  list(
+    @Args(() => ReservationsArgs) { filter, ...page }: ReservationsArgs,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Page<Reservation>> {
+    const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
+    const scope = reservationScope(caller);
+    const wanted: ReservationFilter = {
+      ...scope,
+      ...rest,
+      ...(siteId !== undefined && { siteIds: maySeeSite(caller, siteId) ? [siteId] : [] }),
+      ...(idTag !== undefined && { idTags: (scope.idTags ?? [idTag]).filter((one) => sameId(one, idTag)) }),
+    };
+    return readPage(
+      page,
+      ({ createdAt, id }) => [createdAt.toISOString(), id],
+      (limit, after) => this.reservations.page(wanted, limit, after && toPosition(after)),
+    );
+  }
+
+  @Subscription(() => ReservationEventType, {
+    description: 'Every step of the reservations that match and that the caller may see, as it happens.',
+    subscribe: ({ args, context }) => {
+      const { caller, events } = context as ApiContext;
+      const filter = present(args.filter ?? {}) as PresentEventFilter;
+      return events(
+        (event): event is ReservationEvent => isWanted(event, filter) && maySeeReservation(caller, event.reservation),
+      ) as never;
+    },
+  })
+  reservationChanged(
+    @Root() event: ReservationEvent,
+    @Arg('filter', () => ReservationEventFilter, { nullable: true, description: 'Which events; without it, all.' })
+    _filter?: ReservationEventFilter,
+  ): ReservationEvent {
+    return event;
+  }
+
+  @FieldResolver(() => ChargerType, { nullable: true, description: 'The charger; null when it was removed.' })
+  charger(@Root() { chargerId }: Reservation, @Ctx() { load }: ApiContext) {
+    return load.charger(chargerId);
+  }
+
+  @FieldResolver(() => SiteType, { description: 'The site.' })
+  site(@Root() { siteId }: Reservation, @Ctx() { load }: ApiContext) {
+    return load.site(siteId);
+  }
+}
+
+type PresentFilter = {
+  siteId?: string;
+  chargerId?: string;
+  connectorId?: number;
+  idTag?: string;
+  statuses?: Reservation['status'][];
+};
+type PresentEventFilter = {
+  siteId?: string;
+  chargerId?: string;
+  connectorId?: number;
+  reservationId?: string;
+  idTag?: string;
+};
+
+function isWanted(event: LogEvent, filter: PresentEventFilter): event is ReservationEvent {
+  if (event.kind !== 'RESERVATION') return false;
+  const { siteId, chargerId, connectorId, reservationId, idTag } = filter;
+  return (
+    (siteId === undefined || event.siteId === siteId) &&
+    (chargerId === undefined || event.chargerId === chargerId) &&
+    (connectorId === undefined || event.connectorId === connectorId) &&
+    (reservationId === undefined || event.reservation.id === reservationId) &&
+    (idTag === undefined || sameId(event.reservation.idTag, idTag))
+  );
+}
+
+const toPosition = ([createdAt = '', id = '']: readonly string[]) => ({ createdAt: new Date(createdAt), id });
