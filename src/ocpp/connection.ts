@@ -42,10 +42,9 @@ const MAX_LATE = 32;
 const CAPABILITY_TIMEOUT_MS = 5000;
 
 export class Connection {
-  readonly openedAt: Date;
-  lastHeardAt: Date;
   #outstanding: Outstanding | undefined;
   #isClosed = false;
+  #isHeard = true;
   #isDraining = false;
   #inbound: Promise<void> = Promise.resolve();
   #inboundCount = 0;
@@ -60,8 +59,6 @@ export class Connection {
     private readonly validation: Validation,
     private readonly ports: ConnectionPorts,
   ) {
-    this.openedAt = ports.clock.now();
-    this.lastHeardAt = this.openedAt;
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     socket.on('pong', () => this.#hear());
     socket.on('ping', () => this.#hear());
@@ -96,17 +93,19 @@ export class Connection {
     return { type: 'timed-out' };
   }
 
-  ping(): void {
-    if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
+  /** Ends the socket when nothing, not even a pong, came since the last check; counted by checks, so a clock may jump. */
+  checkLiveness(): void {
+    if (!this.#isHeard) {
+      this.socket.terminate();
+    } else if (this.socket.readyState === this.socket.OPEN) {
+      this.#isHeard = false;
+      this.socket.ping();
+    }
   }
 
   close(code: number, reason: string): void {
     this.socket.close(code, reason);
     this.ports.clock.after(1000, () => this.socket.terminate());
-  }
-
-  terminate(): void {
-    this.socket.terminate();
   }
 
   /** Takes no new call, and resolves when the outstanding one has ended. */
@@ -185,7 +184,7 @@ export class Connection {
   }
 
   #hear(): void {
-    this.lastHeardAt = this.ports.clock.now();
+    this.#isHeard = true;
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -196,22 +195,25 @@ export class Connection {
     const frame = parseFrame(text, this.protocol.version);
     switch (frame.type) {
       case 'call':
-        return this.#enqueue(frame);
+        this.#enqueue(frame);
+        break;
       case 'result':
       case 'error':
-        return this.#takeAnswer(frame);
+        this.#takeAnswer(frame);
+        break;
       case 'bad':
         log.warn({ chargerId, description: frame.description }, 'a charger sent a frame that cannot be read');
-        return this.#refuse(frame);
+        this.#refuse(frame);
+        break;
       case 'result-error':
         log.warn(
           { chargerId, code: frame.code, description: frame.description },
           'a charger could not read our answer',
         );
-        return;
+        break;
       case 'send':
         log.debug({ chargerId, action: frame.action }, 'a charger sent what nobody here uses');
-        return;
+        break;
       default:
         frame satisfies never;
     }
@@ -224,8 +226,10 @@ export class Connection {
   #takeAnswer(frame: Frame & { type: 'result' | 'error' }): void {
     const id = String(frame.id);
     if (id === this.#outstanding?.id) {
-      if (frame.type === 'result') return this.#finish({ type: 'result', payload: frame.payload });
-      return this.#finish({ type: 'call-error', code: frame.code, description: frame.description });
+      const { type } = frame;
+      if (type === 'result') this.#finish({ type, payload: frame.payload });
+      else this.#finish({ type: 'call-error', code: frame.code, description: frame.description });
+      return;
     }
     const onLateResult = this.#late.get(id);
     this.#late.delete(id);

@@ -171,11 +171,7 @@ export class Gateway implements ChargerCalls {
     if (phase.is !== 'open') return;
     const { clock, livenessMs } = this.ports;
     phase.callOffCheck = clock.after(livenessMs / 2, () => {
-      const limit = clock.now().getTime() - livenessMs;
-      for (const connection of this.#connections.values()) {
-        if (connection.lastHeardAt.getTime() < limit) connection.terminate();
-        else connection.ping();
-      }
+      for (const connection of this.#connections.values()) connection.checkLiveness();
       this.#scheduleCheck();
     });
   }

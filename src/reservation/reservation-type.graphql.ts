@@ -167,15 +167,15 @@ export class ChargerRefused extends Refusal {
   @Field(() => ChargerAnswerEnum, { description: 'What it answered.' })
   answer!: ChargerAnswerEnum;
 
-  @Field(() => ReservationType, { description: 'The reservation as that leaves it.' })
+  @Field(() => ReservationType, { nullable: true, description: 'The reservation as that leaves it.' })
   reservation!: ReservationType;
 }
 
 @ObjectType({ implements: Refusal, description: 'The reservation has ended already.' })
 export class ReservationEnded extends Refusal {
-  @Field(() => Date, { description: 'When.' })
+  @Field(() => Date, { nullable: true, description: 'When.' })
   endedAt!: Date;
 
-  @Field(() => ReservationType, { description: 'How: see its status and reason.' })
+  @Field(() => ReservationType, { nullable: true, description: 'How: see its status and reason.' })
   reservation!: ReservationType;
 }

@@ -113,9 +113,9 @@ interface KeyValue {
 
 function decodeCapabilities(payload: object): Capabilities {
   const { configurationKey = [] } = payload as { configurationKey?: KeyValue[] };
-  const valueOf = (name: string) => configurationKey.find(({ key }) => key.toLowerCase() === name.toLowerCase())?.value;
-  const profiles = valueOf('SupportedFeatureProfiles');
-  const zero = valueOf('ReserveConnectorZeroSupported');
+  const told = (name: string) => configurationKey.find(({ key }) => key.toLowerCase() === name.toLowerCase())?.value;
+  const profiles = told('SupportedFeatureProfiles');
+  const zero = told('ReserveConnectorZeroSupported');
   const isReservable = profiles?.split(',').some((profile) => profile.trim().toLowerCase() === 'reservation');
   return {
     ...(isReservable !== undefined && { supportsReservation: isReservable }),

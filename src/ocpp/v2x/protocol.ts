@@ -166,12 +166,12 @@ const variables = ['Enabled', 'Available', 'NonEvseSpecific'];
 function decodeCapabilities(payload: object): Capabilities {
   const { getVariableResult } = payload as { getVariableResult: VariableResult[] };
   const resultOf = (name: string) => getVariableResult.find(({ variable }) => variable.name === name);
-  const valueOf = (name: string) => resultOf(name)?.attributeValue?.toLowerCase();
-  const isOff = valueOf('Enabled') === 'false' || valueOf('Available') === 'false';
+  const told = (name: string) => resultOf(name)?.attributeValue?.toLowerCase();
+  const isOff = told('Enabled') === 'false' || told('Available') === 'false';
   // A station without the component has no reservations; one that only lacks a variable did not say.
   const isMissing = variables.every((name) => resultOf(name)?.attributeStatus === 'UnknownComponent');
-  const isOn = valueOf('Enabled') === 'true' || valueOf('Available') === 'true';
-  const zero = valueOf('NonEvseSpecific');
+  const isOn = told('Enabled') === 'true' || told('Available') === 'true';
+  const zero = told('NonEvseSpecific');
   return {
     ...((isOff || isMissing || isOn) && { supportsReservation: !isOff && !isMissing }),
     ...(zero !== undefined && { supportsConnectorZero: zero === 'true' }),

@@ -1,0 +1,42 @@
+// A database of one's own, copied from the migrated template.
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { inject } from 'vitest';
+
+export interface TestDatabase {
+  readonly url: string;
+  query<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>;
+  drop(): Promise<void>;
+}
+
+export async function createTestDatabase(options: { readonly isEmpty?: boolean } = {}): Promise<TestDatabase> {
+  const name = `reservation_test_${randomBytes(6).toString('hex')}`;
+  const template = options.isEmpty ? 'template0' : inject('templateDatabase');
+  await administrate(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+  const url = new URL(inject('postgresUrl'));
+  url.pathname = `/${name}`;
+  const client = new Client({ connectionString: url.href });
+  await client.connect();
+  return {
+    url: url.href,
+    async query<Row extends object>(text: string, values: unknown[] = []) {
+      return (await client.query(text, values)).rows as Row[];
+    },
+    async drop() {
+      await client.end();
+      await administrate(`DROP DATABASE ${name} WITH (FORCE)`);
+    },
+  };
+}
+
+/** Copies of one template wait for each other. */
+async function administrate(statement: string): Promise<void> {
+  const client = new Client({ connectionString: inject('postgresUrl') });
+  await client.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock(7237002)');
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,204 @@
+// The whole server on a database of its own, and what a test does with it as a client.
+import { createClient } from 'graphql-ws';
+import { SignJWT } from 'jose';
+import { WebSocket } from 'ws';
+import { type App, startApp } from '../../src/app.ts';
+import { createLog } from '../../src/common/log.ts';
+import { type Config, readConfig } from '../../src/config.ts';
+import { SimulatedCharger, type SimulatedChargerOptions, type SimulatedVersion } from '../../src/simulator/simulated-charger.ts';
+import { Queue } from './queue.ts';
+import { RawCharger } from './raw-charger.ts';
+import { TestClock } from './test-clock.ts';
+import { createTestDatabase, type TestDatabase } from './test-database.ts';
+
+export const SECRET = 'a-secret-for-tests-of-32-characters-or-more';
+export const PASSWORD = 'charger-password';
+
+// biome-ignore lint/suspicious/noExplicitAny: a test knows what it asked for
+type Data = any;
+
+export function signToken(subject: string, claims: object, options: { secret?: string; expiresIn?: string } = {}) {
+  return new SignJWT({ ...claims })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(subject)
+    .setIssuedAt()
+    .setExpirationTime(options.expiresIn ?? '1h')
+    .sign(new TextEncoder().encode(options.secret ?? SECRET));
+}
+
+export const adminToken = () => signToken('ada', { role: 'admin' });
+export const operatorToken = (...sites: string[]) => signToken('olga', { role: 'operator', sites });
+export const driverToken = (...idTags: string[]) => signToken(`driver of ${idTags[0]}`, { role: 'driver', idTags });
+
+interface Options {
+  readonly env?: Record<string, string>;
+  /** Another server on the same database. */
+  readonly database?: TestDatabase;
+}
+
+export class TestServer {
+  readonly #stops: (() => Promise<unknown> | unknown)[] = [];
+
+  private constructor(
+    readonly app: App,
+    readonly database: TestDatabase,
+    readonly clock: TestClock,
+    readonly config: Config,
+    private readonly ownsDatabase: boolean,
+  ) {}
+
+  static async start(options: Options = {}): Promise<TestServer> {
+    const database = options.database ?? (await createTestDatabase());
+    const config = readConfig({
+      DATABASE_URL: database.url,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      OCPP_PORT: '0',
+      JWT_SECRET: SECRET,
+      CHARGER_ANSWER_TIMEOUT_SECONDS: '5',
+      DATABASE_POOL_SIZE: '6',
+      LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+      ...options.env,
+    });
+    const clock = new TestClock();
+    const app = await startApp(config, { clock, log: createLog(config.logLevel) });
+    return new TestServer(app, database, clock, config, options.database === undefined);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.app.port}/graphql`;
+  }
+
+  get ocppUrl(): string {
+    return `ws://127.0.0.1:${this.app.ocppPort}/ocpp`;
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops.splice(0).toReversed()) await stop();
+    await this.app.stop();
+    if (this.ownsDatabase) await this.database.drop();
+  }
+
+  /** Calls what ends something the test began, when the server stops. */
+  onStop(stop: () => Promise<unknown> | unknown): void {
+    this.#stops.push(stop);
+  }
+
+  async post(token: string | undefined, query: string, variables: object = {}): Promise<{ status: number; body: Data }> {
+    const response = await fetch(this.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+      body: JSON.stringify({ query, variables }),
+    });
+    return { status: response.status, body: await response.json() };
+  }
+
+  /** The data of an operation that must not have errors. */
+  async graphql(token: string, query: string, variables: object = {}): Promise<Data> {
+    const { body } = await this.post(token, query, variables);
+    if (body.errors) throw new Error(JSON.stringify(body.errors));
+    return body.data;
+  }
+
+  async reserveNow(token: string, input: object): Promise<Data> {
+    const query = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { __typename ${RESERVATION} ${REFUSAL}
+      ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ConnectorTaken { reservedUntil }
+      ... on ChargerOffline { lastSeenAt } ... on ChargerRefused { answer reservation { id status reason } } } }`;
+    return (await this.graphql(token, query, { input })).reserveNow;
+  }
+
+  async cancelReservation(token: string, input: object): Promise<Data> {
+    const query = `mutation ($input: CancelReservationInput!) { cancelReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
+      ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
+      ... on ChargerRefused { answer reservation { id status } } } }`;
+    return (await this.graphql(token, query, { input })).cancelReservation;
+  }
+
+  async reservation(id: string): Promise<Data> {
+    const query = `query ($id: ID!) { reservation(id: $id) { ${FIELDS} } }`;
+    return (await this.graphql(await adminToken(), query, { id })).reservation;
+  }
+
+  async authorization(token: string, variables: object): Promise<Data> {
+    const query = `query ($chargerId: ID!, $connectorId: Int, $idTag: String!) {
+      authorization(chargerId: $chargerId, connectorId: $connectorId, idTag: $idTag) { status reservedUntil } }`;
+    return (await this.graphql(token, query, variables)).authorization;
+  }
+
+  async saveSite(id: string, policy: object = {}): Promise<void> {
+    await this.#save('Site', { id, name: id, timeZone: 'Europe/Berlin', policy });
+  }
+
+  async saveCharger(id: string, siteId = 'site', extra: object = {}): Promise<void> {
+    await this.#save('Charger', { id, siteId, password: PASSWORD, ...extra });
+  }
+
+  async saveIdTag(idTag: string, extra: object = {}): Promise<void> {
+    await this.#save('IdTag', { idTag, ...extra });
+  }
+
+  async #save(what: string, input: object): Promise<void> {
+    const query = `mutation ($input: Save${what}Input!) { save${what}(input: $input) { __typename ${REFUSAL} } }`;
+    const result = (await this.graphql(await adminToken(), query, { input }))[`save${what}`];
+    if (result.code) throw new Error(result.message);
+  }
+
+  /** A site with one charger and three idTags (ANNA and BEN of the group FLEET, and CLEO). */
+  async fill(): Promise<void> {
+    await this.saveSite('site');
+    await this.saveCharger('CH1');
+    await this.saveIdTag('ANNA', { parentIdTag: 'FLEET' });
+    await this.saveIdTag('BEN', { parentIdTag: 'FLEET' });
+    await this.saveIdTag('CLEO');
+  }
+
+  /** A simulated charger, connected and booted. */
+  async charger(
+    id: string,
+    version: SimulatedVersion = '1.6',
+    options: Partial<SimulatedChargerOptions> = {},
+  ): Promise<SimulatedCharger> {
+    const charger = new SimulatedCharger({ url: this.ocppUrl, id, password: PASSWORD, version, connectors: 2, ...options });
+    await charger.start();
+    this.onStop(() => charger.stop());
+    return charger;
+  }
+
+  async rawCharger(id: string, subprotocol = 'ocpp1.6', password = PASSWORD): Promise<RawCharger> {
+    const charger = await RawCharger.connect({ url: this.ocppUrl, id, subprotocol, password });
+    this.onStop(() => charger.socket.terminate());
+    return charger;
+  }
+
+  /** Resolves once the subscription is sure to see what happens next. */
+  async subscribe(token: string, query: string, variables: object = {}): Promise<Queue<Data>> {
+    const client = createClient({
+      url: this.url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${token}` },
+      retryAttempts: 0,
+    });
+    this.onStop(() => client.dispose());
+    const events = new Queue<Data>();
+    client.subscribe(
+      { query, variables: { ...variables } },
+      { next: (message) => events.push(message.errors ? message : Object.values(message.data ?? {})[0]), error() {}, complete() {} },
+    );
+    // A second operation on the same socket is answered after the first has begun to listen.
+    await new Promise<void>((resolve, reject) => {
+      client.subscribe({ query: '{ __typename }' }, { next() {}, error: reject, complete: resolve });
+    });
+    return events;
+  }
+
+  async watchReservations(token?: string, filter: object = {}): Promise<Queue<Data>> {
+    const query = `subscription ($filter: ReservationEventFilter) { reservationChanged(filter: $filter) {
+      cursor type from to reason actor at reservation { ${FIELDS} } } }`;
+    return this.subscribe(token ?? (await adminToken()), query, { filter });
+  }
+}
+
+const FIELDS = `id reservationId status reason version chargerId connectorId idTag parentIdTag startsAt expiryDate
+  endedAt transactionId usedConnectorId isBreached`;
+const RESERVATION = `... on Reservation { ${FIELDS} }`;
+const REFUSAL = '... on Refusal { code message }';
