@@ -5,4 +5,5 @@ export interface Refusal {
   readonly message: string;
 }
 
-export const isRefusal = (value: object): value is Refusal => 'code' in value && 'message' in value;
+export const isRefusal = (value: object | string): value is Refusal =>
+  typeof value === 'object' && 'code' in value && 'message' in value;

@@ -78,10 +78,11 @@ export const reserveNow =
     if (replay) return replay;
 
     const held = await hold(ports, caller, input, startsAt);
-    if (held === 'IDEMPOTENCY_KEY_USED') {
-      return (await findReplay(ports, caller, input)) ?? idempotencyKeyReused(input.idempotencyKey ?? '');
+    if (held === 'IDEMPOTENCY_KEY_USED' || isRefusal(held)) {
+      // What stands in the way may be this very request, sent at the same time under the same key.
+      const twin = await findReplay(ports, caller, input);
+      return twin ?? (isRefusal(held) ? held : idempotencyKeyReused(input.idempotencyKey ?? ''));
     }
-    if (isRefusal(held)) return held;
 
     const answered = askCharger(ports, held);
     const settled = await withDeadline(ports.clock, answered, input.waitMs ?? ports.answerTimeoutMs * 2);

@@ -1,0 +1,139 @@
+// The database decides between racers, on one node and on two.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+
+const HUNDRED = 100;
+
+describe('a hundred clients at once', () => {
+  let server: TestServer;
+
+  beforeEach(async () => {
+    server = await TestServer.start();
+    await server.fill();
+  });
+  afterEach(() => server.stop());
+
+  it('one wins the connector, ninety-nine get a typed refusal, the charger sees one ReserveNow (case 1)', async () => {
+    const charger = await server.charger('CH1');
+    const operator = await operatorToken('site');
+    const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
+    const results = await Promise.all(Array.from({ length: HUNDRED }, () => server.reserveNow(operator, input)));
+    const won = results.filter(({ __typename }) => __typename === 'Reservation');
+    const lost = results.filter(({ __typename }) => __typename === 'ConnectorTaken');
+    expect([won.length, lost.length]).toEqual([1, HUNDRED - 1]);
+    expect(lost.every(({ reservedUntil }) => reservedUntil === won[0].expiryDate)).toBe(true);
+    expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
+  });
+
+  it('specific and unspecific holds together never exceed the connectors (case 2)', async () => {
+    const charger = await server.charger('CH1', '2.0.1', { connectors: 3 });
+    const operator = await operatorToken('site');
+    const inputs = Array.from({ length: 40 }, (_, index) => ({ chargerId: 'CH1', connectorId: index % 4, idTag: 'CLEO' }));
+    const results = await Promise.all(inputs.map((input) => server.reserveNow(operator, input)));
+    const held = await server.database.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM reservation WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING')`,
+    );
+    expect(held).toEqual([{ n: 3 }]);
+    expect(charger.reservations).toHaveLength(3);
+    expect(results.filter(({ status }) => status === 'ACCEPTED')).toHaveLength(3);
+  });
+
+  it('a hundred cancels of one reservation end it once', async () => {
+    await server.charger('CH1');
+    const anna = await driverToken('ANNA');
+    const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    await Promise.all(Array.from({ length: HUNDRED }, () => server.cancelReservation(anna, { id })));
+    const events = await server.database.query('SELECT version, to_status FROM event WHERE reservation_id = $1 ORDER BY version', [id]);
+    expect(events).toEqual([
+      { version: 1, to_status: 'PENDING' },
+      { version: 2, to_status: 'ACCEPTED' },
+      { version: 3, to_status: 'CANCELLING' },
+      { version: 4, to_status: 'CANCELLED' },
+    ]);
+  });
+
+  it('the same request twenty times with one idempotencyKey is one reservation (case 23)', async () => {
+    const charger = await server.charger('CH1');
+    const anna = await driverToken('ANNA');
+    const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', idempotencyKey: 'tap-1' };
+    const results = await Promise.all(Array.from({ length: 20 }, () => server.reserveNow(anna, input)));
+    expect(new Set(results.map(({ id }) => id)).size).toBe(1);
+    expect(new Set(results.map(({ status }) => status))).toEqual(new Set(['ACCEPTED']));
+    expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
+    const other = await server.reserveNow(anna, { ...input, connectorId: 2 });
+    expect(other).toMatchObject({ __typename: 'IdempotencyKeyReused', code: 'IDEMPOTENCY_KEY_REUSED' });
+  });
+});
+
+describe('two servers on one database', () => {
+  let database: TestDatabase;
+  let one: TestServer;
+  let other: TestServer;
+
+  beforeEach(async () => {
+    database = await createTestDatabase();
+    [one, other] = await Promise.all([TestServer.start({ database }), TestServer.start({ database })]);
+    await one.fill();
+  });
+  afterEach(async () => {
+    await Promise.all([one.stop(), other.stop()]);
+    await database.drop();
+  });
+
+  it('one of a hundred wins, whichever server it asked, and the charger sees one ReserveNow', async () => {
+    const charger = await one.charger('CH1');
+    const operator = await operatorToken('site');
+    const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
+    const results = await Promise.all(
+      Array.from({ length: HUNDRED }, (_, index) => (index % 2 === 0 ? one : other).reserveNow(operator, input)),
+    );
+    expect(results.filter(({ __typename }) => __typename === 'Reservation')).toMatchObject([{ status: 'ACCEPTED' }]);
+    expect(results.filter(({ __typename }) => __typename === 'ConnectorTaken')).toHaveLength(HUNDRED - 1);
+    expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
+  });
+
+  it('the node that holds the socket executes, and both nodes tell their watchers (case 25)', async () => {
+    const charger = await one.charger('CH1', '2.0.1');
+    const anna = await driverToken('ANNA');
+    const [seenByOne, seenByOther] = [await one.watchReservations(), await other.watchReservations()];
+    const reserved = await other.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    expect(reserved).toMatchObject({ status: 'ACCEPTED' });
+    expect(charger.reservations).toMatchObject([{ connectorId: 1, idTag: 'ANNA' }]);
+    for (const seen of [seenByOne, seenByOther]) {
+      expect([(await seen.next()).type, (await seen.next()).type]).toEqual(['REQUESTED', 'ACCEPTED']);
+    }
+    expect(await other.cancelReservation(anna, { id: reserved.id })).toMatchObject({ status: 'CANCELLED' });
+    expect(charger.reservations).toEqual([]);
+  });
+
+  it('a charger that connects to the other node leaves the first (case 25)', async () => {
+    const before = await one.rawCharger('CH1');
+    const after = await other.rawCharger('CH1');
+    expect(await before.closed).toMatchObject({ code: 1000 });
+    const anna = await driverToken('ANNA');
+    const reserving = one.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    const { id } = await after.expectCall('ReserveNow');
+    after.answer(id, { status: 'Accepted' });
+    expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
+  });
+
+  it('a node that loses its place in the database takes its chargers back under a new one', async () => {
+    const charger = await one.charger('CH1');
+    const nodeOf = async () => (await database.query<{ connected_node: number }>('SELECT connected_node FROM charger'))[0]?.connected_node;
+    const before = await nodeOf();
+    await database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7237 AND objid = $1::int::oid
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      [before],
+    );
+    await eventually(async () => {
+      expect(await nodeOf()).toEqual(expect.any(Number));
+      expect(await nodeOf()).not.toBe(before);
+    });
+    const reserved = await other.reserveNow(await driverToken('ANNA'), { chargerId: 'CH1', connectorId: 2, idTag: 'ANNA' });
+    expect(reserved).toMatchObject({ status: 'ACCEPTED' });
+    expect(charger.isConnected).toBe(true);
+  });
+});
