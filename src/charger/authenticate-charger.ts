@@ -17,6 +17,12 @@ export async function hashPassword(password: string): Promise<string> {
   return `scrypt$${salt.toString('base64url')}$${(await derive(password, salt, 32, COST)).toString('base64url')}`;
 }
 
+export async function isPasswordOf(hash: string, password: string): Promise<boolean> {
+  const [, salt = '', expected = ''] = hash.split('$');
+  const derived = await derive(password, Buffer.from(salt, 'base64url'), 32, COST);
+  return timingSafeEqual(derived, Buffer.from(expected, 'base64url'));
+}
+
 export type ChargerAuthentication = 'ACCEPTED' | 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD';
 export type AuthenticateCharger = (chargerId: string, password: string | undefined) => Promise<ChargerAuthentication>;
 
@@ -33,9 +39,7 @@ export function authenticateCharger(chargers: ChargerRepository): AuthenticateCh
     if (password === undefined) return 'WRONG_PASSWORD';
     const digest = digestOf(hash, password);
     if (known.get(chargerId) === digest) return 'ACCEPTED';
-    const [, salt = '', expected = ''] = hash.split('$');
-    const derived = await derive(password, Buffer.from(salt, 'base64url'), 32, COST);
-    if (!timingSafeEqual(derived, Buffer.from(expected, 'base64url'))) return 'WRONG_PASSWORD';
+    if (!(await isPasswordOf(hash, password))) return 'WRONG_PASSWORD';
     known.set(chargerId, digest);
     return 'ACCEPTED';
   };

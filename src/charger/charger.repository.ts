@@ -88,8 +88,7 @@ export interface SavedCharger {
   readonly id: string;
   readonly siteId: string;
   readonly name: string;
-  /** Absent: the password stays as it is. */
-  readonly passwordHash?: string;
+  readonly passwordHash: string;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
@@ -132,7 +131,7 @@ const statements = {
   },
   seen: {
     name: 'charger-seen',
-    text: `UPDATE charger SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2 - interval '30 seconds')`,
+    text: `UPDATE charger SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2::timestamptz - interval '30 seconds')`,
   },
   boot: {
     name: 'charger-boot',

@@ -4,7 +4,7 @@ import type { Clock } from '../common/clock.ts';
 import type { Refusal } from '../common/refusal.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
-import { hashPassword } from './authenticate-charger.ts';
+import { hashPassword, isPasswordOf } from './authenticate-charger.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
 
@@ -39,13 +39,20 @@ export const saveCharger =
     if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
     const wrong = checkId(id) ?? checkPassword(password, before !== undefined) ?? checkConnectors(connectors);
     if (wrong) return wrong;
-    const passwordHash = password === undefined ? undefined : await hashPassword(password);
+    const hash = await chargers.passwordHash(id);
+    const passwordHash = await hashOf(password, hash);
     const name = input.name ?? before?.name ?? id;
-    await chargers.save({ id, siteId, name, connectors, ...(passwordHash && { passwordHash }) });
-    if (passwordHash && before) disconnect(id, 'The password of this charger was changed');
+    await chargers.save({ id, siteId, name, connectors, passwordHash });
+    if (before && passwordHash !== hash) disconnect(id, 'The password of this charger was changed');
     const [saved] = await chargers.byIds([id]);
     return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
   };
+
+/** The hash that is there, where the password is that one or was left out. */
+async function hashOf(password: string | undefined, hash: string | undefined): Promise<string> {
+  if (hash !== undefined && (password === undefined || (await isPasswordOf(hash, password)))) return hash;
+  return hashPassword(password ?? '');
+}
 
 /** Its past reservations stay; while one is live, the charger cannot be removed. */
 export const removeCharger =
