@@ -1,0 +1,216 @@
+// A charger's silence is an unknown outcome, never a refusal: what becomes of it, and of a server that dies.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+
+let database: TestDatabase;
+let server: TestServer;
+let anna: string;
+const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
+const env = { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' };
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  server = await TestServer.start({ database, env });
+  await server.fill();
+  anna = await driverToken('ANNA');
+});
+afterEach(async () => {
+  await server.stop();
+  await database.drop();
+});
+
+describe('no answer to ReserveNow (case 6)', () => {
+  it('keeps the hold as UNKNOWN, and takes the answer that comes late', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const { id } = await charger.expectCall('ReserveNow');
+    const { id: reservation, status, reason } = await reserving;
+    expect({ status, reason }).toEqual({ status: 'UNKNOWN', reason: 'TIMEOUT' });
+    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ConnectorTaken' });
+    charger.answer(id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(reservation)).toMatchObject({ status: 'ACCEPTED' }));
+  });
+
+  it('a late refusal frees the connector', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const { id } = await charger.expectCall('ReserveNow');
+    const { id: reservation } = await reserving;
+    charger.answer(id, { status: 'Occupied' });
+    await eventually(async () =>
+      expect(await server.reservation(reservation)).toMatchObject({ status: 'REJECTED', reason: 'OCCUPIED' }),
+    );
+  });
+
+  it('the same id is sent again, and Accepted settles it', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const first = await charger.expectCall('ReserveNow');
+    const { id } = await reserving;
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload).toEqual(first.payload);
+    charger.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
+  });
+
+  it('a refusal of the same id is made sure of by CancelReservation', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    await charger.expectCall('ReserveNow');
+    const { id } = await reserving;
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(again.id, { status: 'Occupied' });
+    const cancel = await charger.expectCall('CancelReservation');
+    charger.answer(cancel.id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'REJECTED' }));
+  });
+
+  it('the status Reserved on the connector proves that it was accepted', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    await charger.expectCall('ReserveNow');
+    const { id } = await reserving;
+    await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
+  });
+
+  it('a socket that breaks after the frame leaves it UNKNOWN; the return of the charger settles it', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const first = await charger.expectCall('ReserveNow');
+    charger.socket.terminate();
+    const { id, ...rest } = await reserving;
+    expect(rest).toMatchObject({ status: 'UNKNOWN', reason: 'CHARGER_LOST' });
+    const back = await server.rawCharger('CH1');
+    const again = await back.expectCall('ReserveNow');
+    expect(again.payload.reservationId).toBe(first.payload.reservationId);
+    back.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
+  });
+
+  it('is bounded by the expiry date: FAILED, and a late Accepted is not a revival but is cancelled (case 7)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, { ...input, durationMinutes: 5 });
+    const { id, payload } = await charger.expectCall('ReserveNow');
+    const { id: reservation } = await reserving;
+    server.clock.advance(5 * 60_000);
+    await eventually(async () => expect(await server.reservation(reservation)).toMatchObject({ status: 'FAILED', reason: 'TIMEOUT' }));
+    await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
+    charger.answer(id, { status: 'Accepted' });
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+    charger.answer(cancel.id, { status: 'Accepted' });
+    expect(await server.reservation(reservation)).toMatchObject({ status: 'FAILED' });
+  });
+});
+
+describe('waitMs', () => {
+  it('returns the reservation as it stands, and the answer reaches the watchers', async () => {
+    const charger = await server.rawCharger('CH1');
+    const pending = await server.reserveNow(anna, { ...input, waitMs: 0 });
+    expect(pending).toMatchObject({ status: 'PENDING', version: 1 });
+    const events = await server.watchReservations(anna, { reservationId: pending.id });
+    const { id } = await charger.expectCall('ReserveNow');
+    charger.answer(id, { status: 'Accepted' });
+    expect(await events.until(({ type }) => type !== 'REQUESTED')).toMatchObject({ type: 'ACCEPTED' });
+  });
+});
+
+describe('CALLERROR (case 9)', () => {
+  it('NotSupported is remembered', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const { id } = await charger.expectCall('ReserveNow');
+    charger.send([4, id, 'NotSupported', '', {}]);
+    expect(await reserving).toMatchObject({ __typename: 'ChargerRefused', answer: 'NOT_SUPPORTED' });
+    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ReservationNotSupported' });
+  });
+
+  it('InternalError also gets a safety CancelReservation', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const { id, payload } = await charger.expectCall('ReserveNow');
+    charger.send([4, id, 'InternalError', 'sorry', {}]);
+    expect(await reserving).toMatchObject({ __typename: 'ChargerRefused', answer: 'REJECTED' });
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+    charger.answer(cancel.id, { status: 'Rejected' });
+  });
+});
+
+describe('offline', () => {
+  it('a charger that is offline is refused at once, and nothing is queued (case 8)', async () => {
+    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerOffline', code: 'CHARGER_OFFLINE' });
+    const charger = await server.rawCharger('CH1');
+    await charger.call('Heartbeat', {});
+    expect(charger.calls.all).toEqual([]);
+  });
+
+  it('a cancellation of an offline charger is kept and sent when it comes back (case 5)', async () => {
+    const charger = await server.charger('CH1');
+    const { id } = await server.reserveNow(anna, input);
+    await charger.disconnect();
+    await eventually(async () => {
+      const result = await server.cancelReservation(anna, { id });
+      expect(result).toMatchObject({ __typename: 'ChargerOffline', reservation: { status: 'CANCELLING' } });
+    });
+    await charger.connect();
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }));
+    expect(charger.reservations).toEqual([]);
+  });
+
+  it('an operator releases it by force; the charger is told when it comes back', async () => {
+    const charger = await server.charger('CH1');
+    const { id } = await server.reserveNow(anna, input);
+    await charger.disconnect();
+    expect(await server.cancelReservation(anna, { id, force: true })).toMatchObject({ code: 'FORBIDDEN' });
+    const forced = await server.cancelReservation(await operatorToken('site'), { id, force: true });
+    expect(forced).toMatchObject({ status: 'CANCELLED', reason: 'OPERATOR_REQUEST' });
+    await charger.connect();
+    await eventually(() => expect(charger.reservations).toEqual([]));
+  });
+
+  it('a cancellation that is never answered ends with the hold, as CANCELLED', async () => {
+    const charger = await server.charger('CH1');
+    const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });
+    charger.behaviour = { type: 'silent' };
+    expect(await server.cancelReservation(anna, { id })).toMatchObject({ status: 'CANCELLING' });
+    server.clock.advance(5 * 60_000);
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }));
+  });
+});
+
+describe('a restart of the server loses nothing (case 11)', () => {
+  it('holds stay, and expire in the next process', async () => {
+    await server.charger('CH1');
+    const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });
+    await server.stop();
+    server = await TestServer.start({ database, env });
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
+    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ConnectorTaken' });
+    server.clock.advance(5 * 60_000);
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'EXPIRED' }));
+  });
+
+  it('a PENDING row of a process that died becomes UNKNOWN and is settled', async () => {
+    const charger = await server.rawCharger('CH1');
+    const lost = server.reserveNow(anna, input).catch(() => undefined);
+    const first = await charger.expectCall('ReserveNow');
+    await lost;
+    // As the row stood the moment the frame was written: the process died before it could store anything more.
+    const [row] = await database.query<{ id: string }>(`UPDATE reservation SET status = 'PENDING', version = 1, reason = NULL,
+      due_at = now() + interval '4 seconds' RETURNING id`);
+    await database.query('DELETE FROM event WHERE version > 1');
+    await server.stop();
+    server = await TestServer.start({ database, env });
+    const back = await server.rawCharger('CH1');
+    const again = await back.expectCall('ReserveNow');
+    expect(again.payload.reservationId).toBe(first.payload.reservationId);
+    back.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(row?.id ?? '')).toMatchObject({ status: 'ACCEPTED' }));
+    const steps = await database.query('SELECT to_status FROM event WHERE reservation_id = $1 ORDER BY version', [row?.id]);
+    expect(steps).toEqual([{ to_status: 'PENDING' }, { to_status: 'UNKNOWN' }, { to_status: 'ACCEPTED' }]);
+  });
+});
