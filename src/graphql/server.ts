@@ -64,12 +64,16 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
 
 const badRequest = (message: string) => ({ message, extensions: { code: 'BAD_REQUEST' } });
 
-/** GraphQL over HTTP: with application/json, a document that cannot be run is still a well-formed answer: 200. */
+const documentFailures = new Set(['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT']);
+
+/** GraphQL over HTTP: with application/json, a document that cannot be run still gets a well-formed answer: 200. */
 const successStatus: ApolloServerPlugin<ApiContext> = {
   requestDidStart: async () => ({
-    willSendResponse: async ({ request, response }) => {
+    willSendResponse: async ({ request, response: { body, http } }) => {
       const isPlainJson = !request.http?.headers.get('accept')?.includes('application/graphql-response+json');
-      if (isPlainJson && response.http.status === 400 && response.body.kind === 'single') response.http.status = 200;
+      if (!isPlainJson || http.status !== 400 || body.kind !== 'single') return;
+      const codes = body.singleResult.errors?.map(({ extensions }) => String(extensions?.code)) ?? [];
+      if (codes.every((code) => documentFailures.has(code))) http.status = 200;
     },
   }),
 };

@@ -392,11 +392,11 @@ const toIdTag = ({ expiryDate, parentIdTag, ...rest }: RawIdTag): IdTag => ({
 });
 
 function filterBy(query: SelectQueryBuilder<ReservationRow>, filter: ReservationFilter): void {
-  if (filter.siteIds) query.andWhere('r.siteId = ANY(:siteIds)', { siteIds: filter.siteIds });
-  if (filter.idTags) {
-    query.andWhere('lower(r.idTag) = ANY(:idTags)', { idTags: filter.idTags.map((tag) => tag.toLowerCase()) });
-  }
-  if (filter.chargerId !== undefined) query.andWhere('r.chargerId = :chargerId', filter);
-  if (filter.connectorId !== undefined) query.andWhere('r.connectorId = :connectorId', filter);
-  if (filter.statuses) query.andWhere('r.status = ANY(:statuses)', { statuses: filter.statuses });
+  const { siteIds, chargerId, connectorId, statuses } = filter;
+  const idTags = filter.idTags?.map((idTag) => idTag.toLowerCase());
+  if (siteIds) query.andWhere('r.siteId = ANY(:siteIds)', { siteIds });
+  if (idTags) query.andWhere('lower(r.idTag) = ANY(:idTags)', { idTags });
+  if (chargerId !== undefined) query.andWhere('r.chargerId = :chargerId', { chargerId });
+  if (connectorId !== undefined) query.andWhere('r.connectorId = :connectorId', { connectorId });
+  if (statuses) query.andWhere('r.status = ANY(:statuses)', { statuses });
 }

@@ -21,7 +21,9 @@ describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that sp
     const events = await server.watchReservations();
     const reserved = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
     expect(reserved).toMatchObject({ __typename: 'Reservation', status: 'ACCEPTED', connectorId: 1, version: 2 });
-    expect(charger.reservations).toMatchObject([{ reservationId: reserved.reservationId, connectorId: 1, idTag: 'ANNA' }]);
+    expect(charger.reservations).toMatchObject([
+      { reservationId: reserved.reservationId, connectorId: 1, idTag: 'ANNA' },
+    ]);
     expect(await events.next()).toMatchObject({ type: 'REQUESTED', from: null, to: 'PENDING', actor: 'DRIVER' });
     expect(await events.next()).toMatchObject({ type: 'ACCEPTED', from: 'PENDING', to: 'ACCEPTED', actor: 'CHARGER' });
 
@@ -60,7 +62,13 @@ describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that sp
     const events = await server.watchReservations(anna, { reservationId: id });
     server.clock.advance(10 * 60_000);
     const expired = await events.next();
-    expect(expired).toMatchObject({ type: 'EXPIRED', from: 'ACCEPTED', to: 'EXPIRED', reason: 'NO_SHOW', actor: 'SERVER' });
+    expect(expired).toMatchObject({
+      type: 'EXPIRED',
+      from: 'ACCEPTED',
+      to: 'EXPIRED',
+      reason: 'NO_SHOW',
+      actor: 'SERVER',
+    });
     const lateMs = Date.parse(expired.at) - Date.parse(expired.reservation.expiryDate);
     expect(lateMs).toBeGreaterThanOrEqual(0);
     // The charger, whose clock was not moved, is told to let go when it still says Reserved after the grace.

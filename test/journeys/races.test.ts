@@ -1,8 +1,8 @@
 // The database decides between racers, on one node and on two.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
 const HUNDRED = 100;
 
@@ -30,7 +30,11 @@ describe('a hundred clients at once', () => {
   it('specific and unspecific holds together never exceed the connectors (case 2)', async () => {
     const charger = await server.charger('CH1', '2.0.1', { connectors: 3 });
     const operator = await operatorToken('site');
-    const inputs = Array.from({ length: 40 }, (_, index) => ({ chargerId: 'CH1', connectorId: index % 4, idTag: 'CLEO' }));
+    const inputs = Array.from({ length: 40 }, (_, index) => ({
+      chargerId: 'CH1',
+      connectorId: index % 4,
+      idTag: 'CLEO',
+    }));
     const results = await Promise.all(inputs.map((input) => server.reserveNow(operator, input)));
     const held = await server.database.query<{ n: number }>(
       `SELECT count(*)::int AS n FROM reservation WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING')`,
@@ -45,7 +49,10 @@ describe('a hundred clients at once', () => {
     const anna = await driverToken('ANNA');
     const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
     await Promise.all(Array.from({ length: HUNDRED }, () => server.cancelReservation(anna, { id })));
-    const events = await server.database.query('SELECT version, to_status FROM event WHERE reservation_id = $1 ORDER BY version', [id]);
+    const events = await server.database.query(
+      'SELECT version, to_status FROM event WHERE reservation_id = $1 ORDER BY version',
+      [id],
+    );
     expect(events).toEqual([
       { version: 1, to_status: 'PENDING' },
       { version: 2, to_status: 'ACCEPTED' },
@@ -121,7 +128,8 @@ describe('two servers on one database', () => {
 
   it('a node that loses its place in the database takes its chargers back under a new one', async () => {
     const charger = await one.charger('CH1');
-    const nodeOf = async () => (await database.query<{ connected_node: number }>('SELECT connected_node FROM charger'))[0]?.connected_node;
+    const nodeOf = async () =>
+      (await database.query<{ connected_node: number }>('SELECT connected_node FROM charger'))[0]?.connected_node;
     const before = await nodeOf();
     await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7237 AND objid = $1::int::oid
@@ -132,7 +140,11 @@ describe('two servers on one database', () => {
       expect(await nodeOf()).toEqual(expect.any(Number));
       expect(await nodeOf()).not.toBe(before);
     });
-    const reserved = await other.reserveNow(await driverToken('ANNA'), { chargerId: 'CH1', connectorId: 2, idTag: 'ANNA' });
+    const reserved = await other.reserveNow(await driverToken('ANNA'), {
+      chargerId: 'CH1',
+      connectorId: 2,
+      idTag: 'ANNA',
+    });
     expect(reserved).toMatchObject({ status: 'ACCEPTED' });
     expect(charger.isConnected).toBe(true);
   });

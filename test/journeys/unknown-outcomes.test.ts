@@ -1,8 +1,8 @@
 // A charger's silence is an unknown outcome, never a refusal: what becomes of it, and of a server that dies.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
 let database: TestDatabase;
 let server: TestServer;
@@ -96,7 +96,9 @@ describe('no answer to ReserveNow (case 6)', () => {
     const { id, payload } = await charger.expectCall('ReserveNow');
     const { id: reservation } = await reserving;
     server.clock.advance(5 * 60_000);
-    await eventually(async () => expect(await server.reservation(reservation)).toMatchObject({ status: 'FAILED', reason: 'TIMEOUT' }));
+    await eventually(async () =>
+      expect(await server.reservation(reservation)).toMatchObject({ status: 'FAILED', reason: 'TIMEOUT' }),
+    );
     await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
     charger.answer(id, { status: 'Accepted' });
     const cancel = await charger.expectCall('CancelReservation');
@@ -142,7 +144,10 @@ describe('CALLERROR (case 9)', () => {
 
 describe('offline', () => {
   it('a charger that is offline is refused at once, and nothing is queued (case 8)', async () => {
-    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerOffline', code: 'CHARGER_OFFLINE' });
+    expect(await server.reserveNow(anna, input)).toMatchObject({
+      __typename: 'ChargerOffline',
+      code: 'CHARGER_OFFLINE',
+    });
     const charger = await server.rawCharger('CH1');
     await charger.call('Heartbeat', {});
     expect(charger.calls.all).toEqual([]);
@@ -157,7 +162,9 @@ describe('offline', () => {
       expect(result).toMatchObject({ __typename: 'ChargerOffline', reservation: { status: 'CANCELLING' } });
     });
     await charger.connect();
-    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }));
+    await eventually(async () =>
+      expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }),
+    );
     expect(charger.reservations).toEqual([]);
   });
 
@@ -178,7 +185,9 @@ describe('offline', () => {
     charger.behaviour = { type: 'silent' };
     expect(await server.cancelReservation(anna, { id })).toMatchObject({ status: 'CANCELLING' });
     server.clock.advance(5 * 60_000);
-    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }));
+    await eventually(async () =>
+      expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLED', reason: 'DRIVER_REQUEST' }),
+    );
   });
 });
 
@@ -200,7 +209,9 @@ describe('a restart of the server loses nothing (case 11)', () => {
     const first = await charger.expectCall('ReserveNow');
     await lost;
     // As the row stood the moment the frame was written: the process died before it could store anything more.
-    const [row] = await database.query<{ id: string }>(`UPDATE reservation SET status = 'PENDING', version = 1, reason = NULL,
+    const [row] = await database.query<{
+      id: string;
+    }>(`UPDATE reservation SET status = 'PENDING', version = 1, reason = NULL,
       due_at = now() + interval '4 seconds' RETURNING id`);
     await database.query('DELETE FROM event WHERE version > 1');
     await server.stop();
@@ -210,7 +221,9 @@ describe('a restart of the server loses nothing (case 11)', () => {
     expect(again.payload.reservationId).toBe(first.payload.reservationId);
     back.answer(again.id, { status: 'Accepted' });
     await eventually(async () => expect(await server.reservation(row?.id ?? '')).toMatchObject({ status: 'ACCEPTED' }));
-    const steps = await database.query('SELECT to_status FROM event WHERE reservation_id = $1 ORDER BY version', [row?.id]);
+    const steps = await database.query('SELECT to_status FROM event WHERE reservation_id = $1 ORDER BY version', [
+      row?.id,
+    ]);
     expect(steps).toEqual([{ to_status: 'PENDING' }, { to_status: 'UNKNOWN' }, { to_status: 'ACCEPTED' }]);
   });
 });

@@ -66,9 +66,13 @@ describe('TC_046 reserve, then use with the reservationId', () => {
 
 describe('TC_047 expire', () => {
   it('ends as EXPIRED by the clock of the server; the connector can be reserved again at once', async () => {
-    const { result } = await reserve('Accepted', { expiryDate: new Date(server.clock.now().getTime() + 700).toISOString() });
+    const { result } = await reserve('Accepted', {
+      expiryDate: new Date(server.clock.now().getTime() + 700).toISOString(),
+    });
     await status(1, 'Reserved');
-    await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED', reason: 'NO_SHOW' }));
+    await eventually(async () =>
+      expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED', reason: 'NO_SHOW' }),
+    );
     await status(1, 'Available');
     expect((await reserve()).result).toMatchObject({ status: 'ACCEPTED' });
   });
@@ -129,7 +133,11 @@ describe('TC_051 and TC_052 cancel', () => {
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
     charger.send([4, id, 'InternalError', 'sorry', {}]);
-    expect(await cancelling).toMatchObject({ __typename: 'ChargerRefused', answer: 'CALL_ERROR', reservation: { status: 'CANCELLING' } });
+    expect(await cancelling).toMatchObject({
+      __typename: 'ChargerRefused',
+      answer: 'CALL_ERROR',
+      reservation: { status: 'CANCELLING' },
+    });
   });
 });
 
@@ -137,7 +145,9 @@ describe('TC_053 another idTag of the same parent', () => {
   it('is accepted and uses the reservation (case 17)', async () => {
     const { result, payload } = await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect(payload.parentIdTag).toBe('FLEET');
-    expect(await charger.call('Authorize', { idTag: 'BEN' })).toEqual({ idTagInfo: { status: 'Accepted', parentIdTag: 'FLEET' } });
+    expect(await charger.call('Authorize', { idTag: 'BEN' })).toEqual({
+      idTagInfo: { status: 'Accepted', parentIdTag: 'FLEET' },
+    });
     expect((await start('BEN')).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
@@ -187,7 +197,10 @@ describe('other users receive Reserved', () => {
   it('the API says RESERVED and until when, never whose', async () => {
     const { result } = await reserve();
     const asked = { chargerId, connectorId: 1, idTag: 'CLEO' };
-    expect(await server.authorization(operator, asked)).toEqual({ status: 'RESERVED', reservedUntil: result.expiryDate });
+    expect(await server.authorization(operator, asked)).toEqual({
+      status: 'RESERVED',
+      reservedUntil: result.expiryDate,
+    });
     const { reservation: hidden, reservedUntil } = (
       await server.graphql(
         await driverToken('CLEO'),
@@ -199,14 +212,17 @@ describe('other users receive Reserved', () => {
 });
 
 describe('labels that chargers get wrong (case 15)', () => {
-  it.each([[{}], [{ reservationId: 0 }], [{ reservationId: -1 }], [{ reservationId: null }], [{ reservationId: 999_999 }]])(
-    'a start of the holder with %j uses the reservation',
-    async (label) => {
-      const { result } = await reserve();
-      expect((await start('ANNA', label)).idTagInfo.status).toBe('Accepted');
-      expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
-    },
-  );
+  it.each([
+    [{}],
+    [{ reservationId: 0 }],
+    [{ reservationId: -1 }],
+    [{ reservationId: null }],
+    [{ reservationId: 999_999 }],
+  ])('a start of the holder with %j uses the reservation', async (label) => {
+    const { result } = await reserve();
+    expect((await start('ANNA', label)).idTagInfo.status).toBe('Accepted');
+    expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
+  });
 
   it('the same start twice, with a new message id, is one transaction and one use (case 14)', async () => {
     const first = await reserve();

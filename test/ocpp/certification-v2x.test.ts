@@ -62,7 +62,12 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     // Somebody plugs in: no idToken, no use. Then the token is presented, in an Updated.
     expect(await transaction('Started', 't1', { triggerReason: 'CablePluggedIn' })).toEqual({});
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
-    const answer = await transaction('Updated', 't1', { seqNo: 1, evse: undefined, idToken: token('ANNA'), reservationId: payload.id });
+    const answer = await transaction('Updated', 't1', {
+      seqNo: 1,
+      evse: undefined,
+      idToken: token('ANNA'),
+      reservationId: payload.id,
+    });
     expect(answer).toEqual({ idTokenInfo: { status: 'Accepted', groupIdToken: token('FLEET', 'Central') } });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'USED', usedConnectorId: 1 });
     expect(await transaction('Ended', 't1', { seqNo: 2, triggerReason: 'EVDeparted' })).toEqual({});
@@ -70,7 +75,9 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
 
   it('TC_H_07: the charger tells that it expired', async () => {
     const { result, payload } = await reserve();
-    expect(await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Expired' })).toEqual({});
+    expect(
+      await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Expired' }),
+    ).toEqual({});
     expect(await server.reservation(result.id)).toMatchObject({ status: 'EXPIRED', reason: 'NO_SHOW' });
     // Removed and Expired both: the first final one stays (case 21).
     await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Removed' });
@@ -136,7 +143,9 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     const { idTokenInfo } = await charger.call('Authorize', { idToken: token('CLEO') });
     expect(idTokenInfo).toMatchObject({ status: 'NotAtThisTime', personalMessage: { content: expect.any(String) } });
     expect(Date.parse(idTokenInfo.cacheExpiryDateTime) - Date.now()).toBeLessThanOrEqual(61_000);
-    expect((await charger.call('Authorize', { idToken: token('ANNA') })).idTokenInfo).toMatchObject({ status: 'Accepted' });
+    expect((await charger.call('Authorize', { idToken: token('ANNA') })).idTokenInfo).toMatchObject({
+      status: 'Accepted',
+    });
   });
 
   it('a token of the same id and another type is not the holder (case 17)', async () => {
@@ -149,7 +158,10 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     const { result } = await reserve();
     const answer = await transaction('Started', 't1', { idToken: token('CLEO') });
     expect(answer).toMatchObject({ idTokenInfo: { status: 'NotAtThisTime' } });
-    await transaction('Updated', 't1', { seqNo: 1, transactionInfo: { transactionId: 't1', chargingState: 'Charging' } });
+    await transaction('Updated', 't1', {
+      seqNo: 1,
+      transactionInfo: { transactionId: 't1', chargingState: 'Charging' },
+    });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED', isBreached: true });
   });
 
@@ -160,7 +172,10 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     await transaction('Started', 't1', started);
     await transaction('Started', 't1', started);
     expect(await server.reservation(result.id)).toMatchObject({ status: 'USED', version: 3 });
-    const rows = await server.database.query('SELECT stopped_at IS NOT NULL AS stopped FROM transaction WHERE charger_id = $1', [chargerId]);
+    const rows = await server.database.query(
+      'SELECT stopped_at IS NOT NULL AS stopped FROM transaction WHERE charger_id = $1',
+      [chargerId],
+    );
     expect(rows).toEqual([{ stopped: true }]);
   });
 
@@ -170,11 +185,18 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     const { id, payload } = await charger.expectCall('GetVariables');
     const component = { name: 'ReservationCtrlr' };
     expect(payload.getVariableData).toContainEqual({ component, variable: { name: 'NonEvseSpecific' } });
-    const value = (name: string, attributeValue: string) => ({ attributeStatus: 'Accepted', attributeValue, component, variable: { name } });
+    const value = (name: string, attributeValue: string) => ({
+      attributeStatus: 'Accepted',
+      attributeValue,
+      component,
+      variable: { name },
+    });
     const getVariableResult = [value('Enabled', 'true'), value('Available', 'true'), value('NonEvseSpecific', 'false')];
     charger.answer(id, { getVariableResult });
     await eventually(async () =>
-      expect(await server.reserveNow(operator, { chargerId, idTag: 'CLEO' })).toMatchObject({ code: 'CONNECTOR_ZERO_NOT_SUPPORTED' }),
+      expect(await server.reserveNow(operator, { chargerId, idTag: 'CLEO' })).toMatchObject({
+        code: 'CONNECTOR_ZERO_NOT_SUPPORTED',
+      }),
     );
   });
 });

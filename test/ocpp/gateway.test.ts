@@ -45,7 +45,9 @@ describe('letting chargers in', () => {
       socket.on('close', (closeCode) => resolve(closeCode));
     });
     expect([1002, 1006]).toContain(code);
-    const [row] = await server.database.query<{ n: number }>(`SELECT connection_epoch AS n FROM charger WHERE id = 'CH1'`);
+    const [row] = await server.database.query<{ n: number }>(
+      `SELECT connection_epoch AS n FROM charger WHERE id = 'CH1'`,
+    );
     expect(row?.n).toBe(0);
   });
 
@@ -93,7 +95,10 @@ describe('answering chargers', () => {
   ])('names what is wrong with a payload, in the words of %s', async (subprotocol, format, occurrence) => {
     const charger = await server.rawCharger('CH3', subprotocol);
     const authorize = subprotocol === 'ocpp1.6' ? { idTag: 5 } : { idToken: { idToken: 5, type: 'Central' } };
-    const tooLong = subprotocol === 'ocpp1.6' ? { idTag: 'x'.repeat(21) } : { idToken: { idToken: 'x'.repeat(256), type: 'Central' } };
+    const tooLong =
+      subprotocol === 'ocpp1.6'
+        ? { idTag: 'x'.repeat(21) }
+        : { idToken: { idToken: 'x'.repeat(256), type: 'Central' } };
     charger.send([2, 'a', 'Authorize', authorize]);
     expect((await charger.answers.next()).slice(0, 3)).toEqual([4, 'a', 'TypeConstraintViolation']);
     charger.send([2, 'b', 'Authorize', {}]);
@@ -122,7 +127,12 @@ describe('answering chargers', () => {
 
   it('takes the message types of 2.1, a Send among them, which is not answered', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.1');
-    charger.send([6, 's1', 'NotifyPeriodicEventStream', { id: 1, pending: 0, basetime: new Date().toISOString(), data: [] }]);
+    charger.send([
+      6,
+      's1',
+      'NotifyPeriodicEventStream',
+      { id: 1, pending: 0, basetime: new Date().toISOString(), data: [] },
+    ]);
     charger.send([5, 'r1', 'FormatViolation', '', {}]);
     expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
     expect(charger.answers.all).toHaveLength(1);
@@ -153,14 +163,18 @@ describe('answering chargers', () => {
     expect(await v16.call('SecurityEventNotification', { type: 'Tamper', timestamp })).toEqual({});
     expect(await v16.call('LogStatusNotification', { status: 'Uploaded' })).toEqual({});
     expect(await v16.call('SignedFirmwareStatusNotification', { status: 'Installed' })).toEqual({});
-    expect(await v16.call('MeterValues', { connectorId: 1, meterValue: [{ timestamp, sampledValue: [{ value: '1' }] }] })).toEqual({});
+    expect(
+      await v16.call('MeterValues', { connectorId: 1, meterValue: [{ timestamp, sampledValue: [{ value: '1' }] }] }),
+    ).toEqual({});
     const v201 = await server.rawCharger('CH4', 'ocpp2.0.1');
     expect(await v201.call('SecurityEventNotification', { type: 'Tamper', timestamp })).toEqual({});
     expect(await v201.call('FirmwareStatusNotification', { status: 'Installed' })).toEqual({});
     expect(await v201.call('LogStatusNotification', { status: 'Uploaded' })).toEqual({});
     expect(await v201.call('NotifyReport', { requestId: 1, seqNo: 0, generatedAt: timestamp })).toEqual({});
     expect(await v201.call('DataTransfer', { vendorId: 'acme' })).toEqual({ status: 'UnknownVendorId' });
-    expect(await v201.call('MeterValues', { evseId: 1, meterValue: [{ timestamp, sampledValue: [{ value: 1 }] }] })).toEqual({});
+    expect(
+      await v201.call('MeterValues', { evseId: 1, meterValue: [{ timestamp, sampledValue: [{ value: 1 }] }] }),
+    ).toEqual({});
   });
 
   it('reads what a 2.x charger says of an EVSE from StatusNotification and from NotifyEvent', async () => {
@@ -201,17 +215,27 @@ describe('calling chargers', () => {
 
   it('learns at boot what a 1.6 charger supports', async () => {
     const charger = await server.rawCharger('CH5');
-    expect(await charger.call('BootNotification', boot)).toEqual({ status: 'Accepted', currentTime: expect.any(String), interval: 300 });
+    expect(await charger.call('BootNotification', boot)).toEqual({
+      status: 'Accepted',
+      currentTime: expect.any(String),
+      interval: 300,
+    });
     const { id, payload } = await charger.expectCall('GetConfiguration');
     expect(payload).toEqual({ key: ['SupportedFeatureProfiles', 'ReserveConnectorZeroSupported'] });
-    charger.answer(id, { configurationKey: [{ key: 'SupportedFeatureProfiles', readonly: true, value: 'Core, SmartCharging' }] });
+    charger.answer(id, {
+      configurationKey: [{ key: 'SupportedFeatureProfiles', readonly: true, value: 'Core, SmartCharging' }],
+    });
     const query = '{ charger(id: "CH5") { vendor model ocppVersion supportsReservation } }';
     await eventually(async () =>
       expect(await server.graphql(await adminToken(), query)).toEqual({
         charger: { vendor: 'Acme', model: 'One', ocppVersion: '1.6', supportsReservation: false },
       }),
     );
-    const refused = await server.reserveNow(await driverToken('ANNA'), { chargerId: 'CH5', connectorId: 1, idTag: 'ANNA' });
+    const refused = await server.reserveNow(await driverToken('ANNA'), {
+      chargerId: 'CH5',
+      connectorId: 1,
+      idTag: 'ANNA',
+    });
     expect(refused).toMatchObject({ __typename: 'ReservationNotSupported', code: 'NOT_SUPPORTED' });
   });
 

@@ -18,7 +18,9 @@ declare module 'vitest' {
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env.DATABASE_URL;
   const folder = given ? undefined : await mkdtemp(join(tmpdir(), 'ev-reservation-test-'));
-  const embedded = folder ? await startEmbeddedPostgres({ dataFolder: join(folder, 'data'), durable: false }) : undefined;
+  const embedded = folder
+    ? await startEmbeddedPostgres({ dataFolder: join(folder, 'data'), durable: false })
+    : undefined;
   const postgresUrl = given ?? embedded?.url('postgres') ?? '';
   const template = `reservation_template_${process.pid}`;
   const administrate = async (statement: string) => {

@@ -5,7 +5,11 @@ import { WebSocket } from 'ws';
 import { type App, startApp } from '../../src/app.ts';
 import { createLog } from '../../src/common/log.ts';
 import { type Config, readConfig } from '../../src/config.ts';
-import { SimulatedCharger, type SimulatedChargerOptions, type SimulatedVersion } from '../../src/simulator/simulated-charger.ts';
+import {
+  SimulatedCharger,
+  type SimulatedChargerOptions,
+  type SimulatedVersion,
+} from '../../src/simulator/simulated-charger.ts';
 import { Queue } from './queue.ts';
 import { RawCharger } from './raw-charger.ts';
 import { TestClock } from './test-clock.ts';
@@ -84,7 +88,11 @@ export class TestServer {
     this.#stops.push(stop);
   }
 
-  async post(token: string | undefined, query: string, variables: object = {}): Promise<{ status: number; body: Data }> {
+  async post(
+    token: string | undefined,
+    query: string,
+    variables: object = {},
+  ): Promise<{ status: number; body: Data }> {
     const response = await fetch(this.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
@@ -109,7 +117,7 @@ export class TestServer {
 
   async cancelReservation(token: string, input: object): Promise<Data> {
     const query = `mutation ($input: CancelReservationInput!) { cancelReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
-      ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
+      ... on InvalidInput { field } ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
       ... on ChargerRefused { answer reservation { id status } } } }`;
     return (await this.graphql(token, query, { input })).cancelReservation;
   }
@@ -158,7 +166,14 @@ export class TestServer {
     version: SimulatedVersion = '1.6',
     options: Partial<SimulatedChargerOptions> = {},
   ): Promise<SimulatedCharger> {
-    const charger = new SimulatedCharger({ url: this.ocppUrl, id, password: PASSWORD, version, connectors: 2, ...options });
+    const charger = new SimulatedCharger({
+      url: this.ocppUrl,
+      id,
+      password: PASSWORD,
+      version,
+      connectors: 2,
+      ...options,
+    });
     await charger.start();
     this.onStop(() => charger.stop());
     return charger;
@@ -182,7 +197,11 @@ export class TestServer {
     const events = new Queue<Data>();
     client.subscribe(
       { query, variables: { ...variables } },
-      { next: (message) => events.push(message.errors ? message : Object.values(message.data ?? {})[0]), error() {}, complete() {} },
+      {
+        next: (message) => events.push(message.errors ? message : Object.values(message.data ?? {})[0]),
+        error() {},
+        complete() {},
+      },
     );
     // A second operation on the same socket is answered after the first has begun to listen.
     await new Promise<void>((resolve, reject) => {

@@ -1,0 +1,429 @@
+// The API as its callers meet it: who may do what, bad input, lists, faults.
+import { createClient } from 'graphql-ws';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { adminToken, driverToken, operatorToken, signToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let admin: string;
+let anna: string;
+
+beforeAll(async () => {
+  server = await TestServer.start();
+  await server.fill();
+  await server.saveSite('other-site');
+  await server.saveCharger('CH9', 'other-site');
+  await server.charger('CH1', '1.6', { connectors: 4 });
+  [admin, anna] = await Promise.all([adminToken(), driverToken('ANNA')]);
+});
+afterAll(() => server.stop());
+
+describe('tokens', () => {
+  const status = async (token: string | undefined) => {
+    const { status: code, body } = await server.post(token, '{ __typename }');
+    return [code, body.errors?.[0].extensions.code, body.errors?.[0].message];
+  };
+
+  it('every operation needs one', async () => {
+    expect(await status(undefined)).toEqual([401, 'UNAUTHENTICATED', expect.stringContaining('Bearer')]);
+  });
+
+  it.each([
+    [
+      'of another secret',
+      signToken('x', { role: 'admin' }, { secret: 'another-secret-of-32-characters-or-more' }),
+      'ERR_JWS',
+    ],
+    ['that has expired', signToken('x', { role: 'admin' }, { expiresIn: '-1h' }), 'expired'],
+    ['without a role', signToken('x', {}), 'role'],
+    ['of a driver without idTags', signToken('x', { role: 'driver' }), 'idTags'],
+    ['of an operator without sites', signToken('x', { role: 'operator' }), 'sites'],
+    ['that is no token', Promise.resolve('nonsense'), 'not valid'],
+    [
+      'that is unsigned',
+      Promise.resolve('eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYWRtaW4iLCJzdWIiOiJ4IiwiZXhwIjo5OTk5OTk5OTk5fQ.'),
+      'not valid',
+    ],
+  ])('one %s is refused', async (_, token, why) => {
+    expect(await status(await token)).toEqual([401, 'UNAUTHENTICATED', expect.stringContaining(why)]);
+  });
+
+  it('a subscription socket without a good one is closed with 4403, and so is one whose token expires', async () => {
+    const closeCode = (authorization: string) =>
+      new Promise((resolve) => {
+        const client = createClient({
+          url: server.url.replace('http', 'ws'),
+          webSocketImpl: WebSocket,
+          connectionParams: { authorization },
+          lazy: false,
+          retryAttempts: 0,
+          onNonLazyError: () => {},
+          on: { closed: (event) => resolve((event as { code: number }).code) },
+        });
+        server.onStop(() => client.dispose());
+      });
+    expect(await closeCode('Bearer nonsense')).toBe(4403);
+    expect(await closeCode(`Bearer ${await signToken('x', { role: 'admin' }, { expiresIn: '2s' })}`)).toBe(4403);
+  });
+
+  it('a page of another origin may not open the socket', async () => {
+    const socket = new WebSocket(server.url.replace('http', 'ws'), ['graphql-transport-ws'], {
+      origin: 'https://evil.example',
+    });
+    const status403 = await new Promise((resolve) => {
+      socket.on('unexpected-response', (_, response) => resolve(response.statusCode));
+      socket.on('error', () => {});
+    });
+    expect(status403).toBe(403);
+  });
+});
+
+describe('rights', () => {
+  const own = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
+
+  it('a driver reserves with its own idTags only', async () => {
+    expect(await server.reserveNow(anna, { ...own, idTag: 'BEN' })).toMatchObject({
+      __typename: 'IdTagRefused',
+      code: 'NOT_YOUR_ID_TAG',
+    });
+    expect(await server.reserveNow(anna, { ...own, parentIdTag: 'STRANGERS' })).toMatchObject({
+      __typename: 'InvalidInput',
+      field: 'parentIdTag',
+    });
+    const asked = await server.post(anna, '{ authorization(chargerId: "CH1", idTag: "BEN") { status } }');
+    expect(asked.body.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+  });
+
+  it('a driver sees its own reservations only, and the same answer for foreign as for none', async () => {
+    const { id } = await server.reserveNow(anna, own);
+    const cleo = await driverToken('CLEO');
+    const byId = 'query ($id: ID!) { reservation(id: $id) { id } }';
+    expect(await server.graphql(anna, byId, { id })).toEqual({ reservation: { id } });
+    expect(await server.graphql(cleo, byId, { id })).toEqual({ reservation: null });
+    expect(await server.graphql(cleo, '{ reservations { edges { node { id } } } }')).toEqual({
+      reservations: { edges: [] },
+    });
+    const foreign = await server.cancelReservation(cleo, { id });
+    const none = await server.cancelReservation(cleo, { id: '00000000-0000-4000-8000-000000000000' });
+    expect(foreign).toEqual(none);
+    expect(foreign).toMatchObject({ __typename: 'NotFound', code: 'RESERVATION_NOT_FOUND' });
+    await server.cancelReservation(anna, { id });
+  });
+
+  it('a driver is told of its own reservations only', async () => {
+    const [seenByAnna, seenByCleo] = [
+      await server.watchReservations(anna),
+      await server.watchReservations(await driverToken('CLEO')),
+    ];
+    const reserved = await server.reserveNow(await operatorToken('site'), { ...own, idTag: 'CLEO' });
+    expect(await seenByCleo.next()).toMatchObject({
+      type: 'REQUESTED',
+      actor: 'OPERATOR',
+      reservation: { id: reserved.id },
+    });
+    await server.cancelReservation(await operatorToken('site'), { id: reserved.id });
+    const mine = await server.reserveNow(anna, own);
+    expect(await seenByAnna.next()).toMatchObject({ reservation: { id: mine.id } });
+    await server.cancelReservation(anna, { id: mine.id });
+  });
+
+  it('an operator acts at its sites only', async () => {
+    const olga = await operatorToken('site');
+    expect(await server.graphql(olga, '{ charger(id: "CH9") { id } site(id: "other-site") { id } }')).toEqual({
+      charger: null,
+      site: null,
+    });
+    expect(await server.graphql(olga, '{ chargers { edges { node { id } } } }')).toEqual({
+      chargers: { edges: [{ node: { id: 'CH1' } }] },
+    });
+    const elsewhere = await server.reserveNow(olga, { chargerId: 'CH9', idTag: 'CLEO' });
+    const nowhere = await server.reserveNow(olga, { chargerId: 'NONE', idTag: 'CLEO' });
+    expect([elsewhere.code, nowhere.code]).toEqual(['CHARGER_NOT_FOUND', 'CHARGER_NOT_FOUND']);
+    expect(
+      await server.graphql(olga, '{ reservations(filter: { siteId: "other-site" }) { edges { node { id } } } }'),
+    ).toEqual({ reservations: { edges: [] } });
+  });
+
+  it('administration is for admins, and for operators at their sites', async () => {
+    const saveSite = 'mutation { saveSite(input: { id: "site", name: "New", timeZone: "UTC" }) { __typename } }';
+    const saveTag = 'mutation { saveIdTag(input: { idTag: "EVE" }) { __typename } }';
+    const saveCharger = 'mutation { saveCharger(input: { id: "CH9", siteId: "other-site" }) { __typename } }';
+    expect(await server.graphql(anna, saveSite)).toEqual({ saveSite: { __typename: 'NotAllowed' } });
+    expect(await server.graphql(await operatorToken('other-site'), saveSite)).toEqual({
+      saveSite: { __typename: 'NotAllowed' },
+    });
+    expect(await server.graphql(await operatorToken('site'), saveSite)).toEqual({ saveSite: { __typename: 'Site' } });
+    expect(await server.graphql(await operatorToken('site'), saveTag)).toEqual({
+      saveIdTag: { __typename: 'NotAllowed' },
+    });
+    expect(await server.graphql(await operatorToken('site'), saveCharger)).toEqual({
+      saveCharger: { __typename: 'NotAllowed' },
+    });
+  });
+});
+
+describe('bad input of reserveNow is named', () => {
+  const base = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
+  it.each([
+    ['a past expiry', { expiryDate: '2020-01-01T00:00:00Z' }, 'expiryDate'],
+    ['an expiry and a duration', { expiryDate: '2099-01-01T00:00:00Z', durationMinutes: 5 }, 'durationMinutes'],
+    ['a duration of 0', { durationMinutes: 0 }, 'durationMinutes'],
+    ['a reservationId of 0', { reservationId: 0 }, 'reservationId'],
+    ['a negative reservationId', { reservationId: -1 }, 'reservationId'],
+    ['a negative connectorId', { connectorId: -1 }, 'connectorId'],
+    ['a negative waitMs', { waitMs: -1 }, 'waitMs'],
+    ['an empty idempotencyKey', { idempotencyKey: '' }, 'idempotencyKey'],
+  ])('%s', async (_, extra, field) => {
+    expect(await server.reserveNow(admin, { ...base, ...extra })).toMatchObject({
+      __typename: 'InvalidInput',
+      code: 'INVALID_INPUT',
+      field,
+    });
+  });
+
+  it.each([
+    ['a wrong charger', { chargerId: 'NONE' }, 'CHARGER_NOT_FOUND'],
+    ['a wrong connector', { connectorId: 99 }, 'CONNECTOR_NOT_FOUND'],
+    ['an unknown idTag', { idTag: 'NOBODY' }, 'ID_TAG_INVALID'],
+    ['an offline charger', { chargerId: 'CH9' }, 'CHARGER_OFFLINE'],
+    ['a reservation that is too long', { durationMinutes: 181 }, 'POLICY'],
+  ])('%s', async (_, extra, code) => {
+    expect(await server.reserveNow(admin, { ...base, ...extra })).toMatchObject({ code, message: expect.any(String) });
+  });
+
+  it('an idTag that is blocked, expired or too long for the charger (case 27)', async () => {
+    await server.saveIdTag('BAD', { status: 'BLOCKED' });
+    await server.saveIdTag('OLD', { expiryDate: '2020-01-01T00:00:00Z' });
+    await server.saveIdTag('L'.repeat(21));
+    const code = async (idTag: string) => (await server.reserveNow(admin, { ...base, idTag })).code;
+    expect([await code('BAD'), await code('OLD'), await code('L'.repeat(21))]).toEqual([
+      'ID_TAG_BLOCKED',
+      'ID_TAG_EXPIRED',
+      'ID_TAG_TOO_LONG',
+    ]);
+  });
+
+  it('a caller’s own reservationId is refused while it is live on that charger', async () => {
+    const first = await server.reserveNow(admin, { ...base, reservationId: 77 });
+    expect(first).toMatchObject({ status: 'ACCEPTED', reservationId: 77 });
+    expect(await server.reserveNow(admin, { ...base, connectorId: 2, reservationId: 77 })).toMatchObject({
+      code: 'RESERVATION_ID_IN_USE',
+    });
+    await server.cancelReservation(admin, { chargerId: 'CH1', reservationId: 77 });
+    const again = await server.reserveNow(admin, { ...base, reservationId: 77 });
+    expect(again).toMatchObject({ status: 'ACCEPTED', reservationId: 77 });
+    await server.cancelReservation(admin, { id: again.id });
+  });
+
+  it('a policy refusal carries the rule and its limit', async () => {
+    await server.saveSite('site', { minDurationMinutes: 5, maxDurationMinutes: 60 });
+    expect(await server.reserveNow(admin, { ...base, durationMinutes: 4 })).toMatchObject({
+      rule: 'MIN_DURATION',
+      limitMinutes: 5,
+    });
+    expect(await server.reserveNow(admin, { ...base, durationMinutes: 61 })).toMatchObject({
+      rule: 'MAX_DURATION',
+      limitMinutes: 60,
+    });
+    await server.saveSite('site', { enabled: false });
+    expect(await server.reserveNow(admin, base)).toMatchObject({ rule: 'ENABLED', limitMinutes: null });
+    await server.saveSite('site', { enabled: true, minDurationMinutes: 0, maxDurationMinutes: 180 });
+  });
+});
+
+describe('bad input of cancelReservation', () => {
+  it.each([
+    [{}],
+    [{ id: 'x', chargerId: 'CH1', reservationId: 1 }],
+    [{ chargerId: 'CH1' }],
+    [{ id: 'x', chargerId: 'CH1' }],
+  ])('%j names neither or both', async (input) => {
+    expect(await server.cancelReservation(admin, input)).toMatchObject({ __typename: 'InvalidInput', field: 'id' });
+  });
+
+  it('an id that is none, or of another shape, is not found', async () => {
+    expect(await server.cancelReservation(admin, { id: 'x' })).toMatchObject({ code: 'RESERVATION_NOT_FOUND' });
+    expect(await server.cancelReservation(admin, { chargerId: 'CH1', reservationId: 123_456 })).toMatchObject({
+      code: 'RESERVATION_NOT_FOUND',
+    });
+  });
+});
+
+describe('administration', () => {
+  it('names what is wrong with a site, a charger, an idTag', async () => {
+    const field = async (mutation: string) =>
+      Object.values((await server.graphql(admin, `mutation { ${mutation} }`)) as object)[0].field;
+    const more = '{ ... on InvalidInput { field } }';
+    expect(await field(`saveSite(input: { id: "a b", name: "A", timeZone: "UTC" }) ${more}`)).toBe('id');
+    expect(await field(`saveSite(input: { id: "a", name: "", timeZone: "UTC" }) ${more}`)).toBe('name');
+    expect(await field(`saveSite(input: { id: "a", name: "A", timeZone: "Mars/Base" }) ${more}`)).toBe('timeZone');
+    const policy = 'policy: { minDurationMinutes: 10, maxDurationMinutes: 5 }';
+    expect(await field(`saveSite(input: { id: "a", name: "A", timeZone: "UTC", ${policy} }) ${more}`)).toBe(
+      'maxDurationMinutes',
+    );
+    expect(await field(`saveCharger(input: { id: "new", siteId: "site" }) ${more}`)).toBe('password');
+    expect(await field(`saveCharger(input: { id: "a/b", siteId: "site", password: "long enough" }) ${more}`)).toBe(
+      'id',
+    );
+    expect(await field(`saveIdTag(input: { idTag: "" }) ${more}`)).toBe('idTag');
+    expect(await field(`saveIdTag(input: { idTag: "A", parentIdTag: "a" }) ${more}`)).toBe('parentIdTag');
+  });
+
+  it('finds an idTag in any spelling, and keeps one of it', async () => {
+    await server.saveIdTag('Mixed');
+    await server.saveIdTag('MIXED', { parentIdTag: 'GROUP' });
+    const rows = await server.database.query(`SELECT id_tag, parent_id_tag FROM id_tag WHERE lower(id_tag) = 'mixed'`);
+    expect(rows).toEqual([{ id_tag: 'MIXED', parent_id_tag: 'GROUP' }]);
+    const removed = await server.graphql(admin, 'mutation { removeIdTag(idTag: "mixed") { __typename } }');
+    expect(removed).toEqual({ removeIdTag: { __typename: 'Removed' } });
+  });
+
+  it('removes no charger with a live reservation, and no site with chargers', async () => {
+    const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    const mutation = 'mutation { removeCharger(id: "CH1") { __typename } removeSite(id: "site") { __typename } }';
+    expect(await server.graphql(admin, mutation)).toEqual({
+      removeCharger: { __typename: 'InUse' },
+      removeSite: { __typename: 'InUse' },
+    });
+    await server.cancelReservation(anna, { id });
+    const gone = 'mutation { removeCharger(id: "NONE") { __typename } removeSite(id: "none") { __typename } }';
+    expect(await server.graphql(admin, gone)).toEqual({
+      removeCharger: { __typename: 'NotFound' },
+      removeSite: { __typename: 'NotFound' },
+    });
+  });
+});
+
+describe('lists', () => {
+  it('pages are bounded, stable and complete', async () => {
+    for (const name of ['P1', 'P2', 'P3', 'P4', 'P5']) await server.saveCharger(name, 'other-site');
+    const query = `query ($first: Int!, $after: String) { chargers(siteId: "other-site", first: $first, after: $after) {
+      edges { node { id } } pageInfo { hasNextPage endCursor } } }`;
+    const ids: string[] = [];
+    let after: string | null = null;
+    for (let isMore = true; isMore; ) {
+      const { chargers } = await server.graphql(admin, query, { first: 2, after });
+      ids.push(...chargers.edges.map(({ node }: { node: { id: string } }) => node.id));
+      isMore = chargers.pageInfo.hasNextPage;
+      after = chargers.pageInfo.endCursor;
+    }
+    expect(ids).toEqual(['CH9', 'P1', 'P2', 'P3', 'P4', 'P5']);
+    for (const [variables, argument] of [
+      [{ first: 0 }, 'first'],
+      [{ first: 101 }, 'first'],
+      [{ first: 1, after: 'nonsense' }, 'after'],
+    ] as const) {
+      const { body } = await server.post(admin, query, variables);
+      expect(body.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument } }]);
+    }
+  });
+
+  it('reservations are listed newest first, by filter, and every one once', async () => {
+    const made: string[] = [];
+    for (const connectorId of [1, 2, 3]) {
+      const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId, idTag: 'ANNA' });
+      await server.cancelReservation(anna, { id });
+      made.unshift(id);
+    }
+    const query = `query ($after: String, $filter: ReservationFilterInput) { reservations(first: 2, after: $after, filter: $filter) {
+      edges { node { id charger { id } site { id } } } pageInfo { hasNextPage endCursor } } }`;
+    const filter = { chargerId: 'CH1', idTag: 'anna', statuses: ['CANCELLED'] };
+    const one = (await server.graphql(anna, query, { filter })).reservations;
+    const two = (await server.graphql(anna, query, { filter, after: one.pageInfo.endCursor })).reservations;
+    const listed = [...one.edges, ...two.edges].map(({ node }: { node: { id: string } }) => node.id);
+    expect(listed.slice(0, 3)).toEqual(made);
+    expect(one.edges[0].node).toMatchObject({ charger: { id: 'CH1' }, site: { id: 'site' } });
+  });
+});
+
+describe('faults', () => {
+  it('are masked, with an id that the log knows', async () => {
+    const other = await TestServer.start();
+    await other.database.query('ALTER TABLE site RENAME TO gone');
+    const { body } = await other.post(admin, '{ sites { edges { node { id } } } }');
+    expect(body.errors).toEqual([
+      expect.objectContaining({
+        message: expect.stringMatching(/[0-9a-f-]{36}$/),
+        extensions: { code: 'INTERNAL_SERVER_ERROR', correlationId: expect.any(String) },
+      }),
+    ]);
+    expect(JSON.stringify(body)).not.toContain('does not exist');
+    await other.stop();
+  });
+
+  it('readiness tells of the database', async () => {
+    const ready = () => fetch(server.url.replace('/graphql', '/readyz'));
+    expect((await ready()).status).toBe(200);
+    expect((await fetch(server.url.replace('/graphql', '/healthz'))).status).toBe(200);
+  });
+});
+
+describe('the subscription socket', () => {
+  it('runs queries and mutations too, and names errors as HTTP does', async () => {
+    const client = createClient({
+      url: server.url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: { Authorization: `Bearer ${admin}` },
+      retryAttempts: 0,
+    });
+    const results: unknown[] = [];
+    const errors: unknown[] = [];
+    const run = (query: string) =>
+      new Promise<void>((resolve) => {
+        client.subscribe(
+          { query },
+          {
+            next: (result) => results.push(result),
+            error: (error) => {
+              errors.push(error);
+              resolve();
+            },
+            complete: resolve,
+          },
+        );
+      });
+    await run('{ site(id: "site") { id } }');
+    await run('{ nothing }');
+    await run('{ sites(first: 0) { edges { cursor } } }');
+    expect(results).toMatchObject([
+      { data: { site: { id: 'site' } } },
+      { errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] },
+    ]);
+    expect(errors).toMatchObject([[{ message: expect.stringContaining('nothing') }]]);
+    await client.dispose();
+  });
+
+  it('a stop completes subscriptions with 1001, and answers what runs', async () => {
+    const stopping = await TestServer.start();
+    await stopping.fill();
+    const charger = await stopping.rawCharger('CH1');
+    const closed = new Promise((resolve) => {
+      const client = createClient({
+        url: stopping.url.replace('http', 'ws'),
+        webSocketImpl: WebSocket,
+        connectionParams: { authorization: `Bearer ${admin}` },
+        lazy: false,
+        retryAttempts: 0,
+        onNonLazyError: () => {},
+        on: {
+          connected: () =>
+            client.subscribe(
+              { query: 'subscription { reservationChanged { type } }' },
+              { next() {}, error() {}, complete() {} },
+            ),
+          closed: (event) => resolve((event as { code: number }).code),
+        },
+      });
+    });
+    const reserving = stopping.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    const { id } = await charger.expectCall('ReserveNow');
+    const stopped = stopping.app.stop();
+    expect(await closed).toBe(1001);
+    expect(charger.socket.readyState).toBe(WebSocket.OPEN);
+    charger.answer(id, { status: 'Accepted' });
+    expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
+    expect(await charger.closed).toMatchObject({ code: 1001 });
+    await stopped;
+    await stopping.database.drop();
+  });
+});
