@@ -179,6 +179,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   ]);
 
   const http = fastify({ bodyLimit: MAX_BODY_BYTES });
+  // A connection that was kept alive would keep the stop waiting.
+  http.addHook('onSend', async (_, reply) => void (isDraining && reply.header('connection', 'close')));
   addHealth(http, {
     isDraining: () => isDraining,
     checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT 1' }, [])),

@@ -4,28 +4,22 @@ import { z } from 'zod';
 const seconds = (fallback: number, max = 3600) => z.coerce.number().int().min(1).max(max).default(fallback);
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
 
-const schema = z
-  .object({
-    DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// URL' }),
-    DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(16),
-    HOST: z.string().min(1).default('0.0.0.0'),
-    PORT: port(8080),
-    OCPP_PORT: port(9000),
-    JWT_SECRET: z.string().min(32, 'must be at least 32 characters').optional(),
-    JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
-    JWT_ISSUER: z.string().min(1).optional(),
-    JWT_AUDIENCE: z.string().min(1).optional(),
-    CHARGER_ANSWER_TIMEOUT_SECONDS: seconds(15, 300),
-    HEARTBEAT_INTERVAL_SECONDS: seconds(300, 86_400),
-    LIVENESS_SECONDS: seconds(60, 3600),
-    ALLOWED_ORIGINS: z.string().default(''),
-    LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  })
-  .superRefine((env, context) => {
-    if ((env.JWT_SECRET === undefined) === (env.JWKS_URL === undefined)) {
-      context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: 'set exactly one of JWT_SECRET and JWKS_URL' });
-    }
-  });
+const schema = z.object({
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// URL' }),
+  DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(16),
+  HOST: z.string().min(1).default('0.0.0.0'),
+  PORT: port(8080),
+  OCPP_PORT: port(9000),
+  JWT_SECRET: z.string().min(32, 'must be at least 32 characters').optional(),
+  JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
+  JWT_ISSUER: z.string().min(1).optional(),
+  JWT_AUDIENCE: z.string().min(1).optional(),
+  CHARGER_ANSWER_TIMEOUT_SECONDS: seconds(15, 300),
+  HEARTBEAT_INTERVAL_SECONDS: seconds(300, 86_400),
+  LIVENESS_SECONDS: seconds(60, 3600),
+  ALLOWED_ORIGINS: z.string().default(''),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
 
 export type TokenKey = { readonly secret: string } | { readonly jwksUrl: string };
 
@@ -50,13 +44,14 @@ export interface Config {
 export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = schema.safeParse(given);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => {
-      const name = issue.path.join('.');
-      return `  ${name}: ${given[name] === undefined && issue.code === 'invalid_type' ? 'is required' : issue.message}`;
-    });
-    throw new Error(`The configuration is not usable:\n${[...new Set(lines)].join('\n')}`);
+  const lines = (parsed.error?.issues ?? []).map((issue) => {
+    const name = issue.path.join('.');
+    return `  ${name}: ${given[name] === undefined ? 'is required' : issue.message}`;
+  });
+  if ((given.JWT_SECRET === undefined) === (given.JWKS_URL === undefined)) {
+    lines.push('  JWT_SECRET: set exactly one of JWT_SECRET and JWKS_URL');
   }
+  if (!parsed.success || lines.length > 0) throw new Error(`The configuration is not usable:\n${lines.join('\n')}`);
   const value = parsed.data;
   const key: TokenKey = value.JWKS_URL ? { jwksUrl: value.JWKS_URL } : { secret: value.JWT_SECRET ?? '' };
   return Object.freeze({

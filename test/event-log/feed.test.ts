@@ -1,0 +1,59 @@
+// Nothing committed is skipped, though transactions take their ids in one order and commit in another.
+import { Client } from 'pg';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { driverToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await TestServer.start();
+  await server.fill();
+  await server.charger('CH1');
+});
+afterAll(() => server.stop());
+
+it('an event waits for an older transaction that is still open, and comes after it', async () => {
+  const anna = await driverToken('ANNA');
+  const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+  const events = await server.watchReservations(anna);
+  const open = new Client({ connectionString: server.database.url });
+  await open.connect();
+  await open.query('BEGIN');
+  await open.query(
+    `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, actor, reservation_id, version, snapshot)
+     SELECT at, kind, 'BREACHED', site_id, charger_id, connector_id, to_status, to_status, actor, reservation_id, 90, snapshot
+     FROM event WHERE reservation_id = $1 AND version = 2`,
+    [id],
+  );
+  await server.cancelReservation(anna, { id });
+  expect(events.all).toEqual([]);
+  await open.query('COMMIT');
+  await open.end();
+  const types = [];
+  for (let count = 0; count < 3; count += 1) types.push((await events.next()).type);
+  expect(types).toEqual(['BREACHED', 'CANCEL_REQUESTED', 'CANCELLED']);
+});
+
+it('every watcher sees every event once and in order, while many write', async () => {
+  for (let index = 0; index < 10; index += 1) await server.saveCharger(`W${index}`);
+  const chargers = await Promise.all(Array.from({ length: 10 }, (_, index) => server.charger(`W${index}`)));
+  const anna = await driverToken('ANNA');
+  const watchers = await Promise.all([server.watchReservations(anna), server.watchReservations(anna)]);
+  await Promise.all(
+    chargers.map(async ({ id: chargerId }) => {
+      for (let round = 0; round < 5; round += 1) {
+        const { id } = await server.reserveNow(anna, { chargerId, connectorId: 1, idTag: 'ANNA' });
+        await server.cancelReservation(anna, { id });
+      }
+    }),
+  );
+  for (const { all } of watchers) {
+    await eventually(() => expect(all).toHaveLength(10 * 5 * 4));
+    const perReservation = new Map<string, number[]>();
+    for (const { reservation } of all) {
+      perReservation.set(reservation.id, [...(perReservation.get(reservation.id) ?? []), reservation.version]);
+    }
+    expect([...perReservation.values()]).toEqual(Array.from({ length: 50 }, () => [1, 2, 3, 4]));
+    expect(new Set(all.map(({ cursor }) => cursor)).size).toBe(200);
+  }
+});
