@@ -1,0 +1,8 @@
+// Our server as a child of the benchmark: what `npm start` runs, and an answer to "how much CPU?".
+import { startApp } from '../../src/app.ts';
+import { readConfig } from '../../src/config.ts';
+
+const app = await startApp(readConfig());
+process.on('message', () => process.send?.({ cpu: process.cpuUsage() }));
+process.send?.({ port: app.port, ocppPort: app.ocppPort });
+process.on('disconnect', () => void app.stop().then(() => process.exit(0)));
