@@ -14,11 +14,12 @@ export class SitesChargersAndIdTags1763800000001 implements MigrationInterface {
           CHECK (default_duration_minutes BETWEEN greatest(min_duration_minutes, 1) AND max_duration_minutes)
       );
 
-      -- A running server. While it lives, its connection holds an advisory lock on its id; a node without is dead.
+      -- A running server. Its connection takes an advisory lock on its id before the row is there; a node without is dead.
       CREATE TABLE node (
-        id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id         integer PRIMARY KEY,
         started_at timestamptz NOT NULL
       );
+      CREATE SEQUENCE node_id AS integer;
 
       CREATE TABLE charger (
         id                      text PRIMARY KEY,
@@ -68,6 +69,6 @@ export class SitesChargersAndIdTags1763800000001 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP TABLE id_tag, connector, charger, node, site');
+    await runner.query('DROP TABLE id_tag, connector, charger, node, site; DROP SEQUENCE node_id');
   }
 }

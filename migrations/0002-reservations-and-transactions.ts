@@ -65,8 +65,6 @@ export class ReservationsAndTransactions1763800000002 implements MigrationInterf
         WHERE idempotency_key IS NOT NULL;
       -- A transaction uses one reservation.
       CREATE UNIQUE INDEX reservation_transaction ON reservation (transaction_id) WHERE transaction_id IS NOT NULL;
-      CREATE INDEX reservation_live ON reservation (charger_id)
-        WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING');
       CREATE INDEX reservation_expiry ON reservation (expiry_date)
         WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING');
       CREATE INDEX reservation_due ON reservation (due_at) WHERE due_at IS NOT NULL;

@@ -15,6 +15,10 @@ const claims = z.discriminatedUnion('role', [
 
 export type VerifyToken = (token: string) => Promise<Caller>;
 
+/** A token that was good is taken as good for this long: clients send the same one with each request. */
+const REMEMBER_MS = 30_000;
+const MAX_REMEMBERED = 10_000;
+
 interface Settings {
   readonly key: TokenKey;
   readonly issuer?: string;
@@ -32,7 +36,8 @@ export function tokenVerifier(settings: Settings, clock: Clock): VerifyToken {
     algorithms: shared ? ['HS256'] : ['RS256', 'PS256', 'ES256', 'EdDSA'],
     requiredClaims: ['sub', 'exp'],
   };
-  return async (token) => {
+  const remembered = new Map<string, { readonly caller: Caller; readonly until: Date }>();
+  const verify: VerifyToken = async (token) => {
     const at = { ...options, currentDate: clock.now() };
     try {
       const { payload } = shared
@@ -44,6 +49,18 @@ export function tokenVerifier(settings: Settings, clock: Clock): VerifyToken {
       if (error instanceof errors.JOSEError) throw new TokenError(`The token is not valid: ${error.code}.`);
       throw error;
     }
+  };
+  return async (token) => {
+    const now = clock.now();
+    const known = remembered.get(token);
+    if (known && known.until > now) return known.caller;
+    remembered.delete(token);
+    const caller = await verify(token);
+    const until = new Date(Math.min(caller.expiresAt.getTime(), now.getTime() + REMEMBER_MS));
+    remembered.set(token, { caller, until });
+    const [oldest] = remembered.keys();
+    if (remembered.size > MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+    return caller;
   };
 }
 

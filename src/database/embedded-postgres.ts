@@ -2,9 +2,10 @@
 // user, below folders of any mode. It must not know what the database is used for.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, chown, cp, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 export interface EmbeddedPostgres {
@@ -26,7 +27,7 @@ interface Options {
 const ROOT_FOLDER = '/var/lib/ev-reservation-server';
 const isRoot = process.getuid?.() === 0;
 
-/** Starts the server on a free loopback port and resolves when it accepts connections. Throws with its log otherwise. */
+/** Starts the server for this machine only and resolves when it accepts connections. Throws with its log otherwise. */
 export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedPostgres> {
   const owner = isRoot ? unprivilegedUser() : undefined;
   const dataFolder = isRoot ? join(ROOT_FOLDER, `data-${hash(options.dataFolder)}`) : options.dataFolder;
@@ -45,24 +46,55 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
     await finish(spawn(join(binaries, 'initdb'), [...args, '--no-locale', '--no-sync'], spawnOptions(owner)));
   }
   const password = (await readFile(passwordFile, 'utf8')).trim();
-  const port = await freePort();
+  const endpoint = process.platform === 'win32' ? await loopbackEndpoint() : await socketEndpoint(owner);
   const settings = {
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
+    ...endpoint.settings,
     max_connections: '200',
     timezone: 'UTC',
     ...(options.durable === false && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(join(binaries, 'postgres'), ['-D', dataFolder, '-p', `${port}`, ...flags], {
+  const server = spawn(join(binaries, 'postgres'), ['-D', dataFolder, ...flags], {
     ...spawnOptions(owner),
     detached: true, // Ctrl-C in the terminal must reach the application first, the database last.
   });
   await ready(server);
   return {
-    url: (database) => `postgresql://postgres:${password}@127.0.0.1:${port}/${database}`,
+    url: (database) => `postgresql://postgres:${password}@${endpoint.host}/${database}${endpoint.query}`,
     dataFolder,
-    stop: () => stopChild(server),
+    async stop() {
+      await stopChild(server);
+      await endpoint.release();
+    },
+  };
+}
+
+interface Endpoint {
+  readonly settings: Readonly<Record<string, string>>;
+  readonly host: string;
+  readonly query: string;
+  release(): Promise<void>;
+}
+
+/** A Unix socket in a folder that only the server's user (and root) can enter: no port to collide with, and cheaper. */
+async function socketEndpoint(owner?: { uid: number; gid: number }): Promise<Endpoint> {
+  const folder = await mkdtemp(join(tmpdir(), 'ev-pg-'));
+  if (owner) await chown(folder, owner.uid, owner.gid);
+  return {
+    settings: { listen_addresses: '', unix_socket_directories: folder },
+    host: 'localhost',
+    query: `?host=${encodeURIComponent(folder)}`,
+    release: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+async function loopbackEndpoint(): Promise<Endpoint> {
+  const port = await freePort();
+  return {
+    settings: { listen_addresses: '127.0.0.1', port: `${port}`, unix_socket_directories: '' },
+    host: `127.0.0.1:${port}`,
+    query: '',
+    release: async () => {},
   };
 }
 

@@ -2,7 +2,7 @@
 // calls and hints. Nothing durable is here; a message that is lost costs its sender a timeout.
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { addMs, type Clock, withDeadline } from '../common/clock.ts';
+import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Database, Statement } from './database.ts';
 
@@ -28,14 +28,15 @@ type Phase =
   | { readonly is: 'left' };
 
 const statements = {
-  register: { name: 'node-register', text: 'INSERT INTO node (started_at) VALUES ($1) RETURNING id' },
+  register: { name: 'node-register', text: 'INSERT INTO node (id, started_at) VALUES ($1, $2)' },
   remove: { name: 'node-remove', text: 'DELETE FROM node WHERE id = $1' },
   // A node whose lock nobody holds is dead; its chargers' sockets went with it (ON DELETE SET NULL).
   sweep: {
     name: 'node-sweep',
     text: `
-      DELETE FROM node WHERE started_at < $1 AND NOT EXISTS (
-        SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      DELETE FROM node WHERE NOT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)
       RETURNING id`,
   },
@@ -76,14 +77,15 @@ export class NodeBus {
     client.on('error', (error) => this.#lose(client, error));
     client.on('end', () => this.#lose(client));
     await client.connect();
-    const [row] = await this.database.query<{ id: number }>(statements.register, [this.clock.now()]);
-    if (!row) throw new Error('The node could not be registered');
-    await client.query('SELECT pg_advisory_lock($1, $2)', [NODE_LOCKS, row.id]);
+    const { rows } = await client.query<{ id: number }>(`SELECT nextval('node_id')::integer AS id`);
+    const id = rows[0]?.id ?? 0;
+    await client.query('SELECT pg_advisory_lock($1, $2)', [NODE_LOCKS, id]);
+    await this.database.query(statements.register, [id, this.clock.now()]);
     client.on('notification', ({ channel, payload }) => this.#receive(channel, payload));
-    await client.query(`LISTEN ${HINTS}; LISTEN ${channelOf(row.id)}`);
-    this.#phase = { is: 'joined', nodeId: row.id, client };
+    await client.query(`LISTEN ${HINTS}; LISTEN ${channelOf(id)}`);
+    this.#phase = { is: 'joined', nodeId: id, client };
     await this.#sweep();
-    await this.events.onJoined(row.id);
+    await this.events.onJoined(id);
   }
 
   async leave(): Promise<void> {
@@ -141,8 +143,7 @@ export class NodeBus {
 
   async #sweep(): Promise<void> {
     try {
-      // A node registers before it takes its lock: leave it a moment.
-      const dead = await this.database.query<{ id: number }>(statements.sweep, [addMs(this.clock.now(), -5000)]);
+      const dead = await this.database.query<{ id: number }>(statements.sweep, []);
       if (dead.length > 0) this.log.info({ nodes: dead.map(({ id }) => id) }, 'nodes that died were removed');
       const [count] = await this.database.query<{ nodes: number }>(statements.count, []);
       this.#isAlone = (count?.nodes ?? 1) < 2;

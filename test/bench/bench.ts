@@ -1,6 +1,7 @@
 // `npm run bench`: reserve and cancel, ours and the floor side by side in one run, on the embedded PostgreSQL as it
 // would run for real (durable). Prints the ratio ours / floor.
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
@@ -46,7 +47,10 @@ function post(port: number, path: string, body: string, headers: Record<string, 
   return new Promise((resolve, reject) => {
     const options = { agent, host: '127.0.0.1', port, path, method: 'POST' };
     const length = `${Buffer.byteLength(body)}`;
-    const sent = request({ ...options, headers: { 'content-type': 'application/json', 'content-length': length, ...headers } });
+    const sent = request({
+      ...options,
+      headers: { 'content-type': 'application/json', 'content-length': length, ...headers },
+    });
     sent.once('error', reject);
     sent.once('response', (response) => {
       let text = '';
@@ -59,11 +63,18 @@ function post(port: number, path: string, body: string, headers: Record<string, 
   });
 }
 
-function message<T>(child: ChildProcess): Promise<T> {
-  return new Promise((resolve, reject) => {
-    child.once('message', (value) => resolve(value as T));
-    child.once('exit', (code) => reject(new Error(`A process of the benchmark ended (${code})`)));
-  });
+async function message<T>(child: ChildProcess): Promise<T> {
+  const ended = new AbortController();
+  const exit = once(child, 'exit', { signal: ended.signal }).then(
+    ([code]) => Promise.reject(new Error(`A process of the benchmark ended (${code})`)),
+    () => [] as unknown[],
+  );
+  try {
+    const [value] = await Promise.race([once(child, 'message'), exit]);
+    return value as T;
+  } finally {
+    ended.abort();
+  }
 }
 
 const children: ChildProcess[] = [];
@@ -107,7 +118,14 @@ const CANCEL = `mutation Cancel($input: CancelReservationInput!) { cancelReserva
   ... on Reservation { id status } ... on Refusal { code message } } }`;
 
 async function startOurs(url: string): Promise<Target> {
-  const env = { DATABASE_URL: url, JWT_SECRET: SECRET, HOST: '127.0.0.1', PORT: '0', OCPP_PORT: '0', LOG_LEVEL: 'error' };
+  const env = {
+    DATABASE_URL: url,
+    JWT_SECRET: SECRET,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    OCPP_PORT: '0',
+    LOG_LEVEL: 'error',
+  };
   const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16' });
   const { port, ocppPort } = await message<{ port: number; ocppPort: number }>(child);
   const sign = (claims: object) =>
@@ -115,12 +133,18 @@ async function startOurs(url: string): Promise<Target> {
   const key = new TextEncoder().encode(SECRET);
   const token = await sign({ role: 'admin' }).sign(key);
   const run = async (query: string, input: object) => {
-    const text = await post(port, '/graphql', JSON.stringify({ query, variables: { input } }), { authorization: `Bearer ${token}` });
+    const text = await post(port, '/graphql', JSON.stringify({ query, variables: { input } }), {
+      authorization: `Bearer ${token}`,
+    });
     const { data, errors } = JSON.parse(text);
     if (errors) throw new Error(text);
     return Object.values(data)[0] as { id: string; status?: string; message?: string };
   };
-  await run('mutation ($input: SaveSiteInput!) { saveSite(input: $input) { __typename } }', { id: 'site', name: 'Bench', timeZone: 'UTC' });
+  await run('mutation ($input: SaveSiteInput!) { saveSite(input: $input) { __typename } }', {
+    id: 'site',
+    name: 'Bench',
+    timeZone: 'UTC',
+  });
   await run('mutation ($input: SaveIdTagInput!) { saveIdTag(input: $input) { __typename } }', { idTag: 'ANNA' });
   for (const id of ids) {
     const charger = { id, siteId: 'site', password: PASSWORD, connectors: [{ connectorId: 1 }] };
@@ -149,12 +173,16 @@ async function startFloor(url: string): Promise<Target> {
   const client = new Client({ connectionString: url });
   await client.connect();
   await client.query(`INSERT INTO site VALUES ('site', 'Bench', 'UTC', true, 0, 180, 30)`);
-  await client.query(`INSERT INTO charger (id, site_id, name, password_hash) SELECT id, 'site', id, '' FROM unnest($1::text[]) id`, [ids]);
+  await client.query(
+    `INSERT INTO charger (id, site_id, name, password_hash) SELECT id, 'site', id, '' FROM unnest($1::text[]) id`,
+    [ids],
+  );
   await client.end();
   const child = start('floor.js', [], { DATABASE_URL: url, DATABASE_POOL_SIZE: '16' });
   const { port, ocppPort } = await message<{ port: number; ocppPort: number }>(child);
   await message(start('chargers.js', [`ws://127.0.0.1:${ocppPort}`, PASSWORD, ...ids], {}));
-  const run = async (path: string, body: object) => JSON.parse(await post(port, path, JSON.stringify(body))) as { id: string };
+  const run = async (path: string, body: object) =>
+    JSON.parse(await post(port, path, JSON.stringify(body))) as { id: string };
   return {
     name: 'floor',
     child,
@@ -163,8 +191,13 @@ async function startFloor(url: string): Promise<Target> {
   };
 }
 
-const percentile = (sorted: readonly number[], share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-const median = (numbers: readonly number[]) => percentile(numbers.toSorted((a, b) => a - b), 0.5);
+const percentile = (sorted: readonly number[], share: number) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+const median = (numbers: readonly number[]) =>
+  percentile(
+    numbers.toSorted((a, b) => a - b),
+    0.5,
+  );
 
 function summarize(runs: readonly Measured[]) {
   const sorted = (of: (run: Measured) => readonly number[]) => runs.flatMap(of).toSorted((a, b) => a - b);
@@ -189,7 +222,9 @@ try {
   await administration.end();
   await (await openDatabase({ url: postgres.url('floor'), poolSize: 2, entities: [] })).close();
   const targets = [await startOurs(postgres.url('ours')), await startFloor(postgres.url('floor'))];
-  console.log(`${ids.length} chargers, ${cpus().length} cores, ${rounds} rounds of ${seconds} s each, in turn; a round is reserve + cancel`);
+  console.log(
+    `${ids.length} chargers, ${cpus().length} cores, ${rounds} rounds of ${seconds} s each, in turn; a round is reserve + cancel`,
+  );
   for (const target of targets) await measure(target, 16); // Warm-up.
   console.log('\n in flight         reservations/s   reserve p50   p99 ms   cancel p50   p99 ms   CPU ms/reservation');
   for (const level of levels) {
@@ -203,8 +238,12 @@ try {
       ['ours', ours],
       ['floor', floor],
     ] as const) {
-      const numbers = [of.reserveP50, of.reserveP99, of.cancelP50, of.cancelP99, of.cpuMs].map((one) => one.toFixed(2).padStart(10));
-      console.log(`${`${level}`.padStart(10)}  ${name.padEnd(6)} ${of.perSecond.toFixed(0).padStart(14)}  ${numbers.join('  ')}`);
+      const numbers = [of.reserveP50, of.reserveP99, of.cancelP50, of.cancelP99, of.cpuMs].map((one) =>
+        one.toFixed(2).padStart(10),
+      );
+      console.log(
+        `${`${level}`.padStart(10)}  ${name.padEnd(6)} ${of.perSecond.toFixed(0).padStart(14)}  ${numbers.join('  ')}`,
+      );
     }
     const ratio = (one: number, other: number) => (one / other).toFixed(2);
     console.log(
@@ -212,9 +251,14 @@ try {
     );
   }
 } finally {
-  for (const child of children) child.removeAllListeners('exit');
-  for (const child of children) if (child.connected) child.disconnect();
-  for (const child of children) if (child.exitCode === null && child.spawnfile) child.kill();
+  // Servers stop in order when their parent lets go of them; chargers have nothing to end.
+  for (const child of children) {
+    if (child.exitCode !== null) continue;
+    const exit = once(child, 'exit');
+    if (child.spawnargs.some((argument) => argument.endsWith('chargers.js'))) child.kill();
+    else child.disconnect();
+    await exit;
+  }
   await postgres.stop();
   await rm(postgres.dataFolder, { recursive: true, force: true });
   await rm(folder, { recursive: true, force: true });

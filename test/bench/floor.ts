@@ -7,7 +7,10 @@ import type { AddressInfo } from 'node:net';
 import { Pool } from 'pg';
 import { type WebSocket, WebSocketServer } from 'ws';
 
-const pool = new Pool({ connectionString: process.env.DATABASE_URL ?? '', max: Number(process.env.DATABASE_POOL_SIZE) });
+const pool = new Pool({
+  connectionString: process.env.DATABASE_URL ?? '',
+  max: Number(process.env.DATABASE_POOL_SIZE),
+});
 const chargers = new Map<string, WebSocket>();
 const waiting = new Map<string, () => void>();
 

@@ -1,0 +1,120 @@
+// The production start as an operator sees it: a process, its configuration, its signals, its sudden death.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { eventually } from './support/eventually.ts';
+import { Queue } from './support/queue.ts';
+import { RawCharger } from './support/raw-charger.ts';
+import { createTestDatabase, type TestDatabase } from './support/test-database.ts';
+import { driverToken, SECRET, TestServer } from './support/test-server.ts';
+
+interface Line {
+  readonly msg: string;
+  readonly port?: number;
+  readonly ocppPort?: number;
+}
+
+let database: TestDatabase;
+const running: ChildProcess[] = [];
+
+beforeAll(async () => {
+  await promisify(execFile)('npm', ['run', '--silent', 'build'], { shell: process.platform === 'win32' });
+  database = await createTestDatabase();
+  const filler = await TestServer.start({ database });
+  await filler.fill();
+  await filler.stop();
+}, 120_000);
+afterEach(async () => {
+  for (const child of running.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+});
+afterAll(() => database.drop());
+
+const env = () => ({ DATABASE_URL: database.url, JWT_SECRET: SECRET, HOST: '127.0.0.1', PORT: '0', OCPP_PORT: '0' });
+
+async function startMain() {
+  const child = spawn(process.execPath, ['dist/src/main.js'], {
+    env: { PATH: process.env.PATH, ...env(), CHARGER_ANSWER_TIMEOUT_SECONDS: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  running.push(child);
+  const lines = new Queue<Line>();
+  let rest = '';
+  child.stdout?.on('data', (chunk) => {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    for (const part of parts) lines.push(JSON.parse(part) as Line);
+  });
+  const { port, ocppPort } = await lines.until(({ msg }) => msg === 'ready', 20_000);
+  return { child, lines, api: `http://127.0.0.1:${port}`, ocppUrl: `ws://127.0.0.1:${ocppPort}` };
+}
+
+async function post(api: string, query: string, variables: object) {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${await driverToken('ANNA')}` };
+  const response = await fetch(`${api}/graphql`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ query, variables }),
+  });
+  return ((await response.json()) as { data: Record<string, { id: string; status: string }> }).data;
+}
+
+const reserve = (api: string, input: object = {}) =>
+  post(
+    api,
+    'mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { ... on Reservation { id status } ... on Refusal { code } } }',
+    {
+      input: { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', ...input },
+    },
+  );
+const reservation = async (api: string, id: string) =>
+  (await post(api, 'query ($id: ID!) { reservation(id: $id) { id status } }', { id })).reservation;
+
+it('does not start without its configuration, and names all that is missing', async () => {
+  const child = spawn(process.execPath, ['dist/src/main.js'], { env: { PATH: process.env.PATH, PORT: 'eighty' } });
+  let output = '';
+  child.stderr.on('data', (chunk) => {
+    output += chunk;
+  });
+  const [code] = await once(child, 'exit');
+  expect(code).toBe(1);
+  for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PORT']) expect(output).toContain(name);
+});
+
+it('stops in order on SIGTERM: chargers are closed with 1001, the exit code is 0', async () => {
+  const { child, api, ocppUrl, lines } = await startMain();
+  expect((await fetch(`${api}/readyz`)).status).toBe(200);
+  const charger = await RawCharger.connect({ url: ocppUrl, id: 'CH1' });
+  child.kill('SIGTERM');
+  expect(await charger.closed).toMatchObject({ code: 1001 });
+  const [code] = await once(child, 'exit');
+  expect(code).toBe(0);
+  expect(lines.all.at(-1)).toMatchObject({ msg: 'stopped' });
+});
+
+it('killed while a charger is being asked, and started again, it settles what it left (case 11)', async () => {
+  const first = await startMain();
+  const charger = await RawCharger.connect({ url: first.ocppUrl, id: 'CH1' });
+  const lost = reserve(first.api).catch(() => undefined);
+  const call = await charger.expectCall('ReserveNow');
+  first.child.kill('SIGKILL');
+  await Promise.all([once(first.child, 'exit'), lost]);
+
+  const second = await startMain();
+  // The dead process is known to be dead: its charger is offline until it comes back.
+  expect((await reserve(second.api, { connectorId: 2 })).reserveNow).toMatchObject({ code: 'CHARGER_OFFLINE' });
+  const back = await RawCharger.connect({ url: second.ocppUrl, id: 'CH1' });
+  const again = await back.expectCall('ReserveNow');
+  expect(again.payload).toEqual(call.payload);
+  back.answer(again.id, { status: 'Accepted' });
+  const [row] = await database.query<{ id: string }>('SELECT id FROM reservation WHERE reservation_id = $1', [
+    call.payload.reservationId,
+  ]);
+  await eventually(async () =>
+    expect(await reservation(second.api, row?.id ?? '')).toMatchObject({ status: 'ACCEPTED' }),
+  );
+});
