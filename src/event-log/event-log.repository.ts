@@ -11,6 +11,16 @@ export interface Position {
 
 export const toCursor = ({ xid, id }: Position): Cursor => Buffer.from(`${xid}.${id}`).toString('base64url');
 
+export type Snapshot = (xid: string) => boolean;
+
+/** `xmin:xmax:xip,xip`: committed are those below xmax, but for the ones that were still running. */
+function parseSnapshot(text: string): Snapshot {
+  const [, xmax = '0', running = ''] = text.split(':');
+  const end = BigInt(xmax);
+  const open = new Set(running.split(','));
+  return (xid) => BigInt(xid) < end && !open.has(xid);
+}
+
 interface EventRow {
   xid: string;
   id: string;
@@ -28,6 +38,7 @@ interface EventRow {
 }
 
 const statements = {
+  snapshot: { name: 'event-snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' },
   end: {
     name: 'event-end',
     text: `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid, '0' AS id`,
@@ -51,11 +62,17 @@ export type EventLog = ReturnType<typeof eventLog>;
 
 export function eventLog(database: Database) {
   return {
-    /** Everything committed from now on lies behind this position. */
+    /** Everything committed from now on lies behind this position; so may a little that was committed before. */
     async end(): Promise<Position> {
       const [position] = await database.query<{ xid: string; id: string }>(statements.end, []);
       if (!position) throw new Error('PostgreSQL gave no snapshot');
       return position;
+    },
+
+    /** Tells of each transaction whether it had committed by now. */
+    async snapshot(): Promise<Snapshot> {
+      const [row] = await database.query<{ snapshot: string }>(statements.snapshot, []);
+      return parseSnapshot(row?.snapshot ?? '');
     },
 
     async after(position: Position, limit: number): Promise<{ event: LogEvent; position: Position }[]> {

@@ -3,7 +3,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { LogEvent } from './event.ts';
-import type { EventLog, Position } from './event-log.repository.ts';
+import type { EventLog, Position, Snapshot } from './event-log.repository.ts';
 
 export type Listener = (event: LogEvent) => void;
 
@@ -16,8 +16,20 @@ type Phase =
   | { readonly is: 'running'; position: Promise<Position>; isReading: boolean; isWoken: boolean; callOff?: () => void }
   | { readonly is: 'stopped' };
 
+interface Entry {
+  readonly event: LogEvent;
+  readonly position: Position;
+}
+
+/** What had committed before a listener came is not for it; until that is known, its events wait. */
+interface Listening {
+  readonly listener: Listener;
+  before?: Snapshot;
+  readonly held: Entry[];
+}
+
 export class Feed {
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<Listening>();
   #phase: Phase = { is: 'idle' };
 
   constructor(
@@ -26,20 +38,23 @@ export class Feed {
     private readonly logger: Log,
   ) {}
 
-  /** Resolves once every event committed afterwards will reach the listener; the function returned ends it. */
+  /** Resolves once the listener gets every event committed from then on, and none from before; the function returned ends it. */
   async listen(listener: Listener): Promise<() => void> {
     if (this.#phase.is === 'stopped') throw new Error('The event feed is stopped');
     if (this.#phase.is === 'idle') this.#run();
-    this.#listeners.add(listener);
+    const listening: Listening = { listener, held: [] };
+    this.#listeners.add(listening);
     const stop = () => {
-      if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#rest();
+      if (this.#listeners.delete(listening) && this.#listeners.size === 0) this.#rest();
     };
     try {
       if (this.#phase.is === 'running') await this.#phase.position;
+      listening.before = await this.log.snapshot();
     } catch (error) {
       stop();
       throw error;
     }
+    for (const entry of listening.held.splice(0)) this.#hand(listening, entry);
     return stop;
   }
 
@@ -77,9 +92,9 @@ export class Feed {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
         const entries = await this.log.after(await phase.position, BATCH);
-        for (const { event, position } of entries) {
-          phase.position = Promise.resolve(position);
-          this.#deliver(event);
+        for (const entry of entries) {
+          phase.position = Promise.resolve(entry.position);
+          for (const listening of [...this.#listeners]) this.#hand(listening, entry);
         }
         if (entries.length === BATCH) phase.isWoken = true;
         else if (!phase.isWoken && (await this.log.isAnyHeldBack())) waitMs = HELD_BACK_MS;
@@ -93,13 +108,17 @@ export class Feed {
     phase.callOff = this.clock.after(waitMs, () => this.wake());
   }
 
-  #deliver(event: LogEvent): void {
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(event);
-      } catch (error) {
-        this.logger.error({ error }, 'a listener of the event feed failed');
-      }
+  #hand(listening: Listening, entry: Entry): void {
+    const { listener, before, held } = listening;
+    if (!before) {
+      held.push(entry);
+      return;
+    }
+    if (before(entry.position.xid)) return;
+    try {
+      listener(entry.event);
+    } catch (error) {
+      this.logger.error({ error }, 'a listener of the event feed failed');
     }
   }
 }
