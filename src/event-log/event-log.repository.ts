@@ -50,7 +50,7 @@ const statements = {
              connector_id AS "connectorId", from_status AS "from", to_status AS "to", reason, actor, snapshot
       FROM event
       WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-      ORDER BY xid, id LIMIT $3`,
+      ORDER BY event.xid, event.id LIMIT $3 -- not by the text of the same names above`,
   },
   isAnyHeldBack: {
     name: 'event-held-back',
