@@ -109,10 +109,18 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   /** Ends a charger's socket at the node that holds it. */
   const drop = (chargerId: string, reason: string, node?: number) => {
     if (node === undefined || node === bus.nodeId) gateway.drop(chargerId, reason);
-    else void bus.request(node, 'drop', { chargerId, reason }, answerTimeoutMs);
+    else {
+      bus
+        .request(node, 'drop', { chargerId, reason }, answerTimeoutMs)
+        .catch((error) => log.warn({ error, chargerId }, 'another node could not be told to drop a charger'));
+    }
   };
-  const disconnect = async (chargerId: string, reason: string) =>
-    drop(chargerId, reason, await chargers.nodeOf(chargerId));
+  const disconnect = (chargerId: string, reason: string) => {
+    chargers
+      .nodeOf(chargerId)
+      .then((node) => drop(chargerId, reason, node))
+      .catch((error) => log.error({ error, chargerId }, 'a charger could not be disconnected'));
+  };
 
   const change = transition({ reservations, clock, announce, wakeSettler, callLeaseMs });
   const settling = { reservations, chargers, transition: change, wakeSettler, clock, log };
@@ -159,16 +167,18 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     ...{ announce, clock, log, nodeId, callLeaseMs },
   });
 
-  const administration = {
-    chargers,
-    sites,
-    reservations,
-    clock,
-    disconnect: (id: string, why: string) => void disconnect(id, why),
-  };
+  const administration = { chargers, sites, clock, disconnect };
   const waiting = { untilAnswered: untilAnswered(feed, reservations, clock), answerTimeoutMs, callLeaseMs };
   const reserve = reserveNow({ reservations, calls, ...settled, announce, wakeSettler, clock, log, ...waiting });
-  const cancel = cancelReservation({ reservations, calls, transition: change, ...settled, clock, answerTimeoutMs });
+  const cancel = cancelReservation({
+    reservations,
+    calls,
+    transition: change,
+    ...settled,
+    clock,
+    log,
+    answerTimeoutMs,
+  });
   const schema = buildApiSchema([
     new ReservationResolver(reservations, reserve, cancel),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
@@ -217,8 +227,11 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       await graphql.closeSubscriptions();
       await Promise.all([http.close(), gateway.stop()]);
       feed.stop();
-      await bus.leave();
-      await database.close();
+      try {
+        await bus.leave();
+      } finally {
+        await database.close();
+      }
       log.info('stopped');
     },
   };

@@ -21,8 +21,13 @@ async function stop(signal: string): Promise<void> {
   if (isStopping) return;
   isStopping = true;
   log.info({ signal }, 'a signal came');
-  await app?.stop();
-  process.exit(0);
+  try {
+    await app?.stop();
+    process.exit(0);
+  } catch (error) {
+    log.error({ error }, 'the stop was not orderly');
+    process.exit(1);
+  }
 }
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 

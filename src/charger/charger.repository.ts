@@ -136,7 +136,7 @@ const statements = {
   boot: {
     name: 'charger-boot',
     text: `
-      UPDATE charger SET vendor = $2, model = $3, serial_number = $4, firmware_version = $5, booted_at = $6, last_seen_at = $6
+      UPDATE charger SET supports_reservation = NULL, supports_connector_zero = NULL, vendor = $2, model = $3, serial_number = $4, firmware_version = $5, booted_at = $6, last_seen_at = $6
       WHERE id = $1`,
   },
   capabilities: {
@@ -144,6 +144,15 @@ const statements = {
     text: `
       UPDATE charger SET supports_reservation = coalesce($2, supports_reservation),
         supports_connector_zero = coalesce($3, supports_connector_zero) WHERE id = $1`,
+  },
+  lock: { name: 'charger-lock', text: 'SELECT FROM charger WHERE id = $1 FOR UPDATE' },
+  remove: {
+    name: 'charger-remove',
+    text: `
+      UPDATE charger SET removed_at = $2, hold_version = hold_version + 1
+      WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
+        AND r.status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING'))
+      RETURNING id`,
   },
   // The charger row is locked first, as everywhere; reports of one charger come in order.
   lockConnector: {
@@ -259,9 +268,12 @@ export function chargerRepository(database: Database) {
       });
     },
 
-    /** Its history stays; the charger can connect and be reserved no longer. */
-    async remove(chargerId: string, now: Date): Promise<void> {
-      await chargers.update({ id: chargerId }, { removedAt: now });
+    /** Its history stays; the charger can connect and be reserved no longer. False while it has live reservations. */
+    remove(chargerId: string, now: Date): Promise<boolean> {
+      return database.transaction(async (sql) => {
+        await sql.query(statements.lock, [chargerId]);
+        return (await sql.query(statements.remove, [chargerId, now])).length > 0;
+      });
     },
   };
 }

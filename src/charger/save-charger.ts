@@ -2,7 +2,6 @@
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Refusal } from '../common/refusal.ts';
-import type { ReservationRepository } from '../reservation/reservation.repository.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
 import { hashPassword, isPasswordOf } from './authenticate-charger.ts';
 import type { ChargerRepository } from './charger.repository.ts';
@@ -20,7 +19,6 @@ export interface SaveChargerInput {
 export interface ChargerAdministrationPorts {
   readonly chargers: ChargerRepository;
   readonly sites: SiteRepository;
-  readonly reservations: ReservationRepository;
   /** Ends the charger's socket, so that it must log in again. */
   readonly disconnect: (chargerId: string, reason: string) => void;
   readonly clock: Clock;
@@ -56,19 +54,16 @@ async function hashOf(password: string | undefined, hash: string | undefined): P
 
 /** Its past reservations stay; while one is live, the charger cannot be removed. */
 export const removeCharger =
-  ({ chargers, reservations, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
+  ({ chargers, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
   async (caller, id) => {
     const [before] = await chargers.byIds([id]);
     if (caller.role === 'DRIVER') return onlyOperators;
     if (!before || !mayAdministerSite(caller, before.siteId)) {
       return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${id}".` };
     }
-    const now = clock.now();
-    const live = await reservations.live([id], now);
-    if (live.length > 0) {
-      return { code: 'IN_USE', message: `Charger "${id}" has ${live.length} live reservation(s); cancel them first.` };
+    if (!(await chargers.remove(id, clock.now()))) {
+      return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };
     }
-    await chargers.remove(id, now);
     disconnect(id, 'This charger was removed');
     return { id };
   };

@@ -73,14 +73,18 @@ async function migrate(source: DataSource, pool: Pool): Promise<void> {
 
 async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  const onError = () => {}; // A connection that breaks here fails its query; unheard, the event would end the process.
+  client.on('error', onError);
   try {
     await client.query('BEGIN');
     const result = await work(client);
     await client.query('COMMIT');
+    client.off('error', onError);
     client.release();
     return result;
   } catch (error) {
     const rollback = await client.query('ROLLBACK').catch((failure: Error) => failure);
+    client.off('error', onError);
     client.release(rollback instanceof Error);
     throw error;
   }

@@ -2,6 +2,7 @@
 // user, below folders of any mode. It must not know what the database is used for.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
@@ -37,13 +38,15 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
 
   const passwordFile = `${dataFolder}.password`;
   await mkdir(dirname(dataFolder), { recursive: true });
-  if (!(await exists(join(dataFolder, 'PG_VERSION')))) {
+  const complete = `${dataFolder}.complete`;
+  if (!(await exists(complete)) || !(await exists(join(dataFolder, 'PG_VERSION')))) {
     await rm(dataFolder, { recursive: true, force: true });
     await mkdir(dataFolder, { mode: 0o700 });
     await writeFile(passwordFile, randomBytes(18).toString('base64url'), { mode: 0o600 });
     if (owner) for (const path of [dataFolder, passwordFile]) await chown(path, owner.uid, owner.gid);
     const args = ['-D', dataFolder, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8'];
     await finish(spawn(join(binaries, 'initdb'), [...args, '--no-locale', '--no-sync'], spawnOptions(owner)));
+    await writeFile(complete, '');
   }
   const password = (await readFile(passwordFile, 'utf8')).trim();
   const endpoint = process.platform === 'win32' ? await loopbackEndpoint() : await socketEndpoint(owner);
@@ -112,14 +115,18 @@ async function prepareBinaries(): Promise<string> {
     );
     if (!(await exists(join(native, 'complete')))) {
       await mkdir(ROOT_FOLDER, { recursive: true, mode: 0o755 });
-      await cp(packaged, native, { recursive: true, force: true });
+      await chmod(ROOT_FOLDER, 0o755); // Whatever the umask: the server's user must get in.
+      await cp(packaged, native, { recursive: true, force: true, verbatimSymlinks: true });
       await linkLibraries(native);
       await writeFile(join(native, 'complete'), '');
     }
   } else {
     await linkLibraries(native);
   }
-  for (const name of ['postgres', 'initdb']) await chmod(join(native, 'bin', name), 0o755);
+  for (const name of ['postgres', 'initdb']) {
+    const binary = join(native, 'bin', name);
+    if (((await stat(binary)).mode & 0o555) !== 0o555) await chmod(binary, 0o755);
+  }
   return join(native, 'bin');
 }
 
@@ -131,7 +138,7 @@ async function linkLibraries(native: string): Promise<void> {
   for (const { source, target } of links) {
     const link = join(native, '..', target).replace(join(native, '..', 'native'), native);
     await symlink(source.split('/').at(-1) ?? source, link).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
+      if (error.code !== 'EEXIST' && !(error.code === 'EACCES' && existsSync(link))) throw error;
     });
   }
 }
@@ -146,6 +153,8 @@ async function stopLeftover(dataFolder: string): Promise<void> {
 
 function isPostgres(pid: number): boolean {
   try {
+    const comm = `/proc/${pid}/comm`;
+    if (existsSync('/proc/self/comm')) return readFileSync(comm, 'utf8').includes('postgres');
     return execFileSync('ps', ['-o', 'comm=', '-p', `${pid}`], { encoding: 'utf8' }).includes('postgres');
   } catch {
     return false;

@@ -76,6 +76,15 @@ export class NodeBus {
     const client = new pg.Client({ connectionString: this.url, application_name: 'ev-reservation-server node' });
     client.on('error', (error) => this.#lose(client, error));
     client.on('end', () => this.#lose(client));
+    try {
+      await this.#register(client);
+    } catch (error) {
+      await client.end().catch(() => {});
+      throw error;
+    }
+  }
+
+  async #register(client: pg.Client): Promise<void> {
     await client.connect();
     const { rows } = await client.query<{ id: number }>(`SELECT nextval('node_id')::integer AS id`);
     const id = rows[0]?.id ?? 0;
@@ -93,8 +102,11 @@ export class NodeBus {
     this.#phase = { is: 'left' };
     this.#callOffSweep?.();
     if (phase.is !== 'joined') return;
-    await this.database.query(statements.remove, [phase.nodeId]);
-    await phase.client.end();
+    try {
+      await this.database.query(statements.remove, [phase.nodeId]);
+    } finally {
+      await phase.client.end();
+    }
   }
 
   /** Tells the other nodes that the log has grown; many calls become one message. */
@@ -110,8 +122,9 @@ export class NodeBus {
   /** The other node's reply; undefined when none came in time, which says nothing about whether it was carried out. */
   async request(nodeId: number, topic: string, body: unknown, timeoutMs: number): Promise<unknown> {
     const id = randomUUID();
+    const message: Message = { type: 'request', id, from: this.nodeId, topic, body };
     const reply = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
-    await this.#notify(channelOf(nodeId), JSON.stringify({ type: 'request', id, from: this.nodeId, topic, body }));
+    await this.#notify(channelOf(nodeId), JSON.stringify(message));
     const answer = await withDeadline(this.clock, reply, timeoutMs);
     this.#waiting.delete(id);
     return answer;
@@ -129,7 +142,11 @@ export class NodeBus {
       if (payload !== `${this.#phase.nodeId}`) this.events.onHint();
       return;
     }
-    const message = JSON.parse(payload) as Message;
+    const message = readMessage(payload);
+    if (!message) {
+      this.log.warn({ channel }, 'a message that no node sends was dropped');
+      return;
+    }
     if (message.type === 'reply') {
       this.#waiting.get(message.id)?.(message.body);
       return;
@@ -150,6 +167,7 @@ export class NodeBus {
     } catch (error) {
       this.log.warn({ error }, 'the nodes could not be checked');
     }
+    this.#callOffSweep?.();
     if (this.#phase.is === 'joined') this.#callOffSweep = this.clock.after(SWEEP_MS, () => void this.#sweep());
   }
 
@@ -170,6 +188,16 @@ export class NodeBus {
         this.#rejoin();
       });
     });
+  }
+}
+
+/** Whoever may use the database may NOTIFY anything. */
+function readMessage(payload: string): Message | undefined {
+  try {
+    const message = JSON.parse(payload);
+    return message?.type === 'request' || message?.type === 'reply' ? message : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -24,6 +24,8 @@ const { values } = parseArgs({
 });
 
 const FOLDER = resolve('.demo');
+const PID_FILE = resolve(FOLDER, 'pid');
+const SECRET_FILE = resolve(FOLDER, 'jwt-secret');
 const SITE = 'demo';
 const PASSWORD = 'demo-charger-password';
 const fleet: readonly { id: string; version: SimulatedVersion }[] = [
@@ -37,24 +39,29 @@ const idTags = [{ idTag: 'ANNA', parentIdTag: 'FLEET' }, { idTag: 'BEN', parentI
 let postgres: EmbeddedPostgres | undefined;
 let app: App | undefined;
 let chargers: SimulatedCharger[] = [];
+let starting: Promise<void> | undefined;
 let stopping: Promise<void> | undefined;
 
+/** Ends what was started, the last first; what fails to end does not keep the rest. */
 function stop(): Promise<void> {
   stopping ??= (async () => {
     console.log('\nStopping …');
-    await Promise.all(chargers.map((charger) => charger.stop()));
-    await app?.stop();
-    await postgres?.stop();
+    await starting?.catch(() => {});
+    const steps = [
+      () => Promise.allSettled(chargers.map((charger) => charger.stop())),
+      () => app?.stop(),
+      () => postgres?.stop(),
+      () => starting && rm(PID_FILE, { force: true }),
+    ];
+    for (const step of steps) {
+      await Promise.resolve(step()).catch((error) => console.error((error as Error).message));
+    }
   })();
   return stopping;
 }
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => void stop().finally(() => process.exit(0)));
-}
 
 async function run(): Promise<void> {
-  if (values.clean) await rm(FOLDER, { recursive: true, force: true });
-  await mkdir(FOLDER, { recursive: true });
+  if (values.clean) await rm(SECRET_FILE, { force: true });
   console.log('Starting PostgreSQL …');
   postgres = await startEmbeddedPostgres({ dataFolder: resolve(FOLDER, 'postgres'), startClean: values.clean });
   await createDatabase(postgres);
@@ -84,6 +91,26 @@ async function run(): Promise<void> {
   printGuide(config, tokens, controlPort);
 }
 
+/** Two demos in one folder would share one database. */
+async function beAlone(): Promise<void> {
+  await mkdir(FOLDER, { recursive: true });
+  const other = Number(await readFile(PID_FILE, 'utf8').catch(() => '0'));
+  if (other > 0 && other !== process.pid && (await isDemo(other))) {
+    throw new Error(`one runs in this folder already (process ${other}); stop it first.`);
+  }
+  await writeFile(PID_FILE, `${process.pid}`);
+}
+
+async function isDemo(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => 'demo');
+  return command.includes('demo');
+}
+
 async function createDatabase(server: EmbeddedPostgres): Promise<void> {
   const client = new Client({ connectionString: server.url('postgres') });
   await client.connect();
@@ -94,11 +121,10 @@ async function createDatabase(server: EmbeddedPostgres): Promise<void> {
 
 /** Kept, so that tokens of an earlier run go on working. */
 async function keptSecret(): Promise<string> {
-  const file = resolve(FOLDER, 'jwt-secret');
-  const kept = await readFile(file, 'utf8').catch(() => undefined);
+  const kept = await readFile(SECRET_FILE, 'utf8').catch(() => undefined);
   if (kept) return kept;
   const secret = randomBytes(32).toString('base64url');
-  await writeFile(file, secret, { mode: 0o600 });
+  await writeFile(SECRET_FILE, secret, { mode: 0o600 });
   return secret;
 }
 
@@ -232,12 +258,15 @@ Ctrl-C stops everything. The data is kept; "npm run demo -- --clean" starts with
 `);
 }
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => void stop().finally(() => process.exit(0)));
+}
 try {
-  await run();
+  await beAlone();
+  starting = run();
+  await starting;
 } catch (error) {
-  if (!stopping) {
-    console.error(`The demo could not start: ${(error as Error).message}`);
-    await stop();
-    process.exit(1);
-  }
+  console.error(`The demo could not start: ${(error as Error).message}`);
+  await stop();
+  process.exit(1);
 }

@@ -92,6 +92,7 @@ export class Feed {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
         const entries = await this.log.after(await phase.position, BATCH);
+        if (this.#phase !== phase) return; // Who listens now began anew, behind these.
         for (const entry of entries) {
           phase.position = Promise.resolve(entry.position);
           for (const listening of [...this.#listeners]) this.#hand(listening, entry);

@@ -32,29 +32,43 @@ export class Loaders {
   #connectors?: DataLoader<string, Connector[]>;
   #holds?: DataLoader<string, Reservation[]>;
 
-  constructor(private readonly ports: LoaderPorts) {}
+  constructor(
+    private readonly ports: LoaderPorts,
+    /** A subscription lives long: what it shows is read anew for each event. */
+    private readonly options: { readonly cache: boolean },
+  ) {}
 
   charger(id: string): Promise<Charger | undefined> {
-    this.#charger ??= new DataLoader(async (ids) =>
-      inOrder(ids, await this.ports.chargers.byIds(ids), (one) => one.id),
+    this.#charger ??= new DataLoader(
+      async (ids) => inOrder(ids, await this.ports.chargers.byIds(ids), (one) => one.id),
+      this.options,
     );
     return this.#charger.load(id);
   }
 
   site(id: string): Promise<Site | undefined> {
-    this.#site ??= new DataLoader(async (ids) => inOrder(ids, await this.ports.sites.byIds(ids), (one) => one.id));
+    this.#site ??= new DataLoader(
+      async (ids) => inOrder(ids, await this.ports.sites.byIds(ids), (one) => one.id),
+      this.options,
+    );
     return this.#site.load(id);
   }
 
   connectors(chargerId: string): Promise<Connector[]> {
-    this.#connectors ??= new DataLoader(async (ids) => grouped(ids, await this.ports.chargers.connectors(ids)));
+    this.#connectors ??= new DataLoader(
+      async (ids) => grouped(ids, await this.ports.chargers.connectors(ids)),
+      this.options,
+    );
     return this.#connectors.load(chargerId);
   }
 
   /** The reservations that hold one of the charger's connectors now. */
   holds(chargerId: string): Promise<Reservation[]> {
     const { reservations, clock } = this.ports;
-    this.#holds ??= new DataLoader(async (ids) => grouped(ids, await reservations.live(ids, clock.now())));
+    this.#holds ??= new DataLoader(
+      async (ids) => grouped(ids, await reservations.live(ids, clock.now())),
+      this.options,
+    );
     return this.#holds.load(chargerId);
   }
 }

@@ -79,6 +79,8 @@ export async function readPage<T>(
   return { edges, pageInfo };
 }
 
+export const NO_CURSOR = 'It is not a cursor of this list; use an `endCursor` as it was given.';
+
 const toCursor = (key: readonly string[]) => Buffer.from(JSON.stringify(key)).toString('base64url');
 
 function fromCursor(cursor: string): readonly string[] {
@@ -86,5 +88,5 @@ function fromCursor(cursor: string): readonly string[] {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     if (Array.isArray(key) && key.length > 0 && key.every((part) => typeof part === 'string')) return key;
   } catch {}
-  throw badInput('after', 'It is not a cursor of this list; use an `endCursor` as it was given.');
+  throw badInput('after', NO_CURSOR);
 }

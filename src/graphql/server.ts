@@ -52,7 +52,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   });
   await apollo.start();
   const context = async (request: { headers: { authorization?: string } }): Promise<ApiContext> =>
-    contextOf(ports, await authenticate(ports, request.headers.authorization), () => {});
+    contextOf(ports, await authenticate(ports, request.headers.authorization), true, () => {});
   http.route({ url: PATH, method: ['GET', 'POST'], handler: fastifyApolloHandler(apollo, { context }) });
   http.setErrorHandler((error: FastifyError, _, reply) => {
     const status = error.statusCode ?? 500;
@@ -90,9 +90,9 @@ async function authenticate({ verifyToken }: GraphQLPorts, header: string | unde
   }
 }
 
-const contextOf = (ports: GraphQLPorts, caller: Caller, onSlow: () => void): ApiContext => ({
+const contextOf = (ports: GraphQLPorts, caller: Caller, isRequest: boolean, onSlow: () => void): ApiContext => ({
   caller,
-  load: new Loaders(ports),
+  load: new Loaders(ports, { cache: isRequest }),
   events: (matches) => eventStream(ports.feed, matches, onSlow),
 });
 
@@ -157,7 +157,7 @@ function executionOf(
   if (!caller) throw new Error('A subscription came before the connection was acknowledged');
   const document = documents(query);
   if (!('kind' in document)) return document;
-  const contextValue = contextOf(ports, caller, () =>
+  const contextValue = contextOf(ports, caller, false, () =>
     socket.close(SLOW_CONSUMER, 'Events came faster than they were read'),
   );
   return { schema: ports.schema, document, variableValues: variables, operationName, contextValue };

@@ -68,13 +68,11 @@ export function parseFrame(text: string, version: OcppVersion): Frame | BadFrame
         ? { type: 'result', id, payload: frame[2] }
         : bad(id, undefined, 'The result is not an object');
     case ERROR:
-      return { type: 'error', id, code: String(frame[2]), description: String(frame[3] ?? '') };
+      return { type: 'error', id, ...toError(frame) };
     case RESULT_ERROR:
     case SEND:
       if (version !== '2.1') break;
-      return type === SEND
-        ? parseCall('send', id, frame)
-        : { type: 'result-error', id, code: String(frame[2]), description: String(frame[3] ?? '') };
+      return type === SEND ? parseCall('send', id, frame) : { type: 'result-error', id, ...toError(frame) };
   }
   // 1.6: a frame of an unknown type is ignored.
   return bad(
@@ -91,6 +89,12 @@ function parseCall(type: 'call' | 'send', id: MessageId, frame: unknown[]): Fram
   return isObject(payload) ? { type, id, action, payload } : bad(id, code, 'The payload is not an object');
 }
 
+const MAX_TEXT = 255;
+const toError = ([, , code, description]: unknown[]) => ({
+  code: String(code).slice(0, MAX_TEXT),
+  description: String(description ?? '').slice(0, MAX_TEXT),
+});
+
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -105,4 +109,4 @@ export const callFrame = (id: string, action: string, payload: object): string =
   JSON.stringify([CALL, id, action, payload]);
 export const resultFrame = (id: MessageId, payload: object): string => JSON.stringify([RESULT, id, payload]);
 export const errorFrame = (id: MessageId, code: ErrorCode, description: string, version: OcppVersion): string =>
-  JSON.stringify([ERROR, id, (version === '1.6' && spelledIn16[code]) || code, description.slice(0, 255), {}]);
+  JSON.stringify([ERROR, id, (version === '1.6' && spelledIn16[code]) || code, description.slice(0, MAX_TEXT), {}]);

@@ -4,6 +4,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import type { OcppVersion } from '../charger/charger.ts';
 import type { ErrorCode } from './frames.ts';
+import { parseTimestamp } from './timestamp.ts';
 
 export interface Violation {
   readonly code: ErrorCode;
@@ -33,13 +34,15 @@ export function compileValidation(version: OcppVersion, actions: readonly string
   const schemas: Schema[] = require(`ocpp-rpc/lib/schemas/${sources[version]}.json`);
   const ajv = new Ajv({ strict: false, multipleOfPrecision: 6 });
   (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+  ajv.addFormat('date-time', (text: string) => parseTimestamp(text) !== undefined);
   const [request, response] = version === '2.1' ? ['Request', 'Response'] : ['.req', '.conf'];
   const compile = (action: string, suffix: string) => {
     const schema = schemas.find(({ $id }) => $id === `urn:${action}${suffix}`);
     if (!schema) return undefined;
     // Their $id ("urn:Authorize.req") is not a URN; nothing refers to it.
     const { $id, ...rest } = version === '1.6' ? (tolerated[schema.$id]?.(schema) ?? schema) : schema;
-    return ajv.compile(rest);
+    // An answer says what it must, whatever else it says: an unknown member does not make it silence.
+    return ajv.compile(suffix === response ? { ...rest, additionalProperties: true } : rest);
   };
   const compiled = new Map<string, { request?: ValidateFunction; response?: ValidateFunction }>();
   for (const action of actions) {

@@ -2,6 +2,7 @@
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
 import type { Refusal } from '../common/refusal.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
@@ -45,6 +46,7 @@ export interface CancelReservationPorts {
   readonly transition: Transition;
   readonly settleCancel: SettleCancel;
   readonly clock: Clock;
+  readonly log: Log;
   readonly answerTimeoutMs: number;
 }
 
@@ -73,9 +75,17 @@ export const cancelReservation =
     const { chargerId, reservationId } = wished.reservation;
     if (input.force) return release(ports, wished.reservation, reason, caller);
     const call = ports.calls.call(chargerId, { type: 'CancelReservation', reservationId });
-    const outcome = await withDeadline(ports.clock, call, ports.answerTimeoutMs * 2);
-    if (!outcome) return wished.reservation;
-    const { reservation } = await ports.settleCancel(wished.reservation, outcome, reason, caller.role);
+    const settling = call.then(async (outcome) => ({
+      outcome,
+      reservation: (await ports.settleCancel(wished.reservation, outcome, reason, caller.role)).reservation,
+    }));
+    // Who waits no longer does not stop it: what it finds is stored, and an error is the log's.
+    settling.catch((error) =>
+      ports.log.error({ error, reservation: found.id }, 'the answer to a cancel was not stored'),
+    );
+    const settled = await withDeadline(ports.clock, settling, ports.answerTimeoutMs * 2);
+    if (!settled) return wished.reservation;
+    const { outcome, reservation } = settled;
     if (reservation.status === 'USED') return ended(reservation);
     if (outcome.type === 'offline' && reservation.status === 'CANCELLING') return offline(reservation);
     if (outcome.type === 'call-error' && reservation.status === 'CANCELLING') return refused(reservation, outcome.code);

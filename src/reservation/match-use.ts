@@ -12,11 +12,11 @@ export function matchUse(
   reservations: readonly Reservation[],
   presented: Presentation & { readonly parentIdTag?: string },
 ): Reservation | undefined {
-  const fitting = reservations.filter(
-    (reservation) => isHolder(reservation, presented) && isHere(reservation, presented),
-  );
-  const labelled = fitting.find((reservation) => reservation.reservationId === presented.reservationId);
-  if (labelled) return labelled;
+  const here = reservations.filter((reservation) => isHere(reservation, presented));
+  const labelled = here.find((reservation) => reservation.reservationId === presented.reservationId);
+  // With the label, the same idTag counts whatever type of token the charger takes it for.
+  if (labelled && isHolder(labelled, { ...presented, tokenType: labelled.tokenType })) return labelled;
+  const fitting = here.filter((reservation) => isHolder(reservation, presented));
   const inWindow = fitting.filter(
     (reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS),
   );

@@ -23,7 +23,8 @@ import { ChargerType } from '../charger/charger.graphql.ts';
 import { present } from '../common/present.ts';
 import type { LogEvent, ReservationEvent } from '../event-log/event.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { badInput } from '../graphql/errors.ts';
+import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import {
   ConnectorTaken,
   IdempotencyKeyReused,
@@ -364,9 +365,13 @@ export class ReservationResolver {
     return event;
   }
 
-  @FieldResolver(() => ChargerType, { nullable: true, description: 'The charger; null when it was removed.' })
-  charger(@Root() { chargerId }: Reservation, @Ctx() { load }: ApiContext) {
-    return load.charger(chargerId);
+  @FieldResolver(() => ChargerType, {
+    nullable: true,
+    description: 'The charger; null when it was removed, or moved to a site that is not yours to see.',
+  })
+  async charger(@Root() { chargerId }: Reservation, @Ctx() { caller, load }: ApiContext) {
+    const charger = await load.charger(chargerId);
+    return charger && maySeeSite(caller, charger.siteId) ? charger : undefined;
   }
 
   @FieldResolver(() => SiteType, { description: 'The site.' })
@@ -402,4 +407,8 @@ function isWanted(event: LogEvent, filter: PresentEventFilter): event is Reserva
   );
 }
 
-const toPosition = ([createdAt = '', id = '']: readonly string[]) => ({ createdAt: new Date(createdAt), id });
+function toPosition([createdAt = '', id = '']: readonly string[]) {
+  const position = { createdAt: new Date(createdAt), id };
+  if (Number.isNaN(position.createdAt.getTime()) || !isUuid(id)) throw badInput('after', NO_CURSOR);
+  return position;
+}

@@ -147,7 +147,8 @@ const statements = {
     name: 'reservation-insert',
     text: `
       WITH admitted AS (
-        UPDATE charger SET hold_version = hold_version + 1 WHERE id = $3 AND hold_version = $4 RETURNING id, site_id
+        UPDATE charger SET hold_version = hold_version + 1 WHERE id = $3 AND hold_version = $4 AND removed_at IS NULL
+        RETURNING id, site_id
       ), made AS (
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
           parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
@@ -207,12 +208,13 @@ const statements = {
   },
   postpone: {
     name: 'reservation-postpone',
-    text: 'UPDATE reservation SET due_at = $3, is_release_owed = $4 WHERE id = $1 AND version = $2',
+    // Only as it was claimed: what became owed since then stays due.
+    text: 'UPDATE reservation SET due_at = $4, is_release_owed = $5 WHERE id = $1 AND version = $2 AND attempts = $3',
   },
   oweRelease: {
     name: 'reservation-owe-release',
     text: `
-      UPDATE reservation SET is_release_owed = true, due_at = $2
+      UPDATE reservation SET is_release_owed = true, due_at = $2, attempts = attempts + 1
       WHERE id = $1 AND status NOT IN (${holding}) AND status <> 'USED'`,
   },
   dueOnConnect: {
@@ -246,7 +248,8 @@ const statements = {
     text: `
       SELECT ${aliased} FROM reservation
       WHERE charger_id = $1 AND (status IN (${holding})
-        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2 AND expiry_date > $2))
+        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2))
+        AND expiry_date > $2
         AND NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
   },
 } as const satisfies Record<string, Statement>;
@@ -336,8 +339,8 @@ export function reservationRepository(database: Database) {
     },
 
     /** Settles the follow-up of an unchanged reservation: later, or (without `dueAt`) no more. */
-    async postpone(reservation: Reservation, followUp: FollowUp): Promise<void> {
-      const values = [reservation.id, reservation.version, followUp.dueAt, followUp.isReleaseOwed];
+    async postpone({ reservation, attempts }: DueReservation, followUp: FollowUp): Promise<void> {
+      const values = [reservation.id, reservation.version, attempts, followUp.dueAt, followUp.isReleaseOwed];
       await database.query(statements.postpone, values);
     },
 

@@ -114,7 +114,7 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
       return next(reservation, { status: 'USED', endedAt: at, transactionId, ...present({ usedConnectorId }) });
     }
     case 'breached':
-      return isHolding(status) && !reservation.isBreached
+      return status === 'ACCEPTED' && !reservation.isBreached
         ? { ...reservation, isBreached: true, version: reservation.version + 1 }
         : undefined;
     default:

@@ -17,6 +17,7 @@ import {
 } from './admission.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
+import { reserveCommand } from './reserve-command.ts';
 import type { SettleReserve } from './settle-reservation.ts';
 
 export interface ReserveNowInput {
@@ -139,10 +140,8 @@ async function hold(
 
 /** Goes on in the background when the caller waits no longer; what it cannot store, the settler will find. */
 function askCharger(ports: ReserveNowPorts, reservation: Reservation): Promise<Reservation | undefined> {
-  const { reservationId, connectorId, idTag, tokenType, parentIdTag, expiryDate, chargerId } = reservation;
-  const group = parentIdTag === undefined ? {} : { parentIdTag };
-  const command = { type: 'ReserveNow', reservationId, connectorId, idTag, tokenType, ...group, expiryDate } as const;
-  const settled = ports.calls.call(chargerId, command).then((outcome) => ports.settleReserve(reservation, outcome));
+  const call = ports.calls.call(reservation.chargerId, reserveCommand(reservation));
+  const settled = call.then((outcome) => ports.settleReserve(reservation, outcome));
   return settled.then(
     (result) => result.reservation,
     (error) => {

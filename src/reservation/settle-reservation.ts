@@ -6,7 +6,7 @@ import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { type CancelReason, isHolding, type RefusalReason, type Reservation } from './reservation.ts';
+import { type CancelReason, type Happening, isHolding, type RefusalReason, type Reservation } from './reservation.ts';
 import type { Transition, Transitioned } from './transition.ts';
 
 export interface SettlePorts {
@@ -32,7 +32,7 @@ export const settleReserve =
     switch (outcome.type) {
       case 'answer':
         return outcome.answer === 'ACCEPTED'
-          ? settleAccepted(ports, reservation)
+          ? settleHeld(ports, reservation, { type: 'accepted' }, 'CHARGER')
           : transition(reservation, { type: 'refused', reason: outcome.answer }, 'CHARGER');
       case 'call-error': {
         const { code, description } = outcome;
@@ -45,9 +45,9 @@ export const settleReserve =
         return transition(reservation, { type: 'refused', reason: 'NOT_SUPPORTED' }, 'CHARGER');
       }
       case 'timed-out':
-        return transition(reservation, { type: 'unanswered', reason: 'TIMEOUT' }, 'SERVER');
+        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'TIMEOUT' }, 'SERVER');
       case 'connection-lost':
-        return transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
+        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
       case 'offline':
         return transition(reservation, { type: 'unreachable' }, 'SERVER');
       default:
@@ -55,9 +55,14 @@ export const settleReserve =
     }
   };
 
-/** A reservation that has ended is never revived: the charger is told to let it go. */
-async function settleAccepted(ports: SettlePorts, reservation: Reservation): Promise<Transitioned> {
-  const result = await ports.transition(reservation, { type: 'accepted' }, 'CHARGER');
+/** The charger holds it, or may. A reservation that has ended is never revived: the charger is told to let it go. */
+async function settleHeld(
+  ports: SettlePorts,
+  reservation: Reservation,
+  happening: Happening,
+  actor: Actor,
+): Promise<Transitioned> {
+  const result = await ports.transition(reservation, happening, actor);
   if (!result.isChanged && !isHolding(result.reservation.status)) {
     const dueAt = ports.clock.now();
     await ports.reservations.oweRelease(reservation.id, dueAt);
@@ -89,7 +94,7 @@ export const settleLateAnswer =
     if (!reservation) return;
     ports.log.info({ chargerId, command: command.type, answer, status: reservation.status }, 'a late answer came');
     if (command.type === 'ReserveNow') {
-      if (answer === 'ACCEPTED') await settleAccepted(ports, reservation);
+      if (answer === 'ACCEPTED') await settleHeld(ports, reservation, { type: 'accepted' }, 'CHARGER');
       else await ports.transition(reservation, { type: 'refused', reason: answer as RefusalReason }, 'CHARGER');
     } else if (reservation.status === 'CANCELLING') {
       await ports.transition(reservation, { type: 'released', reason: reservation.reason }, 'CHARGER');

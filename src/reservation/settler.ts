@@ -3,10 +3,11 @@
 // One timer sleeps until the next due time; a row is claimed before it is worked on, so that two nodes never act on it at once.
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { ChargerCalls, Outcome } from '../charger/charger-calls.ts';
-import { addMs, type Clock } from '../common/clock.ts';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { DueReservation, ReservationRepository } from './reservation.repository.ts';
-import type { Reservation } from './reservation.ts';
+import { isHolding, type Reservation } from './reservation.ts';
+import { reserveCommand } from './reserve-command.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
 import { RETRY_MS, type Transition } from './transition.ts';
 
@@ -29,6 +30,8 @@ const POLL_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** A charger gets this long to end an expired hold by its own clock before it is told to. */
 const RELEASE_GRACE_MS = 10_000;
+/** No charger keeps a reservation for so long after its expiry date. */
+const GIVE_UP_RELEASE_MS = 15 * MINUTE_MS;
 
 type Phase =
   | { readonly is: 'resting' }
@@ -88,20 +91,20 @@ export class Settler {
     return reservations.nextDue(nodeId());
   }
 
-  async #settle({ reservation, attempts, isReleaseOwed }: DueReservation): Promise<void> {
-    const { log } = this.ports;
+  async #settle(row: DueReservation): Promise<void> {
+    const { log, reservations } = this.ports;
+    const { reservation, attempts, isReleaseOwed } = row;
     try {
-      const settled = isReleaseOwed ? await this.#release(reservation) : await this.#settleHold(reservation);
-      if (settled) return;
+      const isSettled = isReleaseOwed ? await this.#release(reservation) : await this.#settleHold(reservation);
       const dueAt = this.#retryAt(attempts);
-      await this.ports.reservations.postpone(reservation, { dueAt, isReleaseOwed });
-      this.wake(dueAt);
+      await reservations.postpone(row, isSettled ? { isReleaseOwed: false } : { dueAt, isReleaseOwed });
+      if (!isSettled) this.wake(dueAt);
     } catch (error) {
       log.error({ error, reservation: reservation.id }, 'a reservation could not be settled; it stays due');
     }
   }
 
-  /** Tells whether nothing more is to be done. */
+  /** Tells whether nothing more is to be done for the row as it was claimed; one that has changed is not its business. */
   async #settleHold(reservation: Reservation): Promise<boolean> {
     switch (reservation.status) {
       case 'PENDING': {
@@ -117,39 +120,49 @@ export class Settler {
         return (await this.ports.settleCancel(reservation, outcome, reason, 'SERVER')).isChanged;
       }
       default:
-        await this.ports.reservations.postpone(reservation, { isReleaseOwed: false });
         return true;
     }
   }
 
-  /** The same id again: a charger that has it replaces it with itself. One that refuses is told to let go, which proves that it is gone. */
+  /**
+   * The same id again: a charger that has it replaces it with itself. One that refuses, or fails, is told to let go,
+   * which proves that it is gone. Meanwhile the first answer may have come after all: then it stands, and nothing is cancelled.
+   */
   async #settleUnknown(reservation: Reservation): Promise<boolean> {
-    const { settleReserve, transition, calls } = this.ports;
+    const { settleReserve, transition, reservations, calls } = this.ports;
     if (await this.#saysReserved(reservation)) {
       return (await transition(reservation, { type: 'accepted' }, 'CHARGER')).isChanged;
     }
-    const { reservationId, connectorId, idTag, tokenType, parentIdTag, expiryDate, chargerId } = reservation;
-    const group = parentIdTag === undefined ? {} : { parentIdTag };
-    const command = { type: 'ReserveNow', reservationId, connectorId, idTag, tokenType, ...group, expiryDate } as const;
-    const outcome = await calls.call(chargerId, command);
-    if (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED') {
-      const cancelled = await this.#cancel(reservation);
-      if (cancelled.type !== 'answer') return false;
+    const outcome = await calls.call(reservation.chargerId, reserveCommand(reservation));
+    const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
+    if (!isRefused) return (await settleReserve(reservation, outcome)).isChanged;
+    const current = await reservations.byId(reservation.id);
+    if (current?.version !== reservation.version) return true;
+    if (await this.#saysReserved(reservation)) {
+      return (await transition(reservation, { type: 'accepted' }, 'CHARGER')).isChanged;
     }
-    return (await settleReserve(reservation, outcome)).isChanged;
+    const cancelled = await this.#cancel(reservation);
+    if (cancelled.type !== 'answer') return false;
+    const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
+    if (isChanged || settled.status !== 'ACCEPTED') return true;
+    // The late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
+    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER');
+    return true;
   }
 
-  /** It ended here; the charger may not know. Where its connector does not say Reserved there is nothing to release. */
+  /** It ended here; the charger may not know. */
   async #release(reservation: Reservation): Promise<boolean> {
-    const isExpired = reservation.expiryDate <= this.ports.clock.now();
-    if (isExpired && !(await this.#saysReserved(reservation))) {
-      await this.ports.reservations.postpone(reservation, { isReleaseOwed: false });
-      return true;
-    }
+    const { reservations, clock, log } = this.ports;
+    const now = clock.now();
+    const { chargerId, reservationId, connectorId, expiryDate, id } = reservation;
+    const holder = await reservations.byWireId(chargerId, reservationId);
+    if (holder && holder.id !== id && isHolding(holder.status)) return true; // The id names a newer hold now.
+    if (addMs(expiryDate, GIVE_UP_RELEASE_MS) <= now) return true;
+    // After its expiry a charger has let go by itself, unless the connector still says otherwise.
+    if (expiryDate <= now && connectorId > 0 && !(await this.#saysReserved(reservation))) return true;
     const outcome = await this.#cancel(reservation);
     if (outcome.type !== 'answer') return false;
-    this.ports.log.info({ reservation: reservation.id, answer: outcome.answer }, 'a hold that had ended was released');
-    await this.ports.reservations.postpone(reservation, { isReleaseOwed: false });
+    log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
     return true;
   }
 

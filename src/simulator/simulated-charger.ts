@@ -65,6 +65,8 @@ interface IdTagInfo {
 type Payload = any;
 type Handler = (payload: Payload) => object | Promise<object>;
 
+/** Calls remembered; the oldest go first. */
+const MAX_RECEIVED = 10_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class SimulatedCharger extends EventEmitter<{ call: [method: string, payload: Payload] }> {
@@ -125,6 +127,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     for (const [method, handler] of Object.entries(this.#handlers())) {
       client.handle(method, async ({ params }) => {
         this.received.push({ method, payload: params });
+        if (this.received.length > MAX_RECEIVED) this.received.shift();
         this.emit('call', method, params);
         return handler(params);
       });

@@ -35,6 +35,8 @@ export type TransactionReport = Omit<Report, 'isAccepted'> & {
   readonly reservationId?: number;
   /** Energy flows. */
   readonly isCharging: boolean;
+  /** The idTag was presented to stop. */
+  readonly isStop: boolean;
 };
 
 /** 2.x TransactionEvent: an authorization where an idTag was presented. A start without one is a plug, not a use. */
@@ -52,7 +54,7 @@ export const reportTransaction =
     const authorization = await ports.authorizeIdTag(chargerId, connectorId ?? 0, idTag, startedAt);
     const isAccepted = authorization.status === 'ACCEPTED';
     const transaction = await ports.transactions.report({ ...report, isAccepted });
-    if (isAccepted && !report.isEnd) {
+    if (isAccepted && !report.isEnd && !report.isStop) {
       const presented = {
         ...{ idTag, startedAt },
         ...(connectorId !== undefined && { connectorId }),

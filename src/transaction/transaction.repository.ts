@@ -32,7 +32,7 @@ const statements = {
         token_type = coalesce(t.token_type, excluded.token_type),
         started_at = least(t.started_at, excluded.started_at),
         stopped_at = coalesce(t.stopped_at, excluded.stopped_at),
-        is_accepted = coalesce(t.is_accepted, excluded.is_accepted)
+        is_accepted = CASE WHEN t.is_accepted THEN true ELSE coalesce(excluded.is_accepted, t.is_accepted) END
       RETURNING ${aliased}`,
   },
   stop: {

@@ -137,7 +137,9 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
   it('Authorize lists the open EVSEs; with none open it is NotAtThisTime, with a message and not for long', async () => {
     await reserve();
     const some = await charger.call('Authorize', { idToken: token('CLEO') });
-    expect(some).toEqual({ idTokenInfo: { status: 'Accepted', evseId: [2, 3] } });
+    expect(some).toEqual({
+      idTokenInfo: { status: 'Accepted', evseId: [2, 3], cacheExpiryDateTime: expect.any(String) },
+    });
     await reserve('Accepted', { connectorId: 2 });
     await reserve('Accepted', { connectorId: 3 });
     const { idTokenInfo } = await charger.call('Authorize', { idToken: token('CLEO') });

@@ -6,6 +6,7 @@ import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
 import type { Action, Protocol } from '../protocol.ts';
+import { parseTimestamp } from '../timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
@@ -48,13 +49,13 @@ const authorize: Action = async ({ idTag }, { chargerId, useCases, now }) => ({
 const startTransaction: Action = async (payload, { chargerId, useCases, now }) => {
   const { connectorId, idTag, meterStart, timestamp, reservationId } = payload;
   const label = reservationId > 0 ? { reservationId } : {};
-  const start = { connectorId, idTag, meterStart, startedAt: new Date(timestamp), ...label };
+  const start = { connectorId, idTag, meterStart, startedAt: parseTimestamp(timestamp) ?? now, ...label };
   const { wireId, authorization } = await useCases.startTransaction(chargerId, start);
   return { transactionId: Number(wireId), idTagInfo: toIdTagInfo(authorization, now) };
 };
 
 const stopTransaction: Action = async ({ transactionId, timestamp, idTag }, { chargerId, useCases, now }) => {
-  await useCases.stopTransaction(chargerId, `${transactionId}`, new Date(timestamp));
+  await useCases.stopTransaction(chargerId, `${transactionId}`, parseTimestamp(timestamp) ?? now);
   if (idTag === undefined) return {};
   return { idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now) };
 };
@@ -84,10 +85,13 @@ const actions: Record<string, Action> = {
 
 /** Chargers keep an answer in their cache: a refusal for a hold must leave it soon. */
 const CACHE_MS = 60_000;
+/** A longer parent does not fit the answer, and no start may go without one. */
+const MAX_ID_TAG = 20;
 
 /** 1.6 has no word for "reserved for somebody else": Blocked, for as long as the hold lasts and a minute at most. */
 function toIdTagInfo(authorization: Authorization, now: Date): object {
-  const parent = authorization.parentIdTag === undefined ? {} : { parentIdTag: authorization.parentIdTag };
+  const { parentIdTag } = authorization;
+  const parent = parentIdTag === undefined || parentIdTag.length > MAX_ID_TAG ? {} : { parentIdTag };
   if (authorization.status === 'RESERVED') {
     const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
     return { status: 'Blocked', ...parent, expiryDate: new Date(until).toISOString() };

@@ -8,6 +8,7 @@ import type { Authorization } from '../../id-tag/authorize.ts';
 import type { TokenType } from '../../id-tag/id-tag.ts';
 import type { ReservationUpdate } from '../../reservation/follow-charger.ts';
 import type { Action, Protocol } from '../protocol.ts';
+import { parseTimestamp } from '../timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
@@ -64,13 +65,14 @@ const authorize: Action = async ({ idToken }, { chargerId, useCases, now }) => (
 });
 
 const transactionEvent: Action = async (payload, { chargerId, useCases, now }) => {
-  const { eventType, timestamp, transactionInfo, evse, idToken, reservationId } = payload;
+  const { eventType, timestamp, triggerReason, transactionInfo, evse, idToken, reservationId } = payload;
   const authorization = await useCases.reportTransaction({
     chargerId,
     wireId: transactionInfo.transactionId,
-    at: new Date(timestamp),
+    at: parseTimestamp(timestamp) ?? now,
     isEnd: eventType === 'Ended',
     isCharging: transactionInfo.chargingState === 'Charging',
+    isStop: triggerReason === 'StopAuthorized',
     ...present({
       connectorId: evse?.id,
       idTag: idToken?.idToken,
@@ -112,18 +114,23 @@ const actions: Record<string, Action> = {
 };
 
 const CACHE_MS = 60_000;
+/** The shorter limit of 2.0.1; a longer group does not fit its answer. */
+const MAX_GROUP_ID = 36;
 
 /** The charger enforces `evseId`; nothing open is NotAtThisTime, which a cache must drop soon. */
 function toIdTokenInfo(authorization: Authorization, now: Date): object {
   const { parentIdTag, openConnectors } = authorization;
-  const group = parentIdTag === undefined ? {} : { groupIdToken: { idToken: parentIdTag, type: 'Central' } };
+  const isGroup = parentIdTag !== undefined && parentIdTag.length <= MAX_GROUP_ID;
+  const group = isGroup ? { groupIdToken: { idToken: parentIdTag, type: 'Central' } } : {};
+  const cacheExpiryDateTime = addMs(now, CACHE_MS).toISOString();
   if (authorization.status === 'RESERVED') {
     const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
     const personalMessage = { format: 'UTF8', language: 'en', content: 'Reserved for somebody else.' };
     return { status: 'NotAtThisTime', ...group, cacheExpiryDateTime: new Date(until).toISOString(), personalMessage };
   }
   const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
-  const open = openConnectors && openConnectors.length > 0 ? { evseId: openConnectors } : {};
+  // What is open changes with the holds: a cache must not keep it.
+  const open = openConnectors && openConnectors.length > 0 ? { evseId: openConnectors, cacheExpiryDateTime } : {};
   return { status: words[authorization.status], ...group, ...open };
 }
 
