@@ -52,9 +52,9 @@ const statements = {
       WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
       ORDER BY event.xid, event.id LIMIT $3 -- not by the text of the same names above`,
   },
-  isAnyHeldBack: {
-    name: 'event-held-back',
-    text: 'SELECT EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())) AS "isAny"',
+  isAnyAfter: {
+    name: 'event-any-after',
+    text: 'SELECT EXISTS (SELECT FROM event WHERE (xid, id) > ($1::text::xid8, $2::bigint)) AS "isAny"',
   },
 } as const satisfies Record<string, Statement>;
 
@@ -80,9 +80,9 @@ export function eventLog(database: Database) {
       return rows.map((row) => ({ event: toEvent(row), position: { xid: row.xid, id: row.id } }));
     },
 
-    /** Whether there are committed events that an older running transaction still keeps from being read. */
-    async isAnyHeldBack(): Promise<boolean> {
-      const [answer] = await database.query<{ isAny: boolean }>(statements.isAnyHeldBack, []);
+    /** Whether there are committed events behind the position, though an older running transaction may still keep them from being read. */
+    async isAnyAfter({ xid, id }: Position): Promise<boolean> {
+      const [answer] = await database.query<{ isAny: boolean }>(statements.isAnyAfter, [xid, id]);
       return answer?.isAny ?? false;
     },
   };

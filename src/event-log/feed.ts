@@ -8,13 +8,21 @@ import type { EventLog, Position, Snapshot } from './event-log.repository.ts';
 export type Listener = (event: LogEvent) => void;
 
 const POLL_MS = 1000;
+/** Pause while an older transaction holds events back; it doubles, for such a transaction may be long. */
 const HELD_BACK_MS = 5;
+const MAX_HELD_BACK_MS = 100;
 const BATCH = 500;
 
-type Phase =
-  | { readonly is: 'idle' }
-  | { readonly is: 'running'; position: Promise<Position>; isReading: boolean; isWoken: boolean; callOff?: () => void }
-  | { readonly is: 'stopped' };
+interface Running {
+  readonly is: 'running';
+  position: Promise<Position>;
+  isReading: boolean;
+  isWoken: boolean;
+  pauseMs: number;
+  callOff?: () => void;
+}
+
+type Phase = { readonly is: 'idle' } | Running | { readonly is: 'stopped' };
 
 interface Entry {
   readonly event: LogEvent;
@@ -73,7 +81,8 @@ export class Feed {
   }
 
   #run(): void {
-    const phase: Phase = { is: 'running', position: this.log.end(), isReading: false, isWoken: false };
+    const start = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS };
+    const phase: Running = { is: 'running', position: this.log.end(), ...start };
     this.#phase = phase;
     phase.callOff = this.clock.after(POLL_MS, () => this.wake());
   }
@@ -84,7 +93,7 @@ export class Feed {
     if (this.#phase.is !== 'stopped') this.#phase = { is: 'idle' };
   }
 
-  async #read(phase: Phase & { is: 'running' }): Promise<void> {
+  async #read(phase: Running): Promise<void> {
     phase.isReading = true;
     phase.callOff?.();
     let waitMs = POLL_MS;
@@ -98,11 +107,12 @@ export class Feed {
           for (const listening of [...this.#listeners]) this.#hand(listening, entry);
         }
         if (entries.length === BATCH) phase.isWoken = true;
-        else if (!phase.isWoken && (await this.log.isAnyHeldBack())) waitMs = HELD_BACK_MS;
+        else if (!phase.isWoken && (await this.log.isAnyAfter(await phase.position))) waitMs = phase.pauseMs;
       }
     } catch (error) {
       this.logger.error({ error }, 'the event log could not be read; trying again');
     }
+    phase.pauseMs = waitMs === POLL_MS ? HELD_BACK_MS : Math.min(2 * phase.pauseMs, MAX_HELD_BACK_MS);
     phase.isReading = false;
     phase.isWoken = false;
     if (this.#phase !== phase) return;

@@ -1,6 +1,8 @@
 // Nothing committed is skipped, though transactions take their ids in one order and commit in another.
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openDatabase } from '../../src/database/database.ts';
+import { eventLog } from '../../src/event-log/event-log.repository.ts';
 import { eventually } from '../support/eventually.ts';
 import { driverToken, TestServer } from '../support/test-server.ts';
 
@@ -46,6 +48,16 @@ it('a subscription begins now: what had committed before does not come, though i
   await open.query('COMMIT');
   await open.end();
   expect(await events.next()).toMatchObject({ type: 'CANCEL_REQUESTED' });
+});
+
+it('the log is read in the order of its numbers, not of their digits', async () => {
+  const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
+  await server.database.query(`
+    INSERT INTO event (xid, at, kind, type, site_id, charger_id, connector_id, snapshot)
+    SELECT number::text::xid8, now(), 'CONNECTOR', 'CONNECTED', 'site', 'CH1', number, '{}' FROM unnest(ARRAY[10, 9, 100, 99, 2]) number`);
+  const entries = await eventLog(database).after({ xid: '0', id: '0' }, 5);
+  expect(entries.map(({ event }) => event.connectorId)).toEqual([2, 9, 10, 99, 100]);
+  await database.close();
 });
 
 it('every watcher sees every event once and in order, while many write', async () => {

@@ -115,6 +115,18 @@ describe('two servers on one database', () => {
     expect(charger.reservations).toEqual([]);
   });
 
+  it('a message that no node sends does no harm', async () => {
+    await database.query(`SELECT pg_notify('ev_reservation_node_' || id, 'nonsense') FROM node`);
+    await database.query(`SELECT pg_notify('ev_reservation_node_' || id, '{}') FROM node`);
+    await one.charger('CH1');
+    const reserved = await other.reserveNow(await driverToken('ANNA'), {
+      chargerId: 'CH1',
+      connectorId: 1,
+      idTag: 'ANNA',
+    });
+    expect(reserved).toMatchObject({ status: 'ACCEPTED' });
+  });
+
   it('a charger that connects to the other node leaves the first (case 25)', async () => {
     const before = await one.rawCharger('CH1');
     const after = await other.rawCharger('CH1');

@@ -67,6 +67,49 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'REJECTED' }));
   });
 
+  it('an answer that comes while the same id is sent again stands, though the charger refuses the repetition', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const first = await charger.expectCall('ReserveNow');
+    const { id } = await reserving;
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(first.id, { status: 'Accepted' });
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
+    charger.answer(again.id, { status: 'Occupied' });
+    await charger.call('Heartbeat', {});
+    const cancelling = server.cancelReservation(anna, { id });
+    // The first CancelReservation is the driver's own: the settler sent none.
+    const cancel = await charger.expectCall('CancelReservation');
+    charger.answer(cancel.id, { status: 'Accepted' });
+    expect(await cancelling).toMatchObject({ status: 'CANCELLED', version: 5 });
+  });
+
+  it('a CALLERROR to the repetition is made sure of, too', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    await charger.expectCall('ReserveNow');
+    const { id } = await reserving;
+    const again = await charger.expectCall('ReserveNow');
+    charger.send([4, again.id, 'PropertyConstraintViolation', '', {}]);
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(await server.reservation(id)).toMatchObject({ status: 'UNKNOWN' });
+    charger.answer(cancel.id, { status: 'Rejected' });
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'REJECTED' }));
+  });
+
+  it('silence about a reservation that was ended by force meanwhile is followed by a release', async () => {
+    const charger = await server.rawCharger('CH1');
+    const reserving = server.reserveNow(anna, input);
+    const { payload } = await charger.expectCall('ReserveNow');
+    const [row] = await database.query<{ id: string }>('SELECT id FROM reservation');
+    const forced = await server.cancelReservation(await operatorToken('site'), { id: row?.id, force: true });
+    expect(forced).toMatchObject({ status: 'CANCELLED' });
+    await reserving;
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+    charger.answer(cancel.id, { status: 'Accepted' });
+  });
+
   it('the status Reserved on the connector proves that it was accepted', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);

@@ -259,6 +259,44 @@ describe('labels that chargers get wrong (case 15)', () => {
   });
 });
 
+describe('what real chargers write', () => {
+  it('a time without a zone is UTC', async () => {
+    const { result } = await reserve();
+    const timestamp = now().slice(0, 19);
+    expect((await start('ANNA', { timestamp })).idTagInfo.status).toBe('Accepted');
+    expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
+  });
+
+  it('a time that is none is named', async () => {
+    await expect(start('ANNA', { timestamp: '2026-13-45T99:00:00Z' })).rejects.toThrow('PropertyConstraintViolation');
+  });
+
+  it('an unknown member of an answer does not make it silence', async () => {
+    const reserving = server.reserveNow(anna, { chargerId, connectorId: 1, idTag: 'ANNA' });
+    const { id } = await charger.expectCall('ReserveNow');
+    charger.answer(id, { status: 'Accepted', vendorNote: 'ok' });
+    expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
+  });
+
+  it('a parentIdTag that is too long for 1.6 is left out of the answer, which comes all the same', async () => {
+    await server.saveIdTag('LONGPARENT', { parentIdTag: 'P'.repeat(21) });
+    expect(await start('LONGPARENT')).toMatchObject({
+      transactionId: expect.any(Number),
+      idTagInfo: { status: 'Accepted' },
+    });
+  });
+
+  it('a hold without connector that expired is released on the charger, which may have missed it', async () => {
+    const { result } = await reserve('Accepted', { connectorId: 0, durationMinutes: 5 });
+    server.clock.advance(5 * 60_000);
+    await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
+    server.clock.advance(11_000);
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: result.reservationId });
+    charger.answer(cancel.id, { status: 'Rejected' });
+  });
+});
+
 describe('faults (case 19)', () => {
   it.each([
     [1, 'Faulted', 'CHARGER_FAULTED'],

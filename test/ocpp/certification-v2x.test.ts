@@ -156,6 +156,19 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
+  it('with its reservationId, the same token counts whatever type the charger gives it', async () => {
+    const { result, payload } = await reserve();
+    await transaction('Started', 't1', { idToken: token('ANNA', 'Central'), reservationId: payload.id });
+    expect(await server.reservation(result.id)).toMatchObject({ status: 'USED' });
+  });
+
+  it('a token that is presented to stop a session uses nothing', async () => {
+    await transaction('Started', 't1', { idToken: token('ANNA') });
+    const { result } = await reserve('Accepted', { connectorId: 0 });
+    await transaction('Updated', 't1', { seqNo: 1, triggerReason: 'StopAuthorized', idToken: token('ANNA') });
+    expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
+  });
+
   it('another token on the held EVSE is refused; charging on is a breach', async () => {
     const { result } = await reserve();
     const answer = await transaction('Started', 't1', { idToken: token('CLEO') });
