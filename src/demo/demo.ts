@@ -184,7 +184,7 @@ async function fillSite({ port }: Config, token: string): Promise<void> {
     await run(`mutation ($input: SaveIdTagInput!) { saveIdTag(input: $input) ${result} }`, idTag);
 }
 
-const RESERVE = `mutation {
+const RESERVE = `mutation Reserve {
   reserveNow(input: { chargerId: "DEMO-1", connectorId: 1, idTag: "ANNA", durationMinutes: 15 }) {
     __typename
     ... on Reservation { id reservationId status chargerId connectorId expiryDate }
@@ -192,26 +192,23 @@ const RESERVE = `mutation {
   }
 }`;
 const WATCH =
-  'subscription { reservationChanged { type from to reason at reservation { id chargerId connectorId idTag expiryDate } } }';
+  'subscription Watch { reservationChanged { type from to reason at reservation { id chargerId connectorId idTag expiryDate } } }';
 
 function tabsOf({ driver, operator }: Tokens): Tab[] {
   return [
-    { title: 'Reserve', query: RESERVE, token: driver },
-    { title: 'Watch', query: WATCH, token: operator },
+    { query: RESERVE, token: driver },
+    { query: WATCH, token: operator },
     {
-      title: 'Connectors',
-      query: 'subscription { connectorChanged { type chargerId connectorId from to at } }',
+      query: 'subscription Connectors { connectorChanged { type chargerId connectorId from to at } }',
       token: operator,
     },
     {
-      title: 'Chargers',
       query:
-        '{ chargers { edges { node { id ocppVersion isConnected connectors { connectorId state reservedUntil } } } } }',
+        'query Chargers { chargers { edges { node { id ocppVersion isConnected connectors { connectorId state reservedUntil } } } } }',
       token: driver,
     },
     {
-      title: 'Cancel',
-      query: `mutation ($id: ID!) {
+      query: `mutation Cancel($id: ID!) {
   cancelReservation(input: { id: $id }) {
     __typename
     ... on Reservation { id status reason }

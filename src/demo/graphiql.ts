@@ -1,18 +1,28 @@
 // GraphiQL from the installed packages: works without the internet.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 
 const require = createRequire(import.meta.url);
-const assets: Record<string, { file: string; type: string }> = {
-  'react.js': { file: 'react/umd/react.production.min.js', type: 'text/javascript' },
-  'react-dom.js': { file: 'react-dom/umd/react-dom.production.min.js', type: 'text/javascript' },
-  'graphiql.js': { file: 'graphiql/graphiql.min.js', type: 'text/javascript' },
-  'graphiql.css': { file: 'graphiql/graphiql.min.css', type: 'text/css' },
+/** Packages do not export these files by name; their package.json says where they are. */
+const pathOf = ({ from, file }: Asset) => join(dirname(require.resolve(`${from}/package.json`)), file);
+
+interface Asset {
+  readonly from: string;
+  readonly file: string;
+  readonly type: string;
+}
+
+const assets: Record<string, Asset> = {
+  'react.js': { from: 'react', file: 'umd/react.production.min.js', type: 'text/javascript' },
+  'react-dom.js': { from: 'react-dom', file: 'umd/react-dom.production.min.js', type: 'text/javascript' },
+  'graphiql.js': { from: 'graphiql', file: 'graphiql.min.js', type: 'text/javascript' },
+  'graphiql.css': { from: 'graphiql', file: 'graphiql.min.css', type: 'text/css' },
 };
 
 export interface Tab {
-  readonly title: string;
+  /** A named operation: the name is the title of its tab. */
   readonly query: string;
   readonly variables?: string;
   readonly token: string;
@@ -21,8 +31,8 @@ export interface Tab {
 /** Serves /graphiql with these tabs, each with its own token. */
 export function addGraphiQL(http: FastifyInstance, tabs: readonly Tab[]): void {
   http.get('/graphiql', (_, reply) => reply.type('text/html').send(page(tabs)));
-  for (const [name, { file, type }] of Object.entries(assets)) {
-    http.get(`/graphiql/${name}`, async (_, reply) => reply.type(type).send(await readFile(require.resolve(file))));
+  for (const [name, asset] of Object.entries(assets)) {
+    http.get(`/graphiql/${name}`, async (_, reply) => reply.type(asset.type).send(await readFile(pathOf(asset))));
   }
 }
 
@@ -55,9 +65,9 @@ const storage = {
   clear: () => memory.clear(),
   get length() { return memory.size; },
 };
-// A subscription's connection_init carries the headers of the tab.
+// A subscription's connection_init carries the headers of the tab; the schema is asked for before there are any.
 const fetcher = (params, options) => {
-  const headers = options?.headers ?? {};
+  const headers = { ...JSON.parse(tabs[0].headers), ...options?.headers };
   return GraphiQL.createFetcher({
     url: '/graphql',
     subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql',
