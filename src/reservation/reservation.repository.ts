@@ -73,7 +73,6 @@ export function toReservation(row: ReservationRow): Reservation {
 
 export interface NewReservation {
   readonly id: string;
-  readonly siteId: string;
   readonly chargerId: string;
   readonly connectorId: number;
   readonly idTag: string;
@@ -157,7 +156,7 @@ const statements = {
                $10, 'PENDING', 1, $1, $11, $1, $12, $13, $14, $15
         FROM admitted RETURNING ${aliased}
       ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', 'REQUESTED'")})
-      SELECT * FROM made`,
+      SELECT "reservationId", "siteId" FROM made`,
   },
   advance: {
     name: 'reservation-advance',
@@ -167,7 +166,7 @@ const statements = {
           transaction_id = $10, is_breached = $11, due_at = $12, is_release_owed = $13, attempts = 0
         WHERE id = $4 AND version = $5 RETURNING ${aliased}
       ), logged AS (${appendEvent('changed', '$14', "$1::timestamptz, 'RESERVATION', $3")})
-      SELECT * FROM changed`,
+      SELECT FROM changed`,
   },
   expire: {
     name: 'reservation-expire',
@@ -283,7 +282,9 @@ export function reservationRepository(database: Database) {
         ...[made.idempotencyKey, made.requestDigest, made.dueAt],
       ];
       try {
-        return (await row(statements.insert, values)) ?? 'FACTS_CHANGED';
+        type Assigned = Pick<ReservationRow, 'reservationId' | 'siteId'>;
+        const [assigned] = await database.query<Assigned>(statements.insert, values);
+        return assigned ? toPending(made, assigned) : 'FACTS_CHANGED';
       } catch (error) {
         switch (violatedConstraint(error)) {
           case 'reservation_connector_held':
@@ -298,19 +299,20 @@ export function reservationRepository(database: Database) {
       }
     },
 
-    /** Stores what `apply` made of `previous`; undefined when somebody else was first. */
-    advance(
+    /** Stores what `apply` made of `previous`; false when somebody else was first. */
+    async advance(
       previous: Reservation,
       next: Reservation,
       event: { readonly type: ReservationEventType; readonly actor: Actor; readonly at: Date },
       followUp: FollowUp,
-    ): Promise<Reservation | undefined> {
+    ): Promise<boolean> {
       const facts = next as Partial<Record<'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId', unknown>>;
-      return row(statements.advance, [
+      const changed = await database.query(statements.advance, [
         ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
         ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
         previous.status,
       ]);
+      return changed.length > 0;
     },
 
     /** Ends every hold that reached its expiry date by the server's clock, in one statement. */
@@ -382,6 +384,21 @@ export function reservationRepository(database: Database) {
       const found = await query.orderBy('r.createdAt', 'DESC').addOrderBy('r.id', 'DESC').limit(first).getMany();
       return found.map(toReservation);
     },
+  };
+}
+
+function toPending(made: NewReservation, assigned: Pick<ReservationRow, 'reservationId' | 'siteId'>): Reservation {
+  const { id, chargerId, connectorId, idTag, tokenType, parentIdTag, startsAt, expiryDate, createdBy } = made;
+  const what = { id, ...assigned, chargerId, connectorId, idTag, tokenType, ...present({ parentIdTag }) };
+  return {
+    ...what,
+    startsAt,
+    expiryDate,
+    createdAt: startsAt,
+    createdBy,
+    status: 'PENDING',
+    version: 1,
+    isBreached: false,
   };
 }
 

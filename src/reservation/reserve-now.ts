@@ -120,7 +120,6 @@ async function hold(
     const made = {
       ...request,
       id: randomUUID(),
-      siteId: facts.siteId,
       tokenType: facts.idTag?.tokenType ?? 'ISO14443',
       createdBy: caller.subject,
       actor: caller.role,

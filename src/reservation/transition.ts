@@ -38,16 +38,16 @@ export const transition =
       const next = apply(current, happening, at);
       if (!next) return { reservation: current, isChanged: false };
       const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
-      const stored = await reservations.advance(
+      const isStored = await reservations.advance(
         current,
         next,
         { type: eventTypes[happening.type](next), actor, at },
         followUp,
       );
-      if (stored) {
+      if (isStored) {
         ports.announce();
         if (followUp.dueAt) ports.wakeSettler(followUp.dueAt);
-        return { reservation: stored, isChanged: true };
+        return { reservation: next, isChanged: true };
       }
       const newer = await reservations.byId(current.id);
       if (!newer) throw new Error(`Reservation ${current.id} is gone`);
