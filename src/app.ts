@@ -31,6 +31,7 @@ import { cancelReservation } from './reservation/cancel-reservation.ts';
 import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
 import { ReservationResolver } from './reservation/reservation.graphql.ts';
 import { reservationRepository, reservationSchema } from './reservation/reservation.repository.ts';
+import { ReservationChangedResolver } from './reservation/reservation-changed.graphql.ts';
 import { reserveNow } from './reservation/reserve-now.ts';
 import { settleCancel, settleLateAnswer, settleReserve } from './reservation/settle-reservation.ts';
 import { Settler } from './reservation/settler.ts';
@@ -181,6 +182,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   });
   const schema = buildApiSchema([
     new ReservationResolver(reservations, reserve, cancel),
+    new ReservationChangedResolver(),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
     new ConnectorResolver(),
     new ConnectorChangedResolver(),

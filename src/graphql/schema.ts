@@ -7,10 +7,12 @@ import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.t
 import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
 import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
 import { ReservationResolver } from '../reservation/reservation.graphql.ts';
+import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
 import { SiteResolver } from '../site/site.graphql.ts';
 
 const resolvers = [
   ReservationResolver,
+  ReservationChangedResolver,
   ChargerResolver,
   ConnectorResolver,
   ConnectorChangedResolver,

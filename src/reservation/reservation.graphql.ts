@@ -11,17 +11,14 @@ import {
   InputType,
   Int,
   Mutation,
-  ObjectType,
   Query,
   Resolver,
   Root,
   registerEnumType,
-  Subscription,
 } from 'type-graphql';
 import { maySeeReservation, maySeeSite, reservationScope } from '../auth/caller.ts';
 import { ChargerType } from '../charger/charger.graphql.ts';
 import { present } from '../common/present.ts';
-import type { LogEvent, ReservationEvent } from '../event-log/event.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { badInput } from '../graphql/errors.ts';
 import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
@@ -45,7 +42,6 @@ import type { CancelReason, Reservation } from './reservation.ts';
 import {
   ChargerOffline,
   ChargerRefused,
-  ReasonEnum,
   ReservationEnded,
   ReservationStatusEnum,
   ReservationType,
@@ -185,101 +181,6 @@ class ReservationsArgs extends PageArgs {
   filter?: ReservationFilterInput | null;
 }
 
-@InputType({ description: 'Which events; what is left out does not filter.' })
-class ReservationEventFilter {
-  @Field(() => ID, { nullable: true, description: 'At this site.' })
-  siteId?: string | null;
-
-  @Field(() => ID, { nullable: true, description: 'On this charger.' })
-  chargerId?: string | null;
-
-  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
-  connectorId?: number | null;
-
-  @Field(() => ID, { nullable: true, description: 'Of this reservation, by its key in this API.' })
-  reservationId?: string | null;
-
-  @Field(() => String, { nullable: true, description: 'Of this holder.' })
-  idTag?: string | null;
-}
-
-enum EventTypeEnum {
-  REQUESTED = 'REQUESTED',
-  ACCEPTED = 'ACCEPTED',
-  REJECTED = 'REJECTED',
-  OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN',
-  FAILED = 'FAILED',
-  CANCEL_REQUESTED = 'CANCEL_REQUESTED',
-  CANCELLED = 'CANCELLED',
-  USED = 'USED',
-  EXPIRED = 'EXPIRED',
-  REMOVED = 'REMOVED',
-  BREACHED = 'BREACHED',
-}
-registerEnumType(EventTypeEnum, {
-  name: 'ReservationEventType',
-  description: 'What happened to a reservation. More types may come.',
-  valuesConfig: {
-    REQUESTED: { description: 'It was stored; the charger is being asked.' },
-    ACCEPTED: { description: 'The charger holds the connector.' },
-    REJECTED: { description: 'The charger refused.' },
-    OUTCOME_UNKNOWN: { description: 'The charger did not answer; it may hold the connector.' },
-    FAILED: { description: 'It never reached the charger, or its outcome was not learned in time.' },
-    CANCEL_REQUESTED: { description: 'Somebody cancelled; the charger is being told.' },
-    CANCELLED: { description: 'It was cancelled.' },
-    USED: { description: 'The holder, or its group, started a transaction.' },
-    EXPIRED: { description: 'It reached its expiry date unused.' },
-    REMOVED: { description: 'The charger dropped it.' },
-    BREACHED: { description: 'Somebody else charges on the held connector although refused.' },
-  },
-});
-
-enum ActorEnum {
-  DRIVER = 'DRIVER',
-  OPERATOR = 'OPERATOR',
-  ADMIN = 'ADMIN',
-  CHARGER = 'CHARGER',
-  SERVER = 'SERVER',
-}
-registerEnumType(ActorEnum, {
-  name: 'Actor',
-  description: 'Who caused an event.',
-  valuesConfig: {
-    DRIVER: { description: 'A driver.' },
-    OPERATOR: { description: 'An operator.' },
-    ADMIN: { description: 'An admin.' },
-    CHARGER: { description: 'The charger.' },
-    SERVER: { description: 'This server: its clock, or a timeout.' },
-  },
-});
-
-@ObjectType('ReservationEvent', { description: 'A step of a reservation.' })
-class ReservationEventType {
-  @Field(() => String, { description: 'Position in the log of events; opaque.' })
-  cursor!: string;
-
-  @Field(() => Date, { description: 'When it happened.' })
-  at!: Date;
-
-  @Field(() => EventTypeEnum, { description: 'What happened.' })
-  type!: EventTypeEnum;
-
-  @Field(() => ReservationStatusEnum, { nullable: true, description: 'The status before; null for the first event.' })
-  from?: ReservationStatusEnum;
-
-  @Field(() => ReservationStatusEnum, { description: 'The status after.' })
-  to!: ReservationStatusEnum;
-
-  @Field(() => ReasonEnum, { nullable: true, description: 'Why, where that needs a reason.' })
-  reason?: ReasonEnum;
-
-  @Field(() => ActorEnum, { description: 'Who caused it.' })
-  actor!: ActorEnum;
-
-  @Field(() => ReservationType, { description: 'The reservation as of this event, whatever has happened since.' })
-  reservation!: ReservationType;
-}
-
 const ReservationConnection = pageTypes(ReservationType, 'Reservation', 'reservations');
 
 @Resolver(() => ReservationType)
@@ -347,24 +248,6 @@ export class ReservationResolver {
     );
   }
 
-  @Subscription(() => ReservationEventType, {
-    description: 'Every step of the reservations that match and that the caller may see, as it happens.',
-    subscribe: ({ args, context }) => {
-      const { caller, events } = context as ApiContext;
-      const filter = present(args.filter ?? {}) as PresentEventFilter;
-      return events(
-        (event): event is ReservationEvent => isWanted(event, filter) && maySeeReservation(caller, event.reservation),
-      ) as never;
-    },
-  })
-  reservationChanged(
-    @Root() event: ReservationEvent,
-    @Arg('filter', () => ReservationEventFilter, { nullable: true, description: 'Which events; without it, all.' })
-    _filter?: ReservationEventFilter,
-  ): ReservationEvent {
-    return event;
-  }
-
   @FieldResolver(() => ChargerType, {
     nullable: true,
     description: 'The charger; null when it was removed, or moved to a site that is not yours to see.',
@@ -387,26 +270,6 @@ type PresentFilter = {
   idTag?: string;
   statuses?: Reservation['status'][];
 };
-type PresentEventFilter = {
-  siteId?: string;
-  chargerId?: string;
-  connectorId?: number;
-  reservationId?: string;
-  idTag?: string;
-};
-
-function isWanted(event: LogEvent, filter: PresentEventFilter): event is ReservationEvent {
-  if (event.kind !== 'RESERVATION') return false;
-  const { siteId, chargerId, connectorId, reservationId, idTag } = filter;
-  return (
-    (siteId === undefined || event.siteId === siteId) &&
-    (chargerId === undefined || event.chargerId === chargerId) &&
-    (connectorId === undefined || event.connectorId === connectorId) &&
-    (reservationId === undefined || event.reservation.id === reservationId) &&
-    (idTag === undefined || sameId(event.reservation.idTag, idTag))
-  );
-}
-
 function toPosition([createdAt = '', id = '']: readonly string[]) {
   const position = { createdAt: new Date(createdAt), id };
   if (Number.isNaN(position.createdAt.getTime()) || !isUuid(id)) throw badInput('after', NO_CURSOR);
