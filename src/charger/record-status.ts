@@ -17,6 +17,7 @@ export const recordStatus =
   ({ chargers, followConnectorState, announce, clock }: RecordStatusPorts) =>
   async (chargerId: string, version: OcppVersion, report: StatusReport): Promise<void> => {
     const { connectorId } = report;
+    if (connectorId < 0) return; // No charger has such a connector; some say so all the same.
     const state = connectorId === 0 ? report.state : await chargers.recordStatus(chargerId, report, clock.now());
     if (state === undefined) return;
     announce();

@@ -66,11 +66,6 @@ export class Connection {
     socket.once('close', () => this.#end());
   }
 
-  /** Nothing is answered before: the charger's socket is recorded first. */
-  answerAfter(recorded: Promise<void>): void {
-    this.#inbound = recorded;
-  }
-
   /** Sends the command once the calls before it are answered. */
   async call(command: ChargerCommand): Promise<Outcome> {
     const { protocol, validation } = this;

@@ -16,6 +16,7 @@ import { compileValidation, type Validation } from './validation.ts';
 const protocols: readonly Protocol[] = [v16, v201, v21];
 const MAX_FRAME_BYTES = 256 * 1024;
 const UNKNOWN_SUBPROTOCOL = 1002;
+const NORMAL = 1000;
 const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
 const TRY_AGAIN_LATER = 1013;
@@ -33,7 +34,7 @@ type Phase =
 export class Gateway implements ChargerCalls {
   #phase: Phase = { is: 'closed' };
   readonly #connections = new Map<string, Connection>();
-  readonly #owned = new Map<Connection, Promise<Ownership | undefined>>();
+  readonly #owned = new Map<Connection, Ownership>();
   readonly #endings = new Set<Promise<void>>();
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
@@ -82,12 +83,12 @@ export class Gateway implements ChargerCalls {
 
   /** The charger has a newer connection elsewhere, or was removed. */
   drop(chargerId: string, reason: string): void {
-    this.#connections.get(chargerId)?.close(1000, reason);
+    this.#connections.get(chargerId)?.close(NORMAL, reason);
   }
 
   /** Records every socket anew, after this node has become another one to the database. */
   reclaim(): void {
-    for (const connection of this.#connections.values()) this.#claim(connection);
+    for (const connection of this.#connections.values()) void this.#reclaim(connection);
   }
 
   /** No new connection or call; each socket closes after its outstanding call; resolves when all is recorded. */
@@ -114,40 +115,50 @@ export class Gateway implements ChargerCalls {
       if (verdict === 'UNKNOWN_CHARGER') return refuseUpgrade(socket, 404, 'Not Found');
       return refuseUpgrade(socket, 401, 'Unauthorized', 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n');
     }
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#accept(chargerId, webSocket));
-  }
-
-  #accept(chargerId: string, socket: WebSocket): void {
-    const protocol = protocolOf(socket.protocol);
-    const validation = protocol && this.#validations.get(protocol);
-    if (!protocol || !validation || this.#phase.is !== 'open') {
+    const protocol = offeredProtocol(request.headers['sec-websocket-protocol']);
+    if (!protocol) {
       // OCPP-J: the handshake is completed without a subprotocol, and the socket closed at once.
-      socket.on('error', () => {});
-      socket.close(UNKNOWN_SUBPROTOCOL, 'Offer the subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1');
+      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        webSocket.on('error', () => {});
+        webSocket.close(UNKNOWN_SUBPROTOCOL, 'Offer the subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1');
+      });
       return;
     }
-    const { log } = this.ports;
+    // Recorded before the handshake: a charger that sees its socket open can be reserved.
+    const ownership = await this.ports.useCases.connect(chargerId, protocol.version);
+    if (!ownership) return refuseUpgrade(socket, 404, 'Not Found');
+    let isAccepted = false;
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      isAccepted = true;
+      this.#accept(chargerId, webSocket, protocol, ownership);
+    });
+    if (!isAccepted) await this.ports.useCases.disconnect(chargerId, ownership);
+  }
+
+  #accept(chargerId: string, socket: WebSocket, protocol: Protocol, ownership: Ownership): void {
     const before = this.#connections.get(chargerId);
-    // The newer connection wins. The older one's end is recorded first, so that its record cannot overtake ours.
-    before?.close(1000, 'A newer connection of this charger took its place');
-    const connection = new Connection(chargerId, protocol, socket, validation, this.ports);
-    this.#connections.set(chargerId, connection);
-    connection.answerAfter(this.#claim(connection));
-    log.info({ chargerId, version: protocol.version }, 'a charger connected');
+    const connection = new Connection(chargerId, protocol, socket, this.#validationOf(protocol), this.ports);
+    this.#owned.set(connection, ownership);
+    this.ports.log.info({ chargerId, version: protocol.version }, 'a charger connected');
     const ending = new Promise<void>((resolve) => socket.once('close', () => resolve())).then(() =>
       this.#release(connection),
     );
     this.#endings.add(ending);
     void ending.finally(() => this.#endings.delete(ending));
+    // The newer connection wins, by the order in which they were recorded.
+    const isNewest = !before || (this.#owned.get(before)?.epoch ?? 0) < ownership.epoch;
+    if (isNewest) this.#connections.set(chargerId, connection);
+    const older = isNewest ? before : connection;
+    older?.close(NORMAL, 'A newer connection of this charger took its place');
+    if (this.#phase.is !== 'open') connection.close(GOING_AWAY, 'The server is going away');
   }
 
-  /** Records that this node holds the charger's socket; without that record the socket is closed. */
-  async #claim(connection: Connection): Promise<void> {
+  async #reclaim(connection: Connection): Promise<void> {
     const { chargerId, protocol } = connection;
-    const owned = this.ports.useCases.connect(chargerId, protocol.version);
-    this.#owned.set(connection, owned);
     try {
-      if (!(await owned)) connection.close(POLICY_VIOLATION, 'This charger was removed');
+      const ownership = await this.ports.useCases.connect(chargerId, protocol.version);
+      if (ownership) this.#owned.set(connection, ownership);
+      else connection.close(POLICY_VIOLATION, 'This charger was removed');
     } catch (error) {
       this.ports.log.error({ error, chargerId }, 'the connection of a charger could not be stored');
       connection.close(TRY_AGAIN_LATER, 'Try again later');
@@ -157,13 +168,19 @@ export class Gateway implements ChargerCalls {
   async #release(connection: Connection): Promise<void> {
     const { chargerId } = connection;
     if (this.#connections.get(chargerId) === connection) this.#connections.delete(chargerId);
-    const ownership = await this.#owned.get(connection)?.catch(() => undefined);
+    const ownership = this.#owned.get(connection);
     this.#owned.delete(connection);
     this.ports.log.info({ chargerId }, 'a charger disconnected');
     if (!ownership) return;
     await this.ports.useCases
       .disconnect(chargerId, ownership)
       .catch((error) => this.ports.log.error({ error, chargerId }, 'the end of a connection could not be stored'));
+  }
+
+  #validationOf(protocol: Protocol): Validation {
+    const validation = this.#validations.get(protocol);
+    if (!validation) throw new Error(`OCPP ${protocol.version} has no schemas`);
+    return validation;
   }
 
   #scheduleCheck(): void {
@@ -178,6 +195,13 @@ export class Gateway implements ChargerCalls {
 }
 
 const protocolOf = (subprotocol: string) => protocols.find((one) => one.subprotocol === subprotocol);
+
+/** The first that the charger offers and we speak. */
+const offeredProtocol = (header: string | undefined): Protocol | undefined =>
+  header
+    ?.split(',')
+    .map((name) => protocolOf(name.trim()))
+    .find((one) => one !== undefined);
 
 /** The last part of the path, as OCPP-J has it: /any/prefix/<charger id>. */
 function chargerIdOf(url: string): string | undefined {
