@@ -36,8 +36,8 @@ afterAll(() => database.drop());
 
 const env = () => ({ DATABASE_URL: database.url, JWT_SECRET: SECRET, HOST: '127.0.0.1', PORT: '0', OCPP_PORT: '0' });
 
-async function startMain() {
-  const child = spawn(process.execPath, ['dist/src/main.js'], {
+async function startMain(command = process.execPath, args = ['dist/src/main.js']) {
+  const child = spawn(command, args, {
     env: { PATH: process.env.PATH, ...env(), CHARGER_ANSWER_TIMEOUT_SECONDS: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -85,8 +85,8 @@ it('does not start without its configuration, and names all that is missing', as
   for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PORT']) expect(output).toContain(name);
 });
 
-it('stops in order on SIGTERM: chargers are closed with 1001, the exit code is 0', async () => {
-  const { child, api, ocppUrl, lines } = await startMain();
+it('stops in order on SIGTERM, through npm too: chargers are closed with 1001, the exit code is 0', async () => {
+  const { child, api, ocppUrl, lines } = await startMain('npm', ['start', '--silent']);
   expect((await fetch(`${api}/readyz`)).status).toBe(200);
   const charger = await RawCharger.connect({ url: ocppUrl, id: 'CH1' });
   child.kill('SIGTERM');
