@@ -103,9 +103,10 @@ export class Feed {
         const entries = await this.log.after(await phase.position, BATCH);
         if (this.#phase !== phase) return; // Who listens now began anew, behind these.
         for (const entry of entries) {
-          phase.position = Promise.resolve(entry.position);
           for (const listening of [...this.#listeners]) this.#hand(listening, entry);
         }
+        const last = entries.at(-1);
+        if (last) phase.position = Promise.resolve(last.position);
         if (entries.length === BATCH) phase.isWoken = true;
         else if (!phase.isWoken && (await this.log.isAnyAfter(await phase.position))) waitMs = phase.pauseMs;
       }
