@@ -1,7 +1,7 @@
 // Administration of chargers: save and remove.
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
 import type { Clock } from '../common/clock.ts';
-import type { Refusal } from '../common/refusal.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
 import { hashPassword, isPasswordOf } from './authenticate-charger.ts';
 import type { ChargerRepository } from './charger.repository.ts';
@@ -73,22 +73,22 @@ const onlyOperators: Refusal = {
   message: 'Admins and the operators of the site administer its chargers.',
 };
 
-const invalid = (field: string, message: string) => ({ code: 'INVALID_INPUT', field, message: `${field}: ${message}` });
-
 const checkId = (id: string) =>
   /^[A-Za-z0-9*+=:|@._-]{1,48}$/.test(id)
     ? undefined
-    : invalid('id', 'It must have 1 to 48 letters, digits or any of *+=:|@._- (an OCPP identity).');
+    : invalidInput('id', 'It must have 1 to 48 letters, digits or any of *+=:|@._- (an OCPP identity).');
 
 function checkPassword(password: string | undefined, isKnown: boolean) {
-  if (password === undefined) return isKnown ? undefined : invalid('password', 'A new charger needs one.');
+  if (password === undefined) return isKnown ? undefined : invalidInput('password', 'A new charger needs one.');
   return /^[\x20-\x7e]{8,64}$/.test(password)
     ? undefined
-    : invalid('password', 'It must have 8 to 64 printable characters.');
+    : invalidInput('password', 'It must have 8 to 64 printable characters.');
 }
 
 function checkConnectors(connectors: SaveChargerInput['connectors']) {
   const ids = connectors.map(({ connectorId }) => connectorId);
-  if (ids.some((id) => id < 1 || id > 1000)) return invalid('connectors', 'A connectorId is from 1 to 1000.');
-  return new Set(ids).size === ids.length ? undefined : invalid('connectors', 'Each connectorId may stand there once.');
+  if (ids.some((id) => id < 1 || id > 1000)) return invalidInput('connectors', 'A connectorId is from 1 to 1000.');
+  return new Set(ids).size === ids.length
+    ? undefined
+    : invalidInput('connectors', 'Each connectorId may stand there once.');
 }

@@ -7,3 +7,15 @@ export interface Refusal {
 
 export const isRefusal = (value: object | string): value is Refusal =>
   typeof value === 'object' && 'code' in value && 'message' in value;
+
+export interface InputRefusal extends Refusal {
+  readonly code: 'INVALID_INPUT';
+  /** The input field that is wrong. */
+  readonly field: string;
+}
+
+export const invalidInput = (field: string, message: string): InputRefusal => ({
+  code: 'INVALID_INPUT',
+  field,
+  message: `${field}: ${message}`,
+});

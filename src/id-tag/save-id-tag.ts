@@ -1,6 +1,6 @@
 // Administration of idTags: save and remove. idTags belong to no site, so only admins do.
 import type { Caller } from '../auth/caller.ts';
-import type { Refusal } from '../common/refusal.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { IdTagRepository } from './id-tag.repository.ts';
 import { type IdTag, maxIdTagLength, sameId } from './id-tag.ts';
 
@@ -15,11 +15,7 @@ export const saveIdTag =
     const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
     if (wrong) return wrong;
     if (sameId(idTag, parentIdTag)) {
-      return {
-        code: 'INVALID_INPUT',
-        field: 'parentIdTag',
-        message: 'parentIdTag: An idTag is not its own group.',
-      } as Refusal;
+      return invalidInput('parentIdTag', 'An idTag is not its own group.');
     }
     await idTags.save(input);
     return input;
@@ -39,6 +35,6 @@ const LONGEST = maxIdTagLength('2.1');
 
 function check(field: string, value: string): Refusal | undefined {
   if (/^[\x20-\x7e]+$/.test(value) && value.length <= LONGEST) return undefined;
-  const message = `${field}: It must have 1 to ${LONGEST} printable characters (20 for OCPP 1.6, 36 for 2.0.1).`;
-  return { code: 'INVALID_INPUT', field, message } as Refusal;
+  const message = `It must have 1 to ${LONGEST} printable characters (20 for OCPP 1.6, 36 for 2.0.1).`;
+  return invalidInput(field, message);
 }

@@ -3,11 +3,11 @@ import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { Refusal } from '../common/refusal.ts';
+import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
-import type { ChargerRefusal, InputRefusal } from './reserve-now.ts';
+import type { ChargerRefusal } from './reserve-now.ts';
 import type { SettleCancel } from './settle-reservation.ts';
 import type { Transition } from './transition.ts';
 
@@ -102,8 +102,7 @@ async function release(ports: CancelReservationPorts, wished: Reservation, reaso
 function checkInput(caller: Caller, input: CancelReservationInput): InputRefusal | ForbiddenRefusal | undefined {
   const byWireId = input.chargerId !== undefined && input.reservationId !== undefined;
   if ((input.id !== undefined) === byWireId || (!byWireId && (input.chargerId ?? input.reservationId) !== undefined)) {
-    const message = 'id: Give either id, or chargerId and reservationId together.';
-    return { code: 'INVALID_INPUT', field: 'id', message };
+    return invalidInput('id', 'Give either id, or chargerId and reservationId together.');
   }
   if (caller.role !== 'DRIVER') return undefined;
   if (input.force) return { code: 'FORBIDDEN', message: 'Only an operator can end a reservation by force.' };

@@ -4,7 +4,7 @@ import { type Caller, maySeeSite, mayUseIdTag } from '../auth/caller.ts';
 import type { ChargerAnswer, ChargerCalls } from '../charger/charger-calls.ts';
 import { addMs, type Clock, MINUTE_MS, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { isRefusal, type Refusal } from '../common/refusal.ts';
+import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
 import { sameId } from '../id-tag/id-tag.ts';
 import {
   type AdmissionRefusal,
@@ -32,11 +32,6 @@ export interface ReserveNowInput {
   readonly waitMs?: number;
 }
 
-export interface InputRefusal extends Refusal {
-  readonly code: 'INVALID_INPUT';
-  /** The input field that is wrong. */
-  readonly field: string;
-}
 export interface IdempotencyRefusal extends Refusal {
   readonly code: 'IDEMPOTENCY_KEY_REUSED';
   readonly idempotencyKey: string;
@@ -113,7 +108,7 @@ async function hold(
       ...(reservationId !== undefined && { reservationId }),
     };
     if (parent !== undefined && caller.role === 'DRIVER' && !sameId(parent, facts.idTag?.parentIdTag)) {
-      return invalid('parentIdTag', `"${parent}" is not the parentIdTag of "${idTag}".`);
+      return invalidInput('parentIdTag', `"${parent}" is not the parentIdTag of "${idTag}".`);
     }
     const refusal = admit(facts, request);
     if (refusal) return refusal;
@@ -186,34 +181,29 @@ function checkInput(input: ReserveNowInput, now: Date): InputRefusal | undefined
   const { connectorId, idTag, parentIdTag, expiryDate, durationMinutes, reservationId, idempotencyKey, waitMs } = input;
   const within = (value: number | undefined, min: number, max: number) =>
     value === undefined || (Number.isInteger(value) && value >= min && value <= max);
-  if (input.chargerId === '') return invalid('chargerId', 'It must not be empty.');
-  if (!within(connectorId, 0, 65_535)) return invalid('connectorId', 'It must be 0 (the charger chooses) or more.');
-  if (!isIdentifier(idTag)) return invalid('idTag', 'It must have 1 to 255 printable characters.');
+  if (input.chargerId === '') return invalidInput('chargerId', 'It must not be empty.');
+  if (!within(connectorId, 0, 65_535))
+    return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+  if (!isIdentifier(idTag)) return invalidInput('idTag', 'It must have 1 to 255 printable characters.');
   if (parentIdTag !== undefined && !isIdentifier(parentIdTag)) {
-    return invalid('parentIdTag', 'It must have 1 to 255 printable characters.');
+    return invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
   }
   if (expiryDate && durationMinutes !== undefined) {
-    return invalid('durationMinutes', 'Give expiryDate or durationMinutes, not both.');
+    return invalidInput('durationMinutes', 'Give expiryDate or durationMinutes, not both.');
   }
-  if (!within(durationMinutes, 1, 525_600)) return invalid('durationMinutes', 'It must be 1 or more.');
+  if (!within(durationMinutes, 1, 525_600)) return invalidInput('durationMinutes', 'It must be 1 or more.');
   if (expiryDate && expiryDate <= now) {
-    return invalid('expiryDate', `It must be in the future; the server's time is ${now.toISOString()}.`);
+    return invalidInput('expiryDate', `It must be in the future; the server's time is ${now.toISOString()}.`);
   }
-  if (!within(reservationId, 1, MAX_INT32)) return invalid('reservationId', `It must be from 1 to ${MAX_INT32}.`);
+  if (!within(reservationId, 1, MAX_INT32)) return invalidInput('reservationId', `It must be from 1 to ${MAX_INT32}.`);
   if (idempotencyKey !== undefined && !isIdentifier(idempotencyKey)) {
-    return invalid('idempotencyKey', 'It must have 1 to 255 printable characters.');
+    return invalidInput('idempotencyKey', 'It must have 1 to 255 printable characters.');
   }
-  if (!within(waitMs, 0, 600_000)) return invalid('waitMs', 'It must be from 0 to 600000.');
+  if (!within(waitMs, 0, 600_000)) return invalidInput('waitMs', 'It must be from 0 to 600000.');
   return undefined;
 }
 
 const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
-
-const invalid = (field: string, message: string): InputRefusal => ({
-  code: 'INVALID_INPUT',
-  field,
-  message: `${field}: ${message}`,
-});
 
 function checkIdTag(caller: Caller, idTag: string): IdTagRefusal | undefined {
   if (mayUseIdTag(caller, idTag)) return undefined;

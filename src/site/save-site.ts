@@ -1,6 +1,6 @@
 // Administration of sites: save and remove.
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
-import type { Refusal } from '../common/refusal.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
 import { defaultPolicy, type ReservationPolicy } from './policy.ts';
 import type { SiteRepository } from './site.repository.ts';
 import { isTimeZone, type Site } from './site.ts';
@@ -48,24 +48,23 @@ export const removeSite =
 
 const onlyOwn: Refusal = { code: 'FORBIDDEN', message: 'Admins make and remove sites; an operator changes its own.' };
 
-const invalid = (field: string, message: string) => ({ code: 'INVALID_INPUT', field, message: `${field}: ${message}` });
 const checkId = (id: string) =>
   /^[A-Za-z0-9._-]{1,64}$/.test(id)
     ? undefined
-    : invalid('id', 'It must have 1 to 64 letters, digits, ".", "_" or "-".');
+    : invalidInput('id', 'It must have 1 to 64 letters, digits, ".", "_" or "-".');
 const checkName = (name: string) =>
-  name.trim().length > 0 && name.length <= 200 ? undefined : invalid('name', 'It must have 1 to 200 characters.');
+  name.trim().length > 0 && name.length <= 200 ? undefined : invalidInput('name', 'It must have 1 to 200 characters.');
 const checkTimeZone = (name: string) =>
-  isTimeZone(name) ? undefined : invalid('timeZone', `"${name}" is not an IANA time zone such as Europe/Berlin.`);
+  isTimeZone(name) ? undefined : invalidInput('timeZone', `"${name}" is not an IANA time zone such as Europe/Berlin.`);
 
 function checkDurations(policy: ReservationPolicy) {
   const { minDurationMinutes: min, maxDurationMinutes: max, defaultDurationMinutes: standard } = policy;
-  if (min < 0) return invalid('minDurationMinutes', 'It must be 0 or more.');
+  if (min < 0) return invalidInput('minDurationMinutes', 'It must be 0 or more.');
   if (max < Math.max(min, 1) || max > 525_600) {
-    return invalid('maxDurationMinutes', `It must be from ${Math.max(min, 1)} to 525600.`);
+    return invalidInput('maxDurationMinutes', `It must be from ${Math.max(min, 1)} to 525600.`);
   }
   if (standard < Math.max(min, 1) || standard > max) {
-    return invalid('defaultDurationMinutes', `It must be from ${Math.max(min, 1)} to ${max}.`);
+    return invalidInput('defaultDurationMinutes', `It must be from ${Math.max(min, 1)} to ${max}.`);
   }
   return undefined;
 }
