@@ -11,6 +11,18 @@ export interface Position {
 
 export const toCursor = ({ xid, id }: Position): Cursor => Buffer.from(`${xid}.${id}`).toString('base64url');
 
+/** Undefined where the text is no cursor of ours. */
+export function fromCursor(cursor: Cursor): Position | undefined {
+  const [, xid, id] = /^(\d{1,20})\.(\d{1,19})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
+  const isPosition = xid && id && BigInt(xid) < 2n ** 64n && BigInt(id) < 2n ** 63n;
+  return isPosition ? { xid, id } : undefined;
+}
+
+export function isBehind(one: Position, other: Position): boolean {
+  const [xid, otherXid] = [BigInt(one.xid), BigInt(other.xid)];
+  return xid > otherXid || (xid === otherXid && BigInt(one.id) > BigInt(other.id));
+}
+
 export type Snapshot = (xid: string) => boolean;
 
 /** `xmin:xmax:xip,xip`: committed are those below xmax, but for the ones that were still running. */

@@ -13,6 +13,8 @@ export type ReservationEventType =
   | 'ACCEPTED'
   | 'REJECTED'
   | 'OUTCOME_UNKNOWN'
+  | 'EXTENDED'
+  | 'REPLACED'
   | 'FAILED'
   | 'CANCEL_REQUESTED'
   | 'CANCELLED'

@@ -3,7 +3,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { LogEvent } from './event.ts';
-import type { EventLog, Position, Snapshot } from './event-log.repository.ts';
+import { type EventLog, isBehind, type Position } from './event-log.repository.ts';
 
 export type Listener = (event: LogEvent) => void;
 
@@ -29,10 +29,10 @@ interface Entry {
   readonly position: Position;
 }
 
-/** What had committed before a listener came is not for it; until that is known, its events wait. */
+/** Until it is known which events a listener has missed, or is not meant to have, those that come wait. */
 interface Listening {
   readonly listener: Listener;
-  before?: Snapshot;
+  isNew?: (position: Position) => boolean;
   readonly held: Entry[];
 }
 
@@ -46,8 +46,22 @@ export class Feed {
     private readonly logger: Log,
   ) {}
 
-  /** Resolves once the listener gets every event committed from then on, and none from before; the function returned ends it. */
-  async listen(listener: Listener): Promise<() => void> {
+  /** The events behind a position, in order, and the position of the last of them; none: there is nothing behind it now. */
+  async read(after: Position, limit: number): Promise<{ readonly events: LogEvent[]; readonly last: Position }> {
+    const entries = await this.log.after(after, limit);
+    return { events: entries.map(({ event }) => event), last: entries.at(-1)?.position ?? after };
+  }
+
+  /** The position from which somebody who reads on misses nothing that is committed from now on. */
+  end(): Promise<Position> {
+    return this.log.end();
+  }
+
+  /**
+   * Without `after`: resolves once the listener gets every event committed from then on, and none from before.
+   * With it: the listener gets every event behind that position, once and in order. The function returned ends it.
+   */
+  async listen(listener: Listener, after?: Position): Promise<() => void> {
     if (this.#phase.is === 'stopped') throw new Error('The event feed is stopped');
     if (this.#phase.is === 'idle') this.#run();
     const listening: Listening = { listener, held: [] };
@@ -57,7 +71,14 @@ export class Feed {
     };
     try {
       if (this.#phase.is === 'running') await this.#phase.position;
-      listening.before = await this.log.snapshot();
+      if (after === undefined) {
+        const isBefore = await this.log.snapshot();
+        listening.isNew = ({ xid }) => !isBefore(xid);
+      } else {
+        // The feed's own position is no later than the end of this reading: what it hands over meanwhile is sorted out.
+        const missed = await this.#readMissed(listening, after);
+        listening.isNew = (position) => isBehind(position, missed);
+      }
     } catch (error) {
       stop();
       throw error;
@@ -120,15 +141,25 @@ export class Feed {
     phase.callOff = this.clock.after(waitMs, () => this.wake());
   }
 
-  #hand(listening: Listening, entry: Entry): void {
-    const { listener, before, held } = listening;
-    if (!before) {
-      held.push(entry);
-      return;
+  /** Hands over what lies behind the position now; resolves with the position of the last of it. */
+  async #readMissed({ listener }: Listening, after: Position): Promise<Position> {
+    for (let position = after; ; ) {
+      const entries = await this.log.after(position, BATCH);
+      for (const { event } of entries) this.#tell(listener, event);
+      position = entries.at(-1)?.position ?? position;
+      if (entries.length < BATCH) return position;
     }
-    if (before(entry.position.xid)) return;
+  }
+
+  #hand(listening: Listening, entry: Entry): void {
+    const { listener, isNew, held } = listening;
+    if (!isNew) held.push(entry);
+    else if (isNew(entry.position)) this.#tell(listener, entry.event);
+  }
+
+  #tell(listener: Listener, event: LogEvent): void {
     try {
-      listener(entry.event);
+      listener(event);
     } catch (error) {
       this.logger.error({ error }, 'a listener of the event feed failed');
     }

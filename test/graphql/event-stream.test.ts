@@ -22,7 +22,7 @@ const all = (event: LogEvent): event is LogEvent => event.kind === 'CONNECTOR';
 
 it('gives events in their order, those that waited and those that come', async () => {
   const { feed, tell } = feedOf();
-  const stream = await eventStream(feed, all, () => {});
+  const stream = await eventStream(feed, all, { onSlow: () => {} });
   tell(1);
   tell(2);
   expect([(await stream.next()).value?.connectorId, (await stream.next()).value?.connectorId]).toEqual([1, 2]);
@@ -34,7 +34,7 @@ it('gives events in their order, those that waited and those that come', async (
 it('ends a reader that falls behind, with an error that says so, and stops listening', async () => {
   const { feed, tell, listeners } = feedOf();
   const onSlow = vi.fn();
-  const stream = await eventStream(feed, all, onSlow);
+  const stream = await eventStream(feed, all, { onSlow });
   for (let index = 0; index < 1001; index += 1) tell(index);
   expect(onSlow).toHaveBeenCalledOnce();
   expect(listeners.size).toBe(0);
@@ -43,7 +43,7 @@ it('ends a reader that falls behind, with an error that says so, and stops liste
 
 it('stops listening when the subscriber goes, and lets a waiting read go with it', async () => {
   const { feed, listeners } = feedOf();
-  const stream = await eventStream(feed, all, () => {});
+  const stream = await eventStream(feed, all, { onSlow: () => {} });
   const waiting = stream.next();
   await stream.return?.();
   expect(await waiting).toEqual({ done: true, value: undefined });
