@@ -7,12 +7,20 @@ import { authenticateCharger } from './charger/authenticate-charger.ts';
 import { ChargerResolver, ConnectorResolver } from './charger/charger.graphql.ts';
 import { chargerRepository, chargerSchema, connectorSchema } from './charger/charger.repository.ts';
 import { ConnectorChangedResolver } from './charger/connector-changed.graphql.ts';
-import { connectCharger, disconnectCharger } from './charger/follow-connection.ts';
+import {
+  connectCharger,
+  disconnectCharger,
+  reclaimCharger,
+  recordBoot,
+  recordClockSkew,
+  recordSeen,
+} from './charger/follow-connection.ts';
 import { recordStatus } from './charger/record-status.ts';
 import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-call.ts';
 import { removeCharger, saveCharger } from './charger/save-charger.ts';
 import { type Clock, systemClock } from './common/clock.ts';
 import { createLog, type Log } from './common/log.ts';
+import { createMetrics } from './common/metrics.ts';
 import type { Config } from './config.ts';
 import { openDatabase } from './database/database.ts';
 import { NodeBus } from './database/node-bus.ts';
@@ -28,6 +36,7 @@ import { removeIdTag, saveIdTag } from './id-tag/save-id-tag.ts';
 import { Gateway } from './ocpp/gateway.ts';
 import type { ChargerUseCases } from './ocpp/protocol.ts';
 import { cancelReservation } from './reservation/cancel-reservation.ts';
+import { extendReservation } from './reservation/extend-reservation.ts';
 import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
 import { ReservationResolver } from './reservation/reservation.graphql.ts';
 import { reservationRepository, reservationSchema } from './reservation/reservation.repository.ts';
@@ -75,6 +84,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const { clock = systemClock, log = createLog(config.logLevel) } = options;
   const { answerTimeoutMs, heartbeatIntervalSeconds, livenessMs } = config;
   const callLeaseMs = 2 * answerTimeoutMs + LEASE_MARGIN_MS;
+  const metrics = createMetrics();
   const database = await openDatabase({ url: config.databaseUrl, poolSize: config.databasePoolSize, entities });
   let isDraining = false;
 
@@ -87,11 +97,11 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const feed = new Feed(eventLog(database), clock, log);
   const bus: NodeBus = new NodeBus(config.databaseUrl, database, clock, log, {
     onHint: () => feed.wake(),
-    onJoined: async () => gateway.reclaim(),
+    onJoined: () => gateway.reclaim(),
     onRequest: async (topic, body) => {
       if (topic === 'call') return executeRemoteCall(gateway, body as RemoteCall);
-      const { chargerId, reason } = body as { chargerId: string; reason: string };
-      return gateway.drop(chargerId, reason);
+      const { chargerId, reason, epoch } = body as { chargerId: string; reason: string; epoch?: number };
+      return gateway.drop(chargerId, reason, epoch);
     },
   });
   const announce = () => {
@@ -108,11 +118,11 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     answerTimeoutMs,
   });
   /** Ends a charger's socket at the node that holds it. */
-  const drop = (chargerId: string, reason: string, node?: number) => {
-    if (node === undefined || node === bus.nodeId) gateway.drop(chargerId, reason);
+  const drop = (chargerId: string, reason: string, node?: number, epoch?: number) => {
+    if (node === undefined || node === bus.nodeId) gateway.drop(chargerId, reason, epoch);
     else {
       bus
-        .request(node, 'drop', { chargerId, reason }, answerTimeoutMs)
+        .request(node, 'drop', { chargerId, reason, epoch }, answerTimeoutMs)
         .catch((error) => log.warn({ error, chargerId }, 'another node could not be told to drop a charger'));
     }
   };
@@ -126,7 +136,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const change = transition({ reservations, clock, announce, wakeSettler, callLeaseMs });
   const settling = { reservations, chargers, transition: change, wakeSettler, clock, log };
   const settled = { settleReserve: settleReserve(settling), settleCancel: settleCancel(settling) };
-  const following = { reservations, chargers, transition: change, clock, log };
+  const following = { reservations, chargers, transition: change, wakeSettler, clock, log };
   const using = { reservations, transition: change, log };
   const authorize = authorizeIdTag({ idTags, chargers, reservations });
   const reporting = {
@@ -143,15 +153,18 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     announce,
     wakeSettler,
     clock,
-    supersede: (node: number, chargerId: string) =>
-      drop(chargerId, 'A newer connection of this charger took its place', node),
+    log,
+    supersede: (node: number, chargerId: string, epoch: number) =>
+      drop(chargerId, 'A newer connection of this charger took its place', node, epoch),
   };
   const useCases: ChargerUseCases = {
     authenticate: authenticateCharger(chargers),
     connect: connectCharger(connecting),
     disconnect: disconnectCharger(connecting),
-    recordBoot: (chargerId, boot) => chargers.recordBoot(chargerId, boot, clock.now()),
-    recordSeen: (chargerId) => chargers.recordSeen(chargerId, clock.now()),
+    reclaim: reclaimCharger(connecting),
+    recordBoot: recordBoot(connecting),
+    recordSeen: recordSeen(connecting),
+    recordClockSkew: recordClockSkew(connecting),
     recordStatus: recordStatus({ chargers, followConnectorState: followConnectorState(following), announce, clock }),
     recordCapabilities: chargers.recordCapabilities,
     authorizeIdTag: authorize,
@@ -162,15 +175,33 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     recordReservationUpdate: recordReservationUpdate(following),
     settleLateAnswer: settleLateAnswer(settling),
   };
-  const gateway: Gateway = new Gateway({ useCases, clock, log, answerTimeoutMs, heartbeatIntervalSeconds, livenessMs });
+  const gateway: Gateway = new Gateway({
+    useCases,
+    clock,
+    log,
+    metrics,
+    answerTimeoutMs,
+    heartbeatIntervalSeconds,
+    livenessMs,
+  });
   const settler: Settler = new Settler({
-    ...{ reservations, chargers, calls, transition: change, ...settled },
-    ...{ announce, clock, log, nodeId, callLeaseMs },
+    ...{ ...settling, ...settled, calls, announce, metrics, nodeId, callLeaseMs },
+    drainedAt: (chargerId) => gateway.drainedAt(chargerId),
   });
 
   const administration = { chargers, sites, clock, disconnect };
   const waiting = { untilAnswered: untilAnswered(feed, reservations, clock), answerTimeoutMs, callLeaseMs };
-  const reserve = reserveNow({ reservations, calls, ...settled, announce, wakeSettler, clock, log, ...waiting });
+  const reserve = reserveNow({
+    reservations,
+    calls,
+    transition: change,
+    ...settled,
+    announce,
+    wakeSettler,
+    clock,
+    log,
+    ...waiting,
+  });
   const cancel = cancelReservation({
     reservations,
     calls,
@@ -180,8 +211,9 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     log,
     answerTimeoutMs,
   });
+  const extend = extendReservation({ ...settling, ...settled, sites, calls, answerTimeoutMs, callLeaseMs });
   const schema = buildApiSchema([
-    new ReservationResolver(reservations, reserve, cancel),
+    new ReservationResolver(reservations, reserve, cancel, extend),
     new ReservationChangedResolver(),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
     new ConnectorResolver(),

@@ -4,6 +4,8 @@ import type { TokenType } from '../id-tag/id-tag.ts';
 
 export interface ReserveCommand {
   readonly type: 'ReserveNow';
+  /** Our record, which a late answer is for; never on the wire. */
+  readonly id: string;
   readonly reservationId: number;
   /** 0: the charger chooses. */
   readonly connectorId: number;
@@ -15,6 +17,7 @@ export interface ReserveCommand {
 
 export interface CancelCommand {
   readonly type: 'CancelReservation';
+  readonly id: string;
   readonly reservationId: number;
 }
 

@@ -15,7 +15,6 @@ import {
   Query,
   Resolver,
   Root,
-  registerEnumType,
 } from 'type-graphql';
 import { maySeeReservation, maySeeSite, siteScope } from '../auth/caller.ts';
 import { present } from '../common/present.ts';
@@ -28,38 +27,8 @@ import { Removed, SiteType } from '../site/site.graphql.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
 import type { Connector } from './connector.ts';
+import { ConnectorStateEnum } from './connector-state.graphql.ts';
 import type { RemoveCharger, SaveCharger } from './save-charger.ts';
-
-export enum ConnectorStateEnum {
-  AVAILABLE = 'AVAILABLE',
-  PREPARING = 'PREPARING',
-  CHARGING = 'CHARGING',
-  SUSPENDED_EVSE = 'SUSPENDED_EVSE',
-  SUSPENDED_EV = 'SUSPENDED_EV',
-  FINISHING = 'FINISHING',
-  OCCUPIED = 'OCCUPIED',
-  RESERVED = 'RESERVED',
-  UNAVAILABLE = 'UNAVAILABLE',
-  FAULTED = 'FAULTED',
-  UNKNOWN = 'UNKNOWN',
-}
-registerEnumType(ConnectorStateEnum, {
-  name: 'ConnectorState',
-  description: 'What the charger last said of a connector.',
-  valuesConfig: {
-    AVAILABLE: { description: 'Free.' },
-    PREPARING: { description: 'A vehicle is plugged in or an idTag presented; no transaction yet (OCPP 1.6).' },
-    CHARGING: { description: 'Energy flows (OCPP 1.6).' },
-    SUSPENDED_EVSE: { description: 'In a transaction; the charger gives no energy (OCPP 1.6).' },
-    SUSPENDED_EV: { description: 'In a transaction; the vehicle takes no energy (OCPP 1.6).' },
-    FINISHING: { description: 'The transaction is over, the vehicle still there (OCPP 1.6).' },
-    OCCUPIED: { description: 'A vehicle is there (OCPP 2.x).' },
-    RESERVED: { description: 'The charger holds it for somebody.' },
-    UNAVAILABLE: { description: 'Out of service.' },
-    FAULTED: { description: 'Broken: see `errorCode`.' },
-    UNKNOWN: { description: 'The charger has not said.' },
-  },
-});
 
 @ObjectType('Connector', { description: 'What is reserved: one vehicle at a time. In OCPP 2.x an EVSE.' })
 class ConnectorType {
@@ -104,6 +73,13 @@ export class ChargerType {
 
   @Field(() => Date, { nullable: true, description: 'When it last said that it has started.' })
   bootedAt?: Date;
+
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'By how much its clock is ahead of the server’s, in seconds (behind: negative), as its last message told.',
+  })
+  clockSkewSeconds?: number;
 
   @Field(() => String, { nullable: true, description: 'OCPP version of its last connection: 1.6, 2.0.1 or 2.1.' })
   ocppVersion?: string;

@@ -20,6 +20,7 @@ interface ChargerRow {
   connectedNode: number | null;
   bootedAt: Date | null;
   lastSeenAt: Date | null;
+  clockSkewSeconds: number | null;
   removedAt: Date | null;
 }
 
@@ -40,6 +41,7 @@ export const chargerSchema = new EntitySchema<ChargerRow>({
     connectedNode: { type: 'int', name: 'connected_node', nullable: true },
     bootedAt: { type: 'timestamptz', name: 'booted_at', nullable: true },
     lastSeenAt: { type: 'timestamptz', name: 'last_seen_at', nullable: true },
+    clockSkewSeconds: { type: 'int', name: 'clock_skew_seconds', nullable: true },
     removedAt: { type: 'timestamptz', name: 'removed_at', nullable: true },
   },
 });
@@ -92,6 +94,14 @@ export interface SavedCharger {
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
+/** What the charger last said of one of its connectors, and when it last started. */
+export interface LastReport {
+  readonly version?: OcppVersion;
+  readonly bootedAt?: Date;
+  readonly state: ConnectorState;
+  readonly stateAt?: Date;
+}
+
 export interface Connection {
   readonly nodeId: number;
   readonly epoch: number;
@@ -116,6 +126,13 @@ const statements = {
         RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
       ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
       SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
+  },
+  // The same socket under the new id of its node, unless a newer connection has the charger.
+  reclaim: {
+    name: 'charger-reclaim',
+    text: `
+      UPDATE charger SET connected_node = $2, connection_epoch = connection_epoch + 1
+      WHERE id = $1 AND connection_epoch = $3 AND removed_at IS NULL RETURNING connection_epoch AS epoch`,
   },
   disconnect: {
     name: 'charger-disconnect',
@@ -145,6 +162,10 @@ const statements = {
       UPDATE charger SET supports_reservation = coalesce($2, supports_reservation),
         supports_connector_zero = coalesce($3, supports_connector_zero) WHERE id = $1`,
   },
+  clockSkew: {
+    name: 'charger-clock-skew',
+    text: 'UPDATE charger SET clock_skew_seconds = $2 WHERE id = $1 AND clock_skew_seconds IS DISTINCT FROM $2',
+  },
   lock: { name: 'charger-lock', text: 'SELECT FROM charger WHERE id = $1 FOR UPDATE' },
   remove: {
     name: 'charger-remove',
@@ -172,6 +193,12 @@ const statements = {
       SELECT $7, 'CONNECTOR', 'STATE_CHANGED', $8, $1, $2, $9, $3, jsonb_strip_nulls(jsonb_build_object('errorCode', $4::text))
       WHERE $10`,
   },
+  lastReport: {
+    name: 'charger-last-report',
+    text: `
+      SELECT c.ocpp_version AS version, c.booted_at AS "bootedAt", coalesce(k.state, 'UNKNOWN') AS state, k.state_at AS "stateAt"
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1`,
+  },
   connectors: {
     name: 'connectors-of',
     text: `
@@ -196,6 +223,16 @@ export function chargerRepository(database: Database) {
       type Row = { epoch: number; supersededNode: number | null };
       const [row] = await database.query<Row>(statements.connect, [chargerId, nodeId, version, now]);
       return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
+    },
+
+    /** Undefined where a newer connection owns the charger, or it was removed. */
+    async reclaim(chargerId: string, nodeId: number, { epoch }: Connection): Promise<Connection | undefined> {
+      const [row] = await database.query<{ epoch: number }>(statements.reclaim, [chargerId, nodeId, epoch]);
+      return row && { nodeId, epoch: row.epoch };
+    },
+
+    async recordClockSkew(chargerId: string, seconds: number): Promise<void> {
+      await database.query(statements.clockSkew, [chargerId, seconds]);
     },
 
     /** Does nothing where a newer connection owns the charger. */
@@ -237,6 +274,12 @@ export function chargerRepository(database: Database) {
         ]);
         return state;
       });
+    },
+
+    async lastReport(chargerId: string, connectorId: number): Promise<LastReport> {
+      type Row = { [K in keyof LastReport]-?: LastReport[K] | null };
+      const [row] = await database.query<Row>(statements.lastReport, [chargerId, connectorId]);
+      return { state: 'UNKNOWN', ...present(row ?? {}) };
     },
 
     async connectors(chargerIds: readonly string[]): Promise<Connector[]> {

@@ -16,6 +16,8 @@ export interface Charger {
   readonly isConnected: boolean;
   readonly bootedAt?: Date;
   readonly lastSeenAt?: Date;
+  /** By how much its clock is ahead of the server's (behind: negative), as its latest message had it. */
+  readonly clockSkewSeconds?: number;
 }
 
 export interface BootReport {

@@ -15,7 +15,7 @@ import { maySeeSite } from '../auth/caller.ts';
 import { present } from '../common/present.ts';
 import type { ConnectorEvent, LogEvent } from '../event-log/event.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { ConnectorStateEnum } from './charger.graphql.ts';
+import { ConnectorStateEnum } from './connector-state.graphql.ts';
 
 enum ConnectorEventTypeEnum {
   STATE_CHANGED = 'STATE_CHANGED',
@@ -88,6 +88,7 @@ export class ConnectorChangedResolver {
           (filter.siteId === undefined || event.siteId === filter.siteId) &&
           (filter.chargerId === undefined || event.chargerId === filter.chargerId) &&
           (filter.connectorId === undefined || event.connectorId === filter.connectorId),
+        args.after,
       ) as never;
     },
   })
@@ -95,6 +96,11 @@ export class ConnectorChangedResolver {
     @Root() event: ConnectorEvent,
     @Arg('filter', () => ConnectorEventFilter, { nullable: true, description: 'Which events; without it, all.' })
     _filter?: ConnectorEventFilter,
+    @Arg('after', () => String, {
+      nullable: true,
+      description: 'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since.',
+    })
+    _after?: string,
   ): ConnectorEvent {
     return event;
   }

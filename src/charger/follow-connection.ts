@@ -1,8 +1,9 @@
 // A charger's socket opens and closes: which node holds it, and what waits for its return.
 import { addMs, type Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
 import type { ChargerRepository, Connection } from './charger.repository.ts';
-import type { OcppVersion } from './charger.ts';
+import type { BootReport, OcppVersion } from './charger.ts';
 
 export interface ConnectionPorts {
   readonly chargers: ChargerRepository;
@@ -11,12 +12,13 @@ export interface ConnectionPorts {
   readonly announce: () => void;
   readonly wakeSettler: (at: Date) => void;
   /** The older socket of the same charger at another node must close. */
-  readonly supersede: (nodeId: number, chargerId: string) => void;
+  readonly supersede: (nodeId: number, chargerId: string, epoch: number) => void;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 /** A charger that comes back first empties its offline queue: a start in it may have used what is unsettled. */
-const DRAIN_MS = 2000;
+export const DRAIN_MS = 2000;
 
 export type ConnectCharger = (chargerId: string, version: OcppVersion) => Promise<Connection | undefined>;
 
@@ -27,14 +29,51 @@ export const connectCharger =
     const now = ports.clock.now();
     const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, now);
     if (!connection) return undefined;
-    const { supersededNode } = connection;
-    if (supersededNode !== undefined && supersededNode !== connection.nodeId)
-      ports.supersede(supersededNode, chargerId);
+    const { supersededNode, nodeId, epoch } = connection;
+    if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);
     const dueAt = addMs(now, DRAIN_MS);
     await ports.reservations.dueOnConnect(chargerId, dueAt, now);
     ports.announce();
     ports.wakeSettler(dueAt);
     return connection;
+  };
+
+export type ReclaimCharger = (chargerId: string, connection: Connection) => Promise<Connection | undefined>;
+
+/** This node has a new id, and holds the charger's socket still; undefined where a newer connection has the charger. */
+export const reclaimCharger =
+  ({ chargers, nodeId }: ConnectionPorts): ReclaimCharger =>
+  (chargerId, connection) =>
+    chargers.reclaim(chargerId, nodeId(), connection);
+
+/** It may have lost what it held: each hold is verified once the charger's offline queue is empty. */
+export const recordBoot =
+  ({ chargers, reservations, wakeSettler, clock }: ConnectionPorts) =>
+  async (chargerId: string, boot: BootReport): Promise<void> => {
+    const now = clock.now();
+    await chargers.recordBoot(chargerId, boot, now);
+    const dueAt = addMs(now, DRAIN_MS);
+    await reservations.dueOnBoot(chargerId, dueAt);
+    wakeSettler(dueAt);
+  };
+
+/** Its heartbeat is answered whether or not it can be noted. */
+export const recordSeen =
+  ({ chargers, clock, log }: ConnectionPorts) =>
+  async (chargerId: string): Promise<void> => {
+    await chargers
+      .recordSeen(chargerId, clock.now())
+      .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not noted'));
+  };
+
+const LARGE_SKEW_SECONDS = 60;
+
+/** How far the charger's clock is off, from a message that did not wait in its offline queue. */
+export const recordClockSkew =
+  ({ chargers, log }: ConnectionPorts) =>
+  async (chargerId: string, seconds: number): Promise<void> => {
+    if (Math.abs(seconds) > LARGE_SKEW_SECONDS) log.warn({ chargerId, seconds }, 'the clock of a charger is off');
+    await chargers.recordClockSkew(chargerId, seconds);
   };
 
 export const disconnectCharger =

@@ -54,9 +54,20 @@ function connect(options: Options): Promise<DataSource> {
     migrations,
     migrationsTableName: 'migration',
     poolSize: options.poolSize,
-    extra: { connectionString: options.url, connectionTimeoutMillis: 5000, application_name: 'ev-reservation-server' },
+    extra: {
+      connectionString: options.url,
+      application_name: 'ev-reservation-server',
+      connectionTimeoutMillis: CONNECT_MS,
+      // A server that is stopped, not ended, answers nothing at all.
+      query_timeout: QUERY_MS,
+      statement_timeout: QUERY_MS,
+    },
   }).initialize();
 }
+
+/** Also the longest wait for a connection of the pool. */
+const CONNECT_MS = 5000;
+const QUERY_MS = 10_000;
 
 const MIGRATION_LOCK = 7_237_001;
 
@@ -100,6 +111,37 @@ async function rerun<T>(work: () => Promise<T>): Promise<T> {
       if (attempt === 10 || !RUN_AGAIN.has(sqlState(error) ?? '')) throw error;
     }
   }
+}
+
+/** The database could not be reached, or went away before it answered: what was asked may have been done. */
+export class DatabaseAway extends Error {
+  override readonly name = 'DatabaseAway';
+}
+
+const AWAY = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+/** Connection exceptions, too many connections, shutdown, crash, starting up, an idle session ended; read-only while a standby. */
+const AWAY_STATES = /^(08...|53300|57P0[1235]|25006)$/;
+/** The driver's own errors have no code. */
+const AWAY_MESSAGES =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/;
+
+/** Whatever layer it went through on its way. */
+export function isDatabaseAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof DatabaseAway) return true;
+  const code = sqlState(error) ?? '';
+  if (AWAY.has(code) || AWAY_STATES.test(code) || AWAY_MESSAGES.test(error.message)) return true;
+  const { driverError, cause } = error as { driverError?: unknown; cause?: unknown };
+  return [driverError, cause].some((inner) => inner !== undefined && inner !== error && isDatabaseAway(inner));
 }
 
 const sqlState = (error: unknown): string | undefined => (error as { code?: string }).code;

@@ -4,11 +4,12 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { Database, Statement } from './database.ts';
+import { type Database, DatabaseAway, type Statement } from './database.ts';
 
 /** First half of the advisory lock that a living node holds; the second is the node's id. */
 const NODE_LOCKS = 7237;
 const SWEEP_MS = 1000;
+const CONNECT_MS = 5000;
 const HINT_EVERY_MS = 20;
 const HINTS = 'ev_reservation_hints';
 
@@ -68,12 +69,17 @@ export class NodeBus {
   ) {}
 
   get nodeId(): number {
-    if (this.#phase.is !== 'joined') throw new Error('This node has lost its connection to the database');
+    if (this.#phase.is !== 'joined') throw new DatabaseAway('This node has lost its connection to the database');
     return this.#phase.nodeId;
   }
 
   async join(): Promise<void> {
-    const client = new pg.Client({ connectionString: this.url, application_name: 'ev-reservation-server node' });
+    const client = new pg.Client({
+      connectionString: this.url,
+      application_name: 'ev-reservation-server node',
+      connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true,
+    });
     client.on('error', (error) => this.#lose(client, error));
     client.on('end', () => this.#lose(client));
     try {

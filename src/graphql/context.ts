@@ -5,7 +5,7 @@ import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { Charger } from '../charger/charger.ts';
 import type { Connector } from '../charger/connector.ts';
 import type { Clock } from '../common/clock.ts';
-import type { LogEvent } from '../event-log/event.ts';
+import type { Cursor, LogEvent } from '../event-log/event.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
 import type { Reservation } from '../reservation/reservation.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
@@ -14,8 +14,13 @@ import type { Site } from '../site/site.ts';
 export interface ApiContext {
   readonly caller: Caller;
   readonly load: Loaders;
-  /** The events that match, from now on. */
-  readonly events: <E extends LogEvent>(matches: (event: LogEvent) => event is E) => Promise<AsyncIterableIterator<E>>;
+  /** The events that match: from now on, or all behind a cursor. */
+  readonly events: <E extends LogEvent>(
+    matches: (event: LogEvent) => event is E,
+    after?: Cursor | null,
+  ) => Promise<AsyncIterableIterator<E>>;
+  /** The cursor behind which all that is committed from now on lies. */
+  readonly endCursor: () => Promise<Cursor>;
 }
 
 export interface LoaderPorts {

@@ -16,6 +16,7 @@ export enum RefusalCode {
   NOT_YOUR_ID_TAG = 'NOT_YOUR_ID_TAG',
   POLICY = 'POLICY',
   RESERVED = 'RESERVED',
+  CONNECTOR_NOT_FREE = 'CONNECTOR_NOT_FREE',
   CHARGER_OFFLINE = 'CHARGER_OFFLINE',
   CHARGER_REFUSED = 'CHARGER_REFUSED',
   NOT_SUPPORTED = 'NOT_SUPPORTED',
@@ -24,6 +25,7 @@ export enum RefusalCode {
   IDEMPOTENCY_KEY_REUSED = 'IDEMPOTENCY_KEY_REUSED',
   ALREADY_ENDED = 'ALREADY_ENDED',
   ALREADY_USED = 'ALREADY_USED',
+  NOT_SETTLED = 'NOT_SETTLED',
   IN_USE = 'IN_USE',
 }
 registerEnumType(RefusalCode, {
@@ -44,6 +46,7 @@ registerEnumType(RefusalCode, {
     NOT_YOUR_ID_TAG: { description: 'A driver acts only with the idTags of its token.' },
     POLICY: { description: 'The policy of the site forbids it: see `rule`.' },
     RESERVED: { description: 'It is held for somebody else: see `reservedUntil`.' },
+    CONNECTOR_NOT_FREE: { description: 'The connector is in use or out of order: see `state`.' },
     CHARGER_OFFLINE: { description: 'The charger is not connected.' },
     CHARGER_REFUSED: { description: 'The charger said no, or failed: see `answer`.' },
     NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
@@ -52,6 +55,7 @@ registerEnumType(RefusalCode, {
     IDEMPOTENCY_KEY_REUSED: { description: 'The idempotencyKey belongs to another request.' },
     ALREADY_ENDED: { description: 'The reservation has ended: see `reservation` for how and when.' },
     ALREADY_USED: { description: 'The reservation was used; the session is not touched.' },
+    NOT_SETTLED: { description: 'The charger is being asked about the reservation: try again in a moment.' },
     IN_USE: { description: 'Something depends on it: see `message`.' },
   },
 });
@@ -90,6 +94,7 @@ export enum PolicyRule {
   ENABLED = 'ENABLED',
   MIN_DURATION = 'MIN_DURATION',
   MAX_DURATION = 'MAX_DURATION',
+  EXTENSION_ALLOWED = 'EXTENSION_ALLOWED',
 }
 registerEnumType(PolicyRule, {
   name: 'PolicyRule',
@@ -98,6 +103,7 @@ registerEnumType(PolicyRule, {
     ENABLED: { description: 'Whether the site takes reservations at all.' },
     MIN_DURATION: { description: 'The shortest reservation.' },
     MAX_DURATION: { description: 'The longest reservation.' },
+    EXTENSION_ALLOWED: { description: 'Whether a reservation may be extended.' },
   },
 });
 
@@ -155,6 +161,7 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   NOT_YOUR_ID_TAG: 'IdTagRefused',
   POLICY: 'PolicyRefused',
   RESERVED: 'ConnectorTaken',
+  CONNECTOR_NOT_FREE: 'ConnectorNotFree',
   CHARGER_OFFLINE: 'ChargerOffline',
   CHARGER_REFUSED: 'ChargerRefused',
   NOT_SUPPORTED: 'ReservationNotSupported',
@@ -163,6 +170,7 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   IDEMPOTENCY_KEY_REUSED: 'IdempotencyKeyReused',
   ALREADY_ENDED: 'ReservationEnded',
   ALREADY_USED: 'ReservationEnded',
+  NOT_SETTLED: 'ReservationNotSettled',
   IN_USE: 'InUse',
 };
 

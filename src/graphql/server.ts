@@ -13,6 +13,7 @@ import type { Caller } from '../auth/caller.ts';
 import { TokenError, type VerifyToken } from '../auth/verify-token.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
+import { toCursor } from '../event-log/event-log.repository.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { type ApiContext, type LoaderPorts, Loaders } from './context.ts';
 import { maskError, unauthenticated } from './errors.ts';
@@ -93,7 +94,8 @@ async function authenticate({ verifyToken }: GraphQLPorts, header: string | unde
 const contextOf = (ports: GraphQLPorts, caller: Caller, isRequest: boolean, onSlow: () => void): ApiContext => ({
   caller,
   load: new Loaders(ports, { cache: isRequest }),
-  events: (matches) => eventStream(ports.feed, matches, onSlow),
+  events: (matches, after) => eventStream(ports.feed, matches, { onSlow, ...(after != null && { after }) }),
+  endCursor: async () => toCursor(await ports.feed.end()),
 });
 
 interface SocketState extends Record<PropertyKey, unknown> {

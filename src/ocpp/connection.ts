@@ -3,16 +3,22 @@
 import { randomUUID } from 'node:crypto';
 import type { RawData, WebSocket } from 'ws';
 import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
+import { DRAIN_MS } from '../charger/follow-connection.ts';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import { isDatabaseAway } from '../database/database.ts';
 import { type BadFrame, callFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
 import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
+import { RateLimit } from './rate-limit.ts';
+import { parseTimestamp } from './timestamp.ts';
 import type { Validation } from './validation.ts';
 
 export interface ConnectionPorts {
   readonly useCases: ChargerUseCases;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly answerTimeoutMs: number;
   readonly heartbeatIntervalSeconds: number;
 }
@@ -40,12 +46,31 @@ const MAX_INBOUND = 64;
 /** Calls that timed out and may still be answered. */
 const MAX_LATE = 32;
 const CAPABILITY_TIMEOUT_MS = 5000;
+/** However much a charger has to tell, what is unsettled there waits no longer than this. */
+const MAX_DRAIN_MS = 60_000;
+/** Until the database is asked again for what a charger's call needs. */
+const DATABASE_RETRY_MS = 500;
+/** Frames in a row that cannot be read, until the socket is closed. */
+const MAX_BAD_FRAMES = 100;
+/** Bytes that wait to be sent to a charger that does not read. */
+const MAX_UNSENT_BYTES = 1_000_000;
+const POLICY_VIOLATION = 1008;
+/** Of a message on its way, and of clocks that are as right as they get. */
+const SKEW_NOISE_SECONDS = 2;
+const MAX_INT32 = 2 ** 31 - 1;
 
 export class Connection {
   #outstanding: Outstanding | undefined;
   #isClosed = false;
   #isHeard = true;
   #isDraining = false;
+  #isPaused = false;
+  #isWaitingForDatabase = false;
+  #badFrames = 0;
+  #skewSeconds: number | undefined;
+  #startedAt: Date;
+  #toldAt: Date;
+  readonly #rate: RateLimit;
   #inbound: Promise<void> = Promise.resolve();
   #inboundCount = 0;
   readonly #queue: OutgoingCall[] = [];
@@ -59,11 +84,22 @@ export class Connection {
     private readonly validation: Validation,
     private readonly ports: ConnectionPorts,
   ) {
+    this.#startedAt = ports.clock.now();
+    this.#toldAt = this.#startedAt;
+    this.#rate = new RateLimit(ports.clock.now());
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     socket.on('pong', () => this.#hear());
     socket.on('ping', () => this.#hear());
     socket.on('error', (error) => ports.log.info({ chargerId, error: error.message }, 'a charger socket failed'));
     socket.once('close', () => this.#end());
+  }
+
+  /** When it will have told, of what it did while it was away, all that it kept; in the past where it has. */
+  get drainedAt(): Date {
+    const isTelling = this.#inboundCount > 0;
+    const quiet = addMs(isTelling ? this.ports.clock.now() : this.#toldAt, DRAIN_MS);
+    const limit = addMs(this.#startedAt, MAX_DRAIN_MS);
+    return quiet < limit ? quiet : limit;
   }
 
   /** Sends the command once the calls before it are answered. */
@@ -80,8 +116,10 @@ export class Connection {
         this.ports.log.error({ error, chargerId: this.chargerId }, 'a late answer was not settled'),
       );
     });
+    const answer = outcome.type === 'result' ? read(outcome.payload) : undefined;
+    const told = answer ?? (outcome.type === 'result' ? 'unreadable' : outcome.type);
+    this.ports.metrics.calls.inc({ action: wire.action, outcome: told.toLowerCase() });
     if (outcome.type !== 'result') return outcome;
-    const answer = read(outcome.payload);
     if (answer) return { type: 'answer', answer };
     // The charger did something, but what it says of it cannot be read: the outcome is unknown.
     this.ports.log.warn({ chargerId: this.chargerId, action: wire.action }, 'an answer does not fit its schema');
@@ -90,7 +128,7 @@ export class Connection {
 
   /** Ends the socket when nothing, not even a pong, came since the last check; counted by checks, so a clock may jump. */
   checkLiveness(): void {
-    if (!this.#isHeard) {
+    if (!this.#isHeard && !this.#isPaused) {
       this.socket.terminate();
     } else if (this.socket.readyState === this.socket.OPEN) {
       this.#isHeard = false;
@@ -184,10 +222,18 @@ export class Connection {
 
   #receive(data: RawData, isBinary: boolean): void {
     this.#hear();
-    const { log } = this.ports;
+    const { log, metrics } = this.ports;
+    if (this.socket.bufferedAmount > MAX_UNSENT_BYTES) {
+      log.warn({ chargerId: this.chargerId }, 'a charger does not read what is sent to it; its socket is ended');
+      metrics.refusedFrames.inc({ reason: 'unread' });
+      this.socket.terminate();
+      return;
+    }
+    this.#slowDown();
     const { chargerId } = this;
     const text = isBinary ? '' : data.toString();
     const frame = parseFrame(text, this.protocol.version);
+    this.#badFrames = frame.type === 'bad' ? this.#badFrames + 1 : 0;
     switch (frame.type) {
       case 'call':
         this.#enqueue(frame);
@@ -198,7 +244,9 @@ export class Connection {
         break;
       case 'bad':
         log.warn({ chargerId, description: frame.description }, 'a charger sent a frame that cannot be read');
-        this.#refuse(frame);
+        metrics.refusedFrames.inc({ reason: 'unreadable' });
+        if (this.#badFrames > MAX_BAD_FRAMES) this.close(POLICY_VIOLATION, 'Too many frames that cannot be read');
+        else this.#refuse(frame);
         break;
       case 'result-error':
         log.warn(
@@ -234,15 +282,40 @@ export class Connection {
 
   /** The calls of one charger are answered in their order; different chargers never wait for each other. */
   #enqueue(frame: Frame & { type: 'call' }): void {
+    const answer = () => this.#answer(frame).catch((error) => this.#fail(frame.id, frame.action, error));
+    if (this.#isWaitingForDatabase && this.protocol.unordered.includes(frame.action)) {
+      void answer();
+      return;
+    }
     this.#inboundCount += 1;
-    if (this.#inboundCount >= MAX_INBOUND) this.socket.pause();
-    this.#inbound = this.#inbound
-      .then(() => this.#answer(frame))
-      .catch((error) => this.#fail(frame.id, frame.action, error))
-      .finally(() => {
-        this.#inboundCount -= 1;
-        if (this.#inboundCount === MAX_INBOUND / 2) this.socket.resume();
-      });
+    if (this.#inboundCount >= MAX_INBOUND) this.#pause();
+    this.#inbound = this.#inbound.then(answer).finally(() => {
+      this.#inboundCount -= 1;
+      if (this.#inboundCount === MAX_INBOUND / 2) this.#resume();
+    });
+  }
+
+  /** Who sends faster than any charger has reason to is read more slowly; nothing is lost, and nobody else waits. */
+  #slowDown(): void {
+    const waitMs = this.#rate.take(this.ports.clock.now());
+    if (waitMs === 0) return;
+    this.ports.metrics.refusedFrames.inc({ reason: 'rate' });
+    this.#pause();
+    this.ports.clock.after(waitMs, () => {
+      if (this.#inboundCount < MAX_INBOUND) this.#resume();
+    });
+  }
+
+  #pause(): void {
+    if (!this.#isPaused) this.socket.pause();
+    this.#isPaused = true;
+  }
+
+  #resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#isHeard = true; // It could not be heard.
+    this.socket.resume();
   }
 
   async #answer({ id, action, payload }: Frame & { type: 'call' }): Promise<void> {
@@ -258,14 +331,50 @@ export class Connection {
       isLearning = true;
     };
     const context = { chargerId, version, now: clock.now(), heartbeatIntervalSeconds, useCases, learnCapabilities };
-    const answer = await act(payload, context);
+    const answer = await this.#whenPossible(() => act(payload, context));
+    if (protocol.keptOffline.includes(action)) this.#toldAt = clock.now();
+    if (isLearning) this.#startedAt = clock.now();
+    this.#noteSkew(payload);
     const ours = validation.check('response', action, answer);
     if (ours) throw new Error(`Our answer to ${action} breaks its schema: ${ours.description}`);
     this.#write(resultFrame(id, answer));
     if (isLearning) this.learnCapabilities();
   }
 
+  /**
+   * While the database is away a call waits: a charger that gets no answer keeps what it has to tell and sends it again.
+   * An error might make it forget a transaction, and any other answer would be a lie.
+   */
+  async #whenPossible(act: () => Promise<object>): Promise<object> {
+    for (;;) {
+      try {
+        const answer = await act();
+        this.#isWaitingForDatabase = false;
+        return answer;
+      } catch (error) {
+        if (!isDatabaseAway(error) || this.#isClosed) throw error;
+        this.#isWaitingForDatabase = true;
+        await new Promise<void>((resolve) => this.ports.clock.after(DATABASE_RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /** Once it is drained, what it sends it sends at once: its timestamp shows how far its clock is off. */
+  #noteSkew({ timestamp }: { readonly timestamp?: unknown }): void {
+    const { clock, useCases, log } = this.ports;
+    const now = clock.now();
+    const at = typeof timestamp === 'string' && now > this.drainedAt ? parseTimestamp(timestamp) : undefined;
+    if (!at) return;
+    const seconds = Math.round((at.getTime() - now.getTime()) / 1000);
+    if (this.#skewSeconds !== undefined && Math.abs(seconds - this.#skewSeconds) <= SKEW_NOISE_SECONDS) return;
+    this.#skewSeconds = seconds;
+    useCases
+      .recordClockSkew(this.chargerId, Math.max(-MAX_INT32, Math.min(seconds, MAX_INT32)))
+      .catch((error) => log.debug({ error, chargerId: this.chargerId }, 'a clock skew was not noted'));
+  }
+
   #fail(id: MessageId, action: string, error: unknown): void {
+    if (this.#isClosed && isDatabaseAway(error)) return;
     this.ports.log.error({ error, chargerId: this.chargerId, action }, 'a call of a charger could not be answered');
     this.#write(errorFrame(id, 'InternalError', 'The server could not answer; try again', this.protocol.version));
   }

@@ -18,8 +18,9 @@ const MAX_FRAME_BYTES = 256 * 1024;
 const UNKNOWN_SUBPROTOCOL = 1002;
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
-const POLICY_VIOLATION = 1008;
 const TRY_AGAIN_LATER = 1013;
+/** The database has other work, too, when a node comes back to it. */
+const RECLAIMED_AT_ONCE = 8;
 
 export interface GatewayPorts extends ConnectionPorts {
   /** A charger that sends nothing, not even a pong, for this long is disconnected. */
@@ -81,14 +82,24 @@ export class Gateway implements ChargerCalls {
     return this.#connections.get(chargerId)?.call(command) ?? { type: 'offline' };
   }
 
-  /** The charger has a newer connection elsewhere, or was removed. */
-  drop(chargerId: string, reason: string): void {
-    this.#connections.get(chargerId)?.close(NORMAL, reason);
+  /** When the charger will have told what it kept while it was away; in the past where it has, or is not here. */
+  drainedAt(chargerId: string): Date {
+    return this.#connections.get(chargerId)?.drainedAt ?? new Date(0);
   }
 
-  /** Records every socket anew, after this node has become another one to the database. */
-  reclaim(): void {
-    for (const connection of this.#connections.values()) void this.#reclaim(connection);
+  /** The charger was removed, or has a newer connection elsewhere: one that is newer than that `epoch` stays. */
+  drop(chargerId: string, reason: string, epoch = Number.POSITIVE_INFINITY): void {
+    const connection = this.#connections.get(chargerId);
+    if (connection && (this.#owned.get(connection)?.epoch ?? 0) < epoch) connection.close(NORMAL, reason);
+  }
+
+  /** Records every socket anew, a few at a time, after this node has become another one to the database. */
+  async reclaim(): Promise<void> {
+    const waiting = [...this.#connections.values()];
+    const reclaimAll = async () => {
+      for (let next = waiting.pop(); next; next = waiting.pop()) await this.#reclaim(next);
+    };
+    await Promise.all(Array.from({ length: RECLAIMED_AT_ONCE }, reclaimAll));
   }
 
   /** No new connection or call; each socket closes after its outstanding call; resolves when all is recorded. */
@@ -154,11 +165,13 @@ export class Gateway implements ChargerCalls {
   }
 
   async #reclaim(connection: Connection): Promise<void> {
-    const { chargerId, protocol } = connection;
+    const { chargerId } = connection;
+    const before = this.#owned.get(connection);
+    if (!before) return;
     try {
-      const ownership = await this.ports.useCases.connect(chargerId, protocol.version);
+      const ownership = await this.ports.useCases.reclaim(chargerId, before);
       if (ownership) this.#owned.set(connection, ownership);
-      else connection.close(POLICY_VIOLATION, 'This charger was removed');
+      else connection.close(NORMAL, 'A newer connection of this charger took its place');
     } catch (error) {
       this.ports.log.error({ error, chargerId }, 'the connection of a charger could not be stored');
       connection.close(TRY_AGAIN_LATER, 'Try again later');

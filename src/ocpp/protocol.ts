@@ -5,9 +5,10 @@ import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { BootReport, Capabilities, OcppVersion } from '../charger/charger.ts';
 import type { ChargerAnswer, ChargerCommand } from '../charger/charger-calls.ts';
 import type { StatusReport } from '../charger/connector.ts';
+import type { ReclaimCharger } from '../charger/follow-connection.ts';
 import type { Authorization } from '../id-tag/authorize.ts';
 import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
-import type { ReservationUpdate } from '../reservation/follow-charger.ts';
+import type { ReservationUpdate } from '../reservation/reservation.ts';
 import type { StartedTransaction, TransactionReport } from '../transaction/report-transaction.ts';
 
 /** The use cases that chargers reach, given by app.ts. */
@@ -16,7 +17,9 @@ export interface ChargerUseCases {
   readonly connect: (chargerId: string, version: OcppVersion) => Promise<Ownership | undefined>;
   readonly disconnect: (chargerId: string, ownership: Ownership) => Promise<void>;
   readonly recordBoot: (chargerId: string, boot: BootReport) => Promise<void>;
+  readonly reclaim: ReclaimCharger;
   readonly recordSeen: (chargerId: string) => Promise<void>;
+  readonly recordClockSkew: (chargerId: string, seconds: number) => Promise<void>;
   readonly recordStatus: (chargerId: string, version: OcppVersion, report: StatusReport) => Promise<void>;
   readonly recordCapabilities: (chargerId: string, told: Capabilities) => Promise<void>;
   readonly authorizeIdTag: AuthorizeIdTag;
@@ -59,6 +62,10 @@ export interface Protocol {
   readonly subprotocol: string;
   /** The calls a charger may make; any other is answered NotImplemented. */
   readonly actions: Readonly<Record<string, Action>>;
+  /** The calls that a charger keeps while it is offline and sends when it is back. */
+  readonly keptOffline: readonly string[];
+  /** The calls that are answered before those that wait for the database. */
+  readonly unordered: readonly string[];
   /** The actions we call. */
   readonly calls: readonly string[];
   encode(command: ChargerCommand): WireCall;

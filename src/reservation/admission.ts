@@ -1,9 +1,11 @@
 // May this hold be made? Pure: the facts of charger, site and idTag against the request. The first obstacle refuses.
 // It must not know where the facts come from, nor send anything.
 import type { OcppVersion } from '../charger/charger.ts';
+import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
 import type { Refusal } from '../common/refusal.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../id-tag/id-tag.ts';
 import { checkPolicy, type PolicyRefusal, type ReservationPolicy } from '../site/policy.ts';
+import type { Enforcement } from './reservation.ts';
 
 export interface AdmissionFacts {
   readonly siteId: string;
@@ -14,12 +16,13 @@ export interface AdmissionFacts {
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
   /** Empty until the charger has reported its connectors. */
-  readonly connectorIds: readonly number[];
+  readonly connectors: readonly { readonly connectorId: number; readonly state: ConnectorState }[];
   readonly holds: readonly {
     readonly connectorId: number;
-    readonly reservationId: number;
     readonly expiryDate: Date;
   }[];
+  /** The one that was asked for: a live reservation has it, or one that the charger has still to let go. */
+  readonly isReservationIdInUse: boolean;
   readonly idTag: IdTag | undefined;
   /** Changes with every hold made on the charger. */
   readonly holdVersion: number;
@@ -48,6 +51,12 @@ export interface TakenRefusal extends Refusal {
   readonly connectorId: number;
   readonly reservedUntil: Date;
 }
+export interface NotFreeRefusal extends Refusal {
+  readonly code: 'CONNECTOR_NOT_FREE';
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly state: ConnectorState;
+}
 export interface OfflineRefusal extends Refusal {
   readonly code: 'CHARGER_OFFLINE';
   readonly chargerId: string;
@@ -65,6 +74,7 @@ export type AdmissionRefusal =
   | NotFoundRefusal
   | IdTagRefusal
   | TakenRefusal
+  | NotFreeRefusal
   | OfflineRefusal
   | NotSupportedRefusal
   | ReservationIdRefusal
@@ -77,8 +87,9 @@ export const chargerNotFound = (chargerId: string): NotFoundRefusal => ({
 
 export function admit(facts: AdmissionFacts, request: HoldRequest): AdmissionRefusal | undefined {
   const { chargerId, connectorId, reservationId, startsAt, expiryDate } = request;
-  if (connectorId > 0 && facts.connectorIds.length > 0 && !facts.connectorIds.includes(connectorId)) {
-    const known = facts.connectorIds.toSorted((a, b) => a - b).join(', ');
+  const connectorIds = facts.connectors.map((one) => one.connectorId);
+  if (connectorId > 0 && connectorIds.length > 0 && !connectorIds.includes(connectorId)) {
+    const known = connectorIds.toSorted((a, b) => a - b).join(', ');
     const message = `Charger "${chargerId}" has no connector ${connectorId}; it has ${known}.`;
     return { code: 'CONNECTOR_NOT_FOUND', message };
   }
@@ -87,10 +98,11 @@ export function admit(facts: AdmissionFacts, request: HoldRequest): AdmissionRef
     checkPolicy(facts.policy, startsAt, expiryDate) ??
     refuseUnsupported(facts, request) ??
     refuseTaken(facts, chargerId, connectorId) ??
-    (facts.holds.some((hold) => hold.reservationId === reservationId) && reservationId !== undefined
+    (facts.isReservationIdInUse && reservationId !== undefined
       ? reservationIdInUse(chargerId, reservationId)
       : undefined) ??
-    (facts.isConnected ? undefined : offline(facts, chargerId))
+    (facts.isConnected ? undefined : offline(facts, chargerId)) ??
+    (facts.policy.precheckStatus ? refuseNotFree(facts, request) : undefined)
   );
 }
 
@@ -123,6 +135,7 @@ function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: Ho
 
 function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupportedRefusal | undefined {
   const { chargerId, connectorId } = request;
+  if (enforcementOf(facts) === 'SERVER') return undefined;
   if (facts.supportsReservation === false) {
     return { code: 'NOT_SUPPORTED', message: `Charger "${chargerId}" cannot be reserved.`, chargerId };
   }
@@ -131,11 +144,26 @@ function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupp
   return { code: 'CONNECTOR_ZERO_NOT_SUPPORTED', message, chargerId };
 }
 
+/** A charger that cannot be reserved is held by this server where the policy allows it. */
+export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): Enforcement =>
+  supportsReservation === false && policy.serverSideHoldAllowed ? 'SERVER' : 'CHARGER';
+
+/** By what the charger last said of its connectors; for connector 0, of all of them. */
+function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
+  const { chargerId, connectorId } = request;
+  const wanted = connectors.filter((one) => connectorId === 0 || one.connectorId === connectorId);
+  const [taken] = wanted.filter(({ state }) => isInUse(state) || isOutOfOrder(state));
+  if (!taken || wanted.some(({ state }) => !isInUse(state) && !isOutOfOrder(state))) return undefined;
+  const what = connectorId > 0 ? `Connector ${connectorId}` : 'Every connector';
+  const message = `${what} of charger "${chargerId}" is in use or out of order.`;
+  return { code: 'CONNECTOR_NOT_FREE', message, chargerId, connectorId, state: taken.state };
+}
+
 /** Holds that name a connector and holds that do not never exceed the connectors together. */
 function refuseTaken(facts: AdmissionFacts, chargerId: string, connectorId: number): TakenRefusal | undefined {
-  const { holds, connectorIds } = facts;
+  const { holds, connectors } = facts;
   const here = holds.find((hold) => connectorId > 0 && hold.connectorId === connectorId);
-  const isFull = connectorIds.length > 0 && holds.length >= connectorIds.length;
+  const isFull = connectors.length > 0 && holds.length >= connectors.length;
   if (!here && !isFull) return undefined;
   const soonest = new Date(Math.min(...holds.map((hold) => hold.expiryDate.getTime())));
   return taken(chargerId, connectorId, here?.expiryDate ?? soonest);

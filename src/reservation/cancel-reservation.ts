@@ -5,6 +5,7 @@ import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
+import { cancelCommand } from './commands.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
 import type { ChargerRefusal } from './reserve-now.ts';
@@ -65,16 +66,16 @@ export const cancelReservation =
   async (caller, input) => {
     const refusal = checkInput(caller, input);
     if (refusal) return refusal;
-    const found = await find(ports.reservations, input);
-    if (!found || !maySeeReservation(caller, found)) return notFound;
+    const found = await findOwn(ports.reservations, input, (one) => maySeeReservation(caller, one));
+    if (!found) return notFound;
     const reason = input.reason ?? (caller.role === 'DRIVER' ? 'DRIVER_REQUEST' : 'OPERATOR_REQUEST');
 
     const wished = await ports.transition(found, { type: 'cancel-requested', reason }, caller.role);
     if (!isHolding(wished.reservation.status)) return ended(wished.reservation);
 
-    const { chargerId, reservationId } = wished.reservation;
-    if (input.force) return release(ports, wished.reservation, reason, caller);
-    const call = ports.calls.call(chargerId, { type: 'CancelReservation', reservationId });
+    const { chargerId, enforcement } = wished.reservation;
+    if (input.force || enforcement === 'SERVER') return release(ports, wished.reservation, reason, caller);
+    const call = ports.calls.call(chargerId, cancelCommand(wished.reservation));
     const settling = call.then(async (outcome) => ({
       outcome,
       reservation: (await ports.settleCancel(wished.reservation, outcome, reason, caller.role)).reservation,
@@ -92,10 +93,11 @@ export const cancelReservation =
     return reservation;
   };
 
-/** By force: ended here at once; the charger is told when it can be. */
+/** By force, or where the charger holds nothing: ended here at once; the charger is told when it can be. */
 async function release(ports: CancelReservationPorts, wished: Reservation, reason: CancelReason, caller: Caller) {
   const released = { type: 'released', reason } as const;
-  const { reservation } = await ports.transition(wished, released, caller.role, { isReleaseOwed: true });
+  const isReleaseOwed = wished.enforcement === 'CHARGER';
+  const { reservation } = await ports.transition(wished, released, caller.role, { isReleaseOwed });
   return reservation.status === 'CANCELLED' ? reservation : ended(reservation);
 }
 
@@ -110,16 +112,23 @@ function checkInput(caller: Caller, input: CancelReservationInput): InputRefusal
   return { code: 'FORBIDDEN', message: 'A driver cancels with the reason DRIVER_REQUEST.' };
 }
 
-async function find(reservations: ReservationRepository, { id, chargerId, reservationId }: CancelReservationInput) {
-  if (id !== undefined) return isUuid(id) ? reservations.byId(id) : undefined;
-  return reservations.byWireId(chargerId ?? '', reservationId ?? 0);
+/** By its key, or by charger and wire id; undefined also where it is not the caller's to see. */
+export async function findOwn(
+  reservations: ReservationRepository,
+  { id, chargerId, reservationId }: Pick<CancelReservationInput, 'id' | 'chargerId' | 'reservationId'>,
+  maySee: (reservation: Reservation) => boolean,
+): Promise<Reservation | undefined> {
+  const read = () =>
+    id === undefined ? reservations.byWireId(chargerId ?? '', reservationId ?? 0) : reservations.byId(id);
+  const found = id === undefined || isUuid(id) ? await read() : undefined;
+  return found && maySee(found) ? found : undefined;
 }
 
 export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 
-const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
+export const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
 
-function ended(reservation: Reservation): EndedRefusal {
+export function ended(reservation: Reservation): EndedRefusal {
   const endedAt = 'endedAt' in reservation ? reservation.endedAt : reservation.expiryDate;
   if (reservation.status === 'USED') {
     const message =

@@ -1,19 +1,19 @@
 // What the charger itself does to reservations: it drops them when a connector breaks, it says that it holds them, and
 // in OCPP 2.x it tells that it ended them.
-
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, isOutOfOrder } from '../charger/connector.ts';
-import type { Clock } from '../common/clock.ts';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import type { RemovalReason } from './reservation.ts';
+import { isHolding, type Reservation, type ReservationUpdate, removalReason } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface FollowPorts {
   readonly reservations: ReservationRepository;
   readonly chargers: ChargerRepository;
   readonly transition: Transition;
+  readonly wakeSettler: (at: Date) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -25,29 +25,55 @@ export type FollowConnectorState = (
   state: ConnectorState,
 ) => Promise<void>;
 
+/** A state inside a hold that does not fit it must last this long before it is followed: real connectors flicker. */
+export const DEBOUNCE_MS = 3000;
+/** No charger keeps a reservation for so long after its expiry date. */
+export const OUTLIVES_EXPIRY_MS = 15 * MINUTE_MS;
+
 /**
  * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them).
- * In 2.x the charger says so itself. Reserved, in every version, proves an acceptance whose answer was lost.
+ * In 2.x the charger says so itself; where that message is lost, the state tells after a while.
+ * Reserved, in every version, proves an acceptance whose answer was lost, or shows a hold that ended here.
+ * Available inside a hold is not an end by itself.
  */
-export const followConnectorState =
-  ({ reservations, transition, clock }: FollowPorts): FollowConnectorState =>
-  async (chargerId, version, connectorId, state) => {
-    const isDropped = version === '1.6' && isOutOfOrder(state);
-    if (!isDropped && state !== 'RESERVED') return;
-    const live = await reservations.live([chargerId], clock.now());
-    if (isDropped) {
-      const reason = removalReason(state);
-      const dropped = live.filter((one) => connectorId === 0 || one.connectorId === connectorId);
-      for (const reservation of dropped) await transition(reservation, { type: 'removed', reason }, 'CHARGER');
-      return;
+export const followConnectorState = (ports: FollowPorts): FollowConnectorState => {
+  const { reservations, transition, clock } = ports;
+  return async (chargerId, version, connectorId, state) => {
+    const isBroken = isOutOfOrder(state);
+    if (!isBroken && state !== 'RESERVED' && state !== 'AVAILABLE') return;
+    const live = (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
+    const here = live.filter((one) => one.connectorId === connectorId && connectorId > 0);
+    if (isBroken && version === '1.6') {
+      const dropped = connectorId === 0 ? live : here;
+      for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
+    } else if (state === 'RESERVED') {
+      const unknown = here.find((one) => one.status === 'UNKNOWN');
+      if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
+      const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
+      if (!isExplained && connectorId > 0) await releaseGhost(ports, chargerId, connectorId);
+    } else if (isBroken || version === '1.6') {
+      for (const one of here) await verifyLater(ports, one);
     }
-    const unknown = live.find((one) => one.status === 'UNKNOWN' && connectorId > 0 && one.connectorId === connectorId);
-    if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
   };
+};
 
-export type ReservationUpdate = 'EXPIRED' | 'REMOVED' | 'NO_TRANSACTION';
+async function verifyLater({ reservations, wakeSettler, clock }: FollowPorts, { id }: Reservation): Promise<void> {
+  const dueAt = addMs(clock.now(), DEBOUNCE_MS);
+  if (await reservations.claimToVerify(id, dueAt)) wakeSettler(dueAt);
+}
 
-/** OCPP 2.x ReservationStatusUpdate. For an unknown or ended reservation it changes nothing. */
+/** The charger holds what has ended here: after a fault, after an expiry that it did not see. It is told to let go. */
+async function releaseGhost(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+  const { reservations, wakeSettler, clock, log } = ports;
+  const now = clock.now();
+  const ended = await reservations.lastEndedOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS));
+  if (!ended) return;
+  log.warn({ chargerId, connectorId, reservation: ended.id }, 'a charger says Reserved where nothing is held here');
+  await reservations.oweRelease(ended.id, now, { evenUsed: true });
+  wakeSettler(now);
+}
+
+/** OCPP 2.x ReservationStatusUpdate. An unknown reservation is logged, one that has ended annotated: the first end stands. */
 export const recordReservationUpdate =
   ({ reservations, chargers, transition, log }: FollowPorts) =>
   async (chargerId: string, reservationId: number, update: ReservationUpdate): Promise<void> => {
@@ -56,15 +82,15 @@ export const recordReservationUpdate =
       log.info({ chargerId, reservationId, update }, 'a charger tells of a reservation that is not known here');
       return;
     }
+    if (!isHolding(reservation.status)) {
+      await reservations.annotate(reservation.id, update);
+      return;
+    }
     if (update === 'EXPIRED') {
       await transition(reservation, { type: 'expired' }, 'CHARGER');
       return;
     }
-    const connectors = await chargers.connectors([chargerId]);
-    const state = connectors.find((one) => one.connectorId === reservation.connectorId)?.state ?? 'UNKNOWN';
+    const { state } = await chargers.lastReport(chargerId, reservation.connectorId);
     const reason = update === 'NO_TRANSACTION' ? update : removalReason(state);
     await transition(reservation, { type: 'removed', reason }, 'CHARGER');
   };
-
-const removalReason = (state: ConnectorState): RemovalReason =>
-  state === 'FAULTED' ? 'CHARGER_FAULTED' : state === 'UNAVAILABLE' ? 'CHARGER_UNAVAILABLE' : 'CHARGER_LOST';

@@ -1,11 +1,13 @@
 // The subscription to every step of reservations.
 import {
   Arg,
+  Ctx,
   Field,
   ID,
   InputType,
   Int,
   ObjectType,
+  Query,
   Resolver,
   Root,
   registerEnumType,
@@ -41,6 +43,8 @@ enum EventTypeEnum {
   ACCEPTED = 'ACCEPTED',
   REJECTED = 'REJECTED',
   OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN',
+  EXTENDED = 'EXTENDED',
+  REPLACED = 'REPLACED',
   FAILED = 'FAILED',
   CANCEL_REQUESTED = 'CANCEL_REQUESTED',
   CANCELLED = 'CANCELLED',
@@ -57,6 +61,8 @@ registerEnumType(EventTypeEnum, {
     ACCEPTED: { description: 'The charger holds the connector.' },
     REJECTED: { description: 'The charger refused.' },
     OUTCOME_UNKNOWN: { description: 'The charger did not answer; it may hold the connector.' },
+    EXTENDED: { description: 'It holds until a later expiry date.' },
+    REPLACED: { description: 'To extend it, the charger is asked to hold it under a fresh reservationId.' },
     FAILED: { description: 'It never reached the charger, or its outcome was not learned in time.' },
     CANCEL_REQUESTED: { description: 'Somebody cancelled; the charger is being told.' },
     CANCELLED: { description: 'It was cancelled.' },
@@ -115,6 +121,13 @@ class ReservationEventType {
 
 @Resolver()
 export class ReservationChangedResolver {
+  @Query(() => String, {
+    description: 'Where the log of events ends now. Who subscribes with it as `after` misses nothing from now on.',
+  })
+  eventCursor(@Ctx() { endCursor }: ApiContext): Promise<string> {
+    return endCursor();
+  }
+
   @Subscription(() => ReservationEventType, {
     description: 'Every step of the reservations that match and that the caller may see, as it happens.',
     subscribe: ({ args, context }) => {
@@ -122,6 +135,7 @@ export class ReservationChangedResolver {
       const filter = present(args.filter ?? {}) as PresentEventFilter;
       return events(
         (event): event is ReservationEvent => isWanted(event, filter) && maySeeReservation(caller, event.reservation),
+        args.after,
       ) as never;
     },
   })
@@ -129,6 +143,11 @@ export class ReservationChangedResolver {
     @Root() event: ReservationEvent,
     @Arg('filter', () => ReservationEventFilter, { nullable: true, description: 'Which events; without it, all.' })
     _filter?: ReservationEventFilter,
+    @Arg('after', () => String, {
+      nullable: true,
+      description: 'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since.',
+    })
+    _after?: string,
   ): ReservationEvent {
     return event;
   }

@@ -1,5 +1,6 @@
 // A reservation as the API shows it, and the refusals that carry one.
 import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { ConnectorStateEnum } from '../charger/connector-state.graphql.ts';
 import { Refusal } from '../graphql/refusals.ts';
 
 export enum ReservationStatusEnum {
@@ -49,6 +50,7 @@ export enum ReasonEnum {
   NOT_SUPPORTED = 'NOT_SUPPORTED',
   TIMEOUT = 'TIMEOUT',
   OFFLINE = 'OFFLINE',
+  REPLACED = 'REPLACED',
 }
 registerEnumType(ReasonEnum, {
   name: 'ReservationReason',
@@ -69,6 +71,37 @@ registerEnumType(ReasonEnum, {
     NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
     TIMEOUT: { description: 'The charger did not answer in time.' },
     OFFLINE: { description: 'The charger was not connected.' },
+    REPLACED: { description: 'It is being held anew under a fresh reservationId.' },
+  },
+});
+
+enum EnforcementEnum {
+  CHARGER = 'CHARGER',
+  SERVER = 'SERVER',
+}
+registerEnumType(EnforcementEnum, {
+  name: 'Enforcement',
+  description: 'Who keeps others away from a held connector.',
+  valuesConfig: {
+    CHARGER: { description: 'The charger holds the reservation itself.' },
+    SERVER: {
+      description: 'The charger cannot be reserved; this server refuses everybody else when the charger asks it.',
+    },
+  },
+});
+
+enum ReservationUpdateEnum {
+  EXPIRED = 'EXPIRED',
+  REMOVED = 'REMOVED',
+  NO_TRANSACTION = 'NO_TRANSACTION',
+}
+registerEnumType(ReservationUpdateEnum, {
+  name: 'ReservationUpdate',
+  description: 'What an OCPP 2.x charger tells of a reservation that it ended.',
+  valuesConfig: {
+    EXPIRED: { description: 'It expired.' },
+    REMOVED: { description: 'The charger dropped it.' },
+    NO_TRANSACTION: { description: 'The idTag was presented and no transaction followed.' },
   },
 });
 
@@ -124,6 +157,15 @@ export class ReservationType {
 
   @Field(() => Boolean, { description: 'Whether somebody else charged on the held connector although refused.' })
   isBreached!: boolean;
+
+  @Field(() => EnforcementEnum, { description: 'Who keeps others away.' })
+  enforcement!: EnforcementEnum;
+
+  @Field(() => ReservationUpdateEnum, {
+    nullable: true,
+    description: 'What the charger told of it after it had ended here; it changes nothing.',
+  })
+  chargerSaid?: ReservationUpdateEnum;
 }
 
 @ObjectType({ implements: Refusal, description: 'The charger is not connected.' })
@@ -136,7 +178,7 @@ export class ChargerOffline extends Refusal {
 
   @Field(() => ReservationType, {
     nullable: true,
-    description: 'Of a cancellation: the reservation, which stays CANCELLING until the charger comes back.',
+    description: 'The reservation as it stands: one that was cancelled stays CANCELLING until the charger comes back.',
   })
   reservation?: ReservationType;
 }
@@ -178,4 +220,22 @@ export class ReservationEnded extends Refusal {
 
   @Field(() => ReservationType, { nullable: true, description: 'How: see its status and reason.' })
   reservation!: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The charger is being asked about the reservation.' })
+export class ReservationNotSettled extends Refusal {
+  @Field(() => ReservationType, { nullable: true, description: 'As it stands.' })
+  reservation!: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The connector is in use or out of order.' })
+export class ConnectorNotFree extends Refusal {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'The connector asked for; 0: any of the charger.' })
+  connectorId!: number;
+
+  @Field(() => ConnectorStateEnum, { description: 'What the charger last said of it.' })
+  state!: ConnectorStateEnum;
 }

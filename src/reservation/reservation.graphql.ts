@@ -37,12 +37,15 @@ import {
 import { sameId } from '../id-tag/id-tag.ts';
 import { SiteType } from '../site/site.graphql.ts';
 import { type CancelReservation, isUuid } from './cancel-reservation.ts';
+import type { ExtendReservation } from './extend-reservation.ts';
 import type { ReservationFilter, ReservationRepository } from './reservation.repository.ts';
 import type { CancelReason, Reservation } from './reservation.ts';
 import {
   ChargerOffline,
   ChargerRefused,
+  ConnectorNotFree,
   ReservationEnded,
+  ReservationNotSettled,
   ReservationStatusEnum,
   ReservationType,
 } from './reservation-type.graphql.ts';
@@ -127,6 +130,18 @@ class CancelReservationInput {
   force!: boolean;
 }
 
+@InputType({ description: 'A reservation to extend: give `expiryDate` or `byMinutes`.' })
+class ExtendReservationInput {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => Date, { nullable: true, description: 'When the hold ends from now on; not before it does now.' })
+  expiryDate?: Date | null;
+
+  @Field(() => Int, { nullable: true, description: 'How much longer, in minutes, than it lasts now.' })
+  byMinutes?: number | null;
+}
+
 const ReserveNowResult = createUnionType({
   name: 'ReserveNowResult',
   description:
@@ -139,11 +154,30 @@ const ReserveNowResult = createUnionType({
       IdTagRefused,
       PolicyRefused,
       ConnectorTaken,
+      ConnectorNotFree,
       ChargerOffline,
       ChargerRefused,
       ReservationNotSupported,
       ReservationIdInUse,
       IdempotencyKeyReused,
+    ] as const,
+  resolveType: resultType('Reservation'),
+});
+
+const ExtendReservationResult = createUnionType({
+  name: 'ExtendReservationResult',
+  description:
+    'The reservation with its new expiry date, or UNKNOWN where the charger did not answer. Or why it is not extended.',
+  types: () =>
+    [
+      ReservationType,
+      InvalidInput,
+      NotFound,
+      ReservationEnded,
+      ReservationNotSettled,
+      PolicyRefused,
+      ChargerOffline,
+      ChargerRefused,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -189,6 +223,7 @@ export class ReservationResolver {
     private readonly reservations: ReservationRepository,
     private readonly reserve: ReserveNow,
     private readonly cancel: CancelReservation,
+    private readonly extend: ExtendReservation,
   ) {}
 
   @Mutation(() => ReserveNowResult, {
@@ -211,6 +246,18 @@ export class ReservationResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     return this.cancel(caller, present(input));
+  }
+
+  @Mutation(() => ExtendReservationResult, {
+    description: 'Makes a reservation last longer, on the charger too; it counts once the charger has accepted it.',
+  })
+  extendReservation(
+    @Arg('input', () => ExtendReservationInput, { description: 'The reservation to extend.' })
+    input: ExtendReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { id, ...rest } = input;
+    return this.extend(caller, { id, ...present(rest) });
   }
 
   @Query(() => ReservationType, {

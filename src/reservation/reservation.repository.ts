@@ -9,7 +9,15 @@ import type { Actor, ReservationEventType } from '../event-log/event.ts';
 import type { IdTag, TokenType } from '../id-tag/id-tag.ts';
 import type { Transaction } from '../transaction/transaction.ts';
 import type { AdmissionFacts } from './admission.ts';
-import { atExpiry, type HoldingStatus, holdingStatuses, type Reason, type Reservation } from './reservation.ts';
+import {
+  atExpiry,
+  type Enforcement,
+  type HoldingStatus,
+  holdingStatuses,
+  type Reason,
+  type Reservation,
+  type ReservationUpdate,
+} from './reservation.ts';
 
 /** A row of `reservation` as TypeORM and our statements give it; the event's snapshot is the same as JSON. */
 export interface ReservationRow {
@@ -32,6 +40,8 @@ export interface ReservationRow {
   usedConnectorId: number | null;
   transactionId: string | null;
   isBreached: boolean;
+  enforcement: Enforcement;
+  chargerSaid: ReservationUpdate | null;
 }
 
 export const reservationSchema = new EntitySchema<ReservationRow>({
@@ -56,14 +66,16 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
     usedConnectorId: { type: 'int', name: 'used_connector_id', nullable: true },
     transactionId: { type: 'uuid', name: 'transaction_id', nullable: true },
     isBreached: { type: 'boolean', name: 'is_breached' },
+    enforcement: { type: 'text' },
+    chargerSaid: { type: 'text', name: 'charger_said', nullable: true },
   },
 });
 
 export function toReservation(row: ReservationRow): Reservation {
-  const { parentIdTag, reason, endedAt, usedConnectorId, transactionId, ...facts } = row;
+  const { parentIdTag, reason, endedAt, usedConnectorId, transactionId, chargerSaid, ...facts } = row;
   return {
     ...facts,
-    ...present({ parentIdTag, reason, usedConnectorId, transactionId }),
+    ...present({ parentIdTag, reason, usedConnectorId, transactionId, chargerSaid }),
     ...(endedAt && { endedAt: new Date(endedAt) }),
     startsAt: new Date(row.startsAt),
     expiryDate: new Date(row.expiryDate),
@@ -82,6 +94,7 @@ export interface NewReservation {
   readonly expiryDate: Date;
   readonly createdBy: string;
   readonly actor: Actor;
+  readonly enforcement: Enforcement;
   readonly idempotencyKey?: string;
   readonly requestDigest?: string;
   /** The caller's own; without it the sequence gives one. */
@@ -102,6 +115,8 @@ export interface DueReservation {
   readonly reservation: Reservation;
   readonly attempts: number;
   readonly isReleaseOwed: boolean;
+  /** When the charger last showed that it holds it; absent where that has come into doubt. */
+  readonly confirmedAt?: Date;
 }
 
 export interface ReservationFilter {
@@ -130,15 +145,20 @@ const statements = {
              c.supports_reservation AS "supportsReservation", c.supports_connector_zero AS "supportsConnectorZero",
              c.connected_node IS NOT NULL AS "isConnected", c.last_seen_at AS "lastSeenAt",
              json_build_object('enabled', s.enabled, 'minDurationMinutes', s.min_duration_minutes,
-               'maxDurationMinutes', s.max_duration_minutes, 'defaultDurationMinutes', s.default_duration_minutes
+               'maxDurationMinutes', s.max_duration_minutes, 'defaultDurationMinutes', s.default_duration_minutes,
+               'precheckStatus', s.precheck_status, 'serverSideHoldAllowed', s.server_side_hold_allowed,
+               'extensionAllowed', s.extension_allowed, 'extensionMayReplace', s.extension_may_replace
              ) AS policy,
-             (SELECT coalesce(json_agg(k.connector_id), '[]') FROM connector k WHERE k.charger_id = c.id) AS "connectorIds",
+             (SELECT coalesce(json_agg(json_build_object('connectorId', k.connector_id, 'state', k.state)), '[]')
+              FROM connector k WHERE k.charger_id = c.id) AS connectors,
              (SELECT coalesce(json_agg(json_build_object('connectorId', r.connector_id,
-                'expiryDate', r.expiry_date, 'reservationId', r.reservation_id)), '[]')
+                'expiryDate', r.expiry_date)), '[]')
               FROM reservation r WHERE r.charger_id = c.id AND r.status IN (${holding}) AND r.expiry_date > $3) AS holds,
              (SELECT json_build_object('idTag', t.id_tag, 'tokenType', t.token_type, 'parentIdTag', t.parent_id_tag,
                 'status', t.status, 'expiryDate', t.expiry_date)
-              FROM id_tag t WHERE lower(t.id_tag) = lower($2)) AS "idTag"
+              FROM id_tag t WHERE lower(t.id_tag) = lower($2)) AS "idTag",
+             EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id AND r.reservation_id = $4
+               AND (r.status IN (${holding}) OR r.is_release_owed)) AS "isReservationIdInUse"
       FROM charger c JOIN site s ON s.id = c.site_id
       WHERE c.id = $1 AND c.removed_at IS NULL`,
   },
@@ -146,14 +166,17 @@ const statements = {
     name: 'reservation-insert',
     text: `
       WITH admitted AS (
-        UPDATE charger SET hold_version = hold_version + 1 WHERE id = $3 AND hold_version = $4 AND removed_at IS NULL
+        UPDATE charger SET hold_version = hold_version + 1
+        WHERE id = $3 AND hold_version = $4 AND removed_at IS NULL
+          -- The charger may still hold an ended reservation under that id, and will be told to let it go.
+          AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = $3 AND reservation_id = $6 AND is_release_owed)
         RETURNING id, site_id
       ), made AS (
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
           parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
-          request_digest, due_at)
+          request_digest, due_at, enforcement)
         SELECT $5, coalesce($6::integer, nextval('reservation_wire_id')::integer), site_id, id, $7::integer, $8, $9,
-               $10, 'PENDING', 1, $1, $11, $1, $12, $13, $14, $15
+               $10, 'PENDING', 1, $1, $11, $1, $12, $13, $14, $15, $16
         FROM admitted RETURNING ${aliased}
       ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', 'REQUESTED'")})
       SELECT "reservationId", "siteId" FROM made`,
@@ -163,7 +186,11 @@ const statements = {
     text: `
       WITH changed AS (
         UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
-          transaction_id = $10, is_breached = $11, due_at = $12, is_release_owed = $13, attempts = 0
+          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16, attempts = 0,
+          confirmed_at = CASE $6 WHEN 'ACCEPTED' THEN $1 ELSE confirmed_at END,
+          -- A cancel does not settle what became owed while it was on its way.
+          is_release_owed = $13 OR (is_release_owed AND $6 = 'CANCELLED'),
+          due_at = CASE WHEN is_release_owed AND $6 = 'CANCELLED' THEN $1 ELSE $12 END
         WHERE id = $4 AND version = $5 RETURNING ${aliased}
       ), logged AS (${appendEvent('changed', '$14', "$1::timestamptz, 'RESERVATION', $3")})
       SELECT FROM changed`,
@@ -177,7 +204,8 @@ const statements = {
       ), changed AS (
         UPDATE reservation r SET status = rule.new_status, version = version + 1, ended_at = $1,
           reason = CASE WHEN r.status = 'CANCELLING' THEN r.reason ELSE rule.reason END,
-          due_at = $3, is_release_owed = true, attempts = 0
+          due_at = CASE r.enforcement WHEN 'CHARGER' THEN $3::timestamptz END,
+          is_release_owed = r.enforcement = 'CHARGER', attempts = 0
         FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
         WHERE r.id = due.id AND rule.old_status = due.old_status
         RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}, due.old_status
@@ -194,7 +222,7 @@ const statements = {
       )
       UPDATE reservation r SET due_at = $3, attempts = attempts + 1 FROM due WHERE r.id = due.id
       RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')},
-                r.attempts, r.is_release_owed AS "isReleaseOwed"`,
+                r.attempts, r.is_release_owed AS "isReleaseOwed", r.confirmed_at AS "confirmedAt"`,
   },
   nextDue: {
     name: 'reservation-next-due',
@@ -208,20 +236,58 @@ const statements = {
   postpone: {
     name: 'reservation-postpone',
     // Only as it was claimed: what became owed since then stays due.
-    text: 'UPDATE reservation SET due_at = $4, is_release_owed = $5 WHERE id = $1 AND version = $2 AND attempts = $3',
+    text: `
+      UPDATE reservation SET due_at = $4, is_release_owed = $5, confirmed_at = coalesce($6, confirmed_at)
+      WHERE id = $1 AND version = $2 AND attempts = $3`,
   },
   oweRelease: {
     name: 'reservation-owe-release',
     text: `
-      UPDATE reservation SET is_release_owed = true, due_at = $2, attempts = attempts + 1
-      WHERE id = $1 AND status NOT IN (${holding}) AND status <> 'USED'`,
+      UPDATE reservation SET is_release_owed = true, attempts = attempts + 1,
+        due_at = CASE status WHEN 'CANCELLING' THEN due_at ELSE $2 END
+      WHERE id = $1 AND status NOT IN ('PENDING', 'UNKNOWN', 'ACCEPTED') AND (status <> 'USED' OR $3)`,
+  },
+  claimToVerify: {
+    name: 'reservation-claim-to-verify',
+    text: `
+      UPDATE reservation SET due_at = $2, attempts = 0
+      WHERE id = $1 AND status = 'ACCEPTED' AND due_at IS NULL AND enforcement = 'CHARGER' RETURNING id`,
+  },
+  makeDue: {
+    name: 'reservation-make-due',
+    text: `
+      UPDATE reservation SET due_at = $2, attempts = 0, confirmed_at = CASE WHEN $3 THEN NULL ELSE confirmed_at END
+      WHERE id = $1 AND status IN ('UNKNOWN', 'ACCEPTED') AND enforcement = 'CHARGER'`,
+  },
+  lastEndedOn: {
+    name: 'reservation-last-ended-on',
+    text: `
+      SELECT ${aliased} FROM reservation
+      WHERE charger_id = $1 AND connector_id IN ($2, 0) AND status NOT IN (${holding}) AND enforcement = 'CHARGER'
+        AND expiry_date > $3 AND NOT is_release_owed
+      ORDER BY (connector_id = $2) DESC, created_at DESC LIMIT 1`,
+  },
+  annotate: {
+    name: 'reservation-annotate',
+    text: `UPDATE reservation SET charger_said = $2 WHERE id = $1 AND status NOT IN (${holding}) AND charger_said IS NULL`,
   },
   dueOnConnect: {
     name: 'reservation-due-on-connect',
     text: `
       UPDATE reservation SET due_at = $2
       WHERE charger_id = $1 AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
-        OR (status = 'PENDING' AND created_at < $3))`,
+        OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL))`,
+  },
+  dueOnBoot: {
+    name: 'reservation-due-on-boot',
+    text: `
+      UPDATE reservation SET due_at = $2, attempts = 0
+      WHERE charger_id = $1 AND enforcement = 'CHARGER'
+        AND (status IN ('UNKNOWN', 'ACCEPTED', 'CANCELLING') OR is_release_owed)`,
+  },
+  nextReservationId: {
+    name: 'reservation-next-id',
+    text: `SELECT nextval('reservation_wire_id')::integer AS id`,
   },
   byId: { name: 'reservation-by-id', text: `SELECT ${aliased} FROM reservation WHERE id = $1` },
   byWireId: {
@@ -247,7 +313,7 @@ const statements = {
     text: `
       SELECT ${aliased} FROM reservation
       WHERE charger_id = $1 AND (status IN (${holding})
-        OR (status IN ('EXPIRED', 'CANCELLED', 'FAILED') AND starts_at <= $2))
+        OR (status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED') AND starts_at <= $2))
         AND expiry_date > $2
         AND NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
   },
@@ -262,9 +328,12 @@ export function reservationRepository(database: Database) {
 
   return {
     /** What an admission is decided on, read as one snapshot; undefined where there is no such charger. */
-    async facts(chargerId: string, idTag: string, now: Date): Promise<AdmissionFacts | undefined> {
+    async facts(
+      { chargerId, idTag, reservationId }: { chargerId: string; idTag: string; reservationId?: number },
+      now: Date,
+    ): Promise<AdmissionFacts | undefined> {
       type Row = Omit<AdmissionFacts, 'holds' | 'idTag'> & { holds: RawHold[]; idTag: RawIdTag | null };
-      const [found] = await database.query<Row>(statements.facts, [chargerId, idTag, now]);
+      const [found] = await database.query<Row>(statements.facts, [chargerId, idTag, now, reservationId]);
       if (!found) return undefined;
       const holds = found.holds.map((hold) => ({ ...hold, expiryDate: new Date(hold.expiryDate) }));
       const facts = present(found) as unknown as AdmissionFacts;
@@ -279,7 +348,7 @@ export function reservationRepository(database: Database) {
       const values = [
         ...[made.startsAt, made.actor, made.chargerId, holdVersion, made.id, made.reservationId, made.connectorId],
         ...[made.idTag, made.tokenType, made.parentIdTag, made.expiryDate, made.createdBy],
-        ...[made.idempotencyKey, made.requestDigest, made.dueAt],
+        ...[made.idempotencyKey, made.requestDigest, made.dueAt, made.enforcement],
       ];
       try {
         type Assigned = Pick<ReservationRow, 'reservationId' | 'siteId'>;
@@ -310,7 +379,7 @@ export function reservationRepository(database: Database) {
       const changed = await database.query(statements.advance, [
         ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
         ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
-        previous.status,
+        ...[previous.status, next.reservationId, next.expiryDate],
       ]);
       return changed.length > 0;
     },
@@ -326,12 +395,13 @@ export function reservationRepository(database: Database) {
 
     /** Takes the due rows whose charger is connected to this node; nobody else gets them before `leaseUntil`. */
     async claimDue(now: Date, node: number, leaseUntil: Date): Promise<DueReservation[]> {
-      type Row = ReservationRow & { attempts: number; isReleaseOwed: boolean };
+      type Row = ReservationRow & { attempts: number; isReleaseOwed: boolean; confirmedAt: Date | null };
       const due = await database.query<Row>(statements.claimDue, [now, node, leaseUntil]);
-      return due.map(({ attempts, isReleaseOwed, ...found }) => ({
+      return due.map(({ attempts, isReleaseOwed, confirmedAt, ...found }) => ({
         reservation: toReservation(found),
         attempts,
         isReleaseOwed,
+        ...present({ confirmedAt }),
       }));
     },
 
@@ -341,19 +411,50 @@ export function reservationRepository(database: Database) {
     },
 
     /** Settles the follow-up of an unchanged reservation: later, or (without `dueAt`) no more. */
-    async postpone({ reservation, attempts }: DueReservation, followUp: FollowUp): Promise<void> {
+    async postpone({ reservation, attempts }: DueReservation, followUp: FollowUp, confirmedAt?: Date): Promise<void> {
       const values = [reservation.id, reservation.version, attempts, followUp.dueAt, followUp.isReleaseOwed];
-      await database.query(statements.postpone, values);
+      await database.query(statements.postpone, [...values, confirmedAt]);
     },
 
-    /** The charger accepted a reservation that has ended here. */
-    async oweRelease(id: string, dueAt: Date): Promise<void> {
-      await database.query(statements.oweRelease, [id, dueAt]);
+    /** The charger accepted a reservation that has ended here, or that is being cancelled. */
+    async oweRelease(id: string, dueAt: Date, options: { readonly evenUsed: boolean }): Promise<void> {
+      await database.query(statements.oweRelease, [id, dueAt, options.evenUsed]);
+    },
+
+    /** Somebody is to ask the charger about this hold by `dueAt`; false where somebody is about to already. */
+    async claimToVerify(id: string, dueAt: Date): Promise<boolean> {
+      return (await database.query(statements.claimToVerify, [id, dueAt])).length > 0;
+    },
+
+    /** A live hold is to be settled at `dueAt`; `isDoubted`: that the charger accepted it once says nothing any more. */
+    async makeDue(id: string, dueAt: Date, options: { readonly isDoubted: boolean }): Promise<void> {
+      await database.query(statements.makeDue, [id, dueAt, options.isDoubted]);
+    },
+
+    /** The ended reservation that a charger may still be holding on this connector. */
+    lastEndedOn: (chargerId: string, connectorId: number, expiryAfter: Date) =>
+      row(statements.lastEndedOn, [chargerId, connectorId, expiryAfter]),
+
+    /** What the charger told of a reservation that has ended; the first word stays. */
+    async annotate(id: string, update: ReservationUpdate): Promise<void> {
+      await database.query(statements.annotate, [id, update]);
+    },
+
+    /** A charger started anew: what it held, or was asked, is to be verified. */
+    async dueOnBoot(chargerId: string, dueAt: Date): Promise<void> {
+      await database.query(statements.dueOnBoot, [chargerId, dueAt]);
     },
 
     /** A charger came back: what is unsettled there is due at `dueAt`. */
     async dueOnConnect(chargerId: string, dueAt: Date, connectedAt: Date): Promise<void> {
       await database.query(statements.dueOnConnect, [chargerId, dueAt, connectedAt]);
+    },
+
+    /** For a hold that is made anew under another id on the charger. */
+    async nextReservationId(): Promise<number> {
+      const [found] = await database.query<{ id: number }>(statements.nextReservationId, []);
+      if (!found) throw new Error('PostgreSQL gave no reservationId');
+      return found.id;
     },
 
     byId: (id: string) => row(statements.byId, [id]),
@@ -388,7 +489,8 @@ export function reservationRepository(database: Database) {
 }
 
 function toPending(made: NewReservation, assigned: Pick<ReservationRow, 'reservationId' | 'siteId'>): Reservation {
-  const { id, chargerId, connectorId, idTag, tokenType, parentIdTag, startsAt, expiryDate, createdBy } = made;
+  const { id, chargerId, connectorId, idTag, tokenType, parentIdTag, startsAt, expiryDate, createdBy, enforcement } =
+    made;
   const what = { id, ...assigned, chargerId, connectorId, idTag, tokenType, ...present({ parentIdTag }) };
   return {
     ...what,
@@ -399,10 +501,11 @@ function toPending(made: NewReservation, assigned: Pick<ReservationRow, 'reserva
     status: 'PENDING',
     version: 1,
     isBreached: false,
+    enforcement,
   };
 }
 
-type RawHold = { connectorId: number; reservationId: number; expiryDate: string };
+type RawHold = { connectorId: number; expiryDate: string };
 type RawIdTag = Omit<IdTag, 'expiryDate' | 'parentIdTag'> & { expiryDate: string | null; parentIdTag: string | null };
 
 const toIdTag = ({ expiryDate, parentIdTag, ...rest }: RawIdTag): IdTag => ({

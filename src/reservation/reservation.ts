@@ -1,11 +1,12 @@
 // A reservation, its states, and what each happening makes of it. Pure; it must not know the database or the wire.
 //
 //   PENDING     ReserveNow is on its way        -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, USED
-//   UNKNOWN     sent, no answer                 -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, USED
-//   ACCEPTED    the charger holds it            -> CANCELLING, USED, EXPIRED, REMOVED
+//   UNKNOWN     sent, no answer                 -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED
+//   ACCEPTED    the charger holds it            -> ACCEPTED (extended), UNKNOWN, CANCELLING, USED, EXPIRED, REMOVED
 //   CANCELLING  CancelReservation is unanswered -> CANCELLED, USED, REMOVED
-//   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, but for the audited correction: CANCELLED, EXPIRED
-//   or FAILED become USED by a transaction that by its own timestamp began inside the hold.
+//   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, but for the audited correction: CANCELLED, EXPIRED,
+//   REMOVED or FAILED become USED by a transaction that by its own timestamp began inside the hold.
+import type { ConnectorState } from '../charger/connector.ts';
 import { present } from '../common/present.ts';
 import type { TokenType } from '../id-tag/id-tag.ts';
 
@@ -16,7 +17,16 @@ export type ReservationStatus = HoldingStatus | FinalStatus;
 export type RefusalReason = 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED' | 'NOT_SUPPORTED';
 export type CancelReason = 'DRIVER_REQUEST' | 'OPERATOR_REQUEST' | 'POLICY';
 export type RemovalReason = 'CHARGER_FAULTED' | 'CHARGER_UNAVAILABLE' | 'CHARGER_LOST' | 'NO_TRANSACTION';
-export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 'TIMEOUT' | 'OFFLINE';
+/** Why a hold ends on a connector in that state. */
+export const removalReason = (state: ConnectorState): RemovalReason =>
+  state === 'FAULTED' ? 'CHARGER_FAULTED' : state === 'UNAVAILABLE' ? 'CHARGER_UNAVAILABLE' : 'CHARGER_LOST';
+export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 'TIMEOUT' | 'OFFLINE' | 'REPLACED';
+
+/** Who keeps others away: the charger itself, or, where it cannot be reserved, this server's answers to it. */
+export type Enforcement = 'CHARGER' | 'SERVER';
+
+/** What a 2.x charger tells of a reservation that it ended. */
+export type ReservationUpdate = 'EXPIRED' | 'REMOVED' | 'NO_TRANSACTION';
 
 interface Facts {
   readonly id: string;
@@ -37,6 +47,9 @@ interface Facts {
   readonly version: number;
   /** Another idTag charged on the held connector although it was refused. */
   readonly isBreached: boolean;
+  readonly enforcement: Enforcement;
+  /** What the charger told of it after it had ended here. */
+  readonly chargerSaid?: ReservationUpdate;
 }
 
 export interface Use {
@@ -47,7 +60,7 @@ export interface Use {
 export type Reservation = Facts &
   (
     | { readonly status: 'PENDING' | 'ACCEPTED' }
-    | { readonly status: 'UNKNOWN'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
+    | { readonly status: 'UNKNOWN'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' | 'REPLACED' }
     | { readonly status: 'CANCELLING'; readonly reason: CancelReason }
     | ({ readonly status: 'USED'; readonly endedAt: Date } & Use)
     | { readonly status: Exclude<FinalStatus, 'USED'>; readonly endedAt: Date; readonly reason: Reason }
@@ -58,6 +71,12 @@ export type Happening =
   | { readonly type: 'refused'; readonly reason: RefusalReason }
   | { readonly type: 'unanswered'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
   | { readonly type: 'unreachable' }
+  /** The charger was asked again whether it holds the reservation, and did not answer. */
+  | { readonly type: 'unverified'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
+  /** The charger holds it until that date now. */
+  | { readonly type: 'extended'; readonly expiryDate: Date }
+  /** The charger let the old id go and will be asked to hold this one in its place. */
+  | { readonly type: 'replaced'; readonly reservationId: number; readonly expiryDate: Date }
   | { readonly type: 'cancel-requested'; readonly reason: CancelReason }
   /** The charger says that it holds the reservation no longer: it accepted the cancel, or knew of none. */
   | { readonly type: 'released'; readonly reason: CancelReason }
@@ -95,6 +114,16 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
       return status === 'PENDING' ? next(reservation, { status: 'UNKNOWN', reason: happening.reason }) : undefined;
     case 'unreachable':
       return status === 'PENDING' ? end(reservation, 'FAILED', 'OFFLINE', at) : undefined;
+    case 'unverified':
+      return status === 'ACCEPTED' ? next(reservation, { status: 'UNKNOWN', reason: happening.reason }) : undefined;
+    case 'extended':
+      if (status !== 'ACCEPTED' && status !== 'UNKNOWN') return undefined;
+      return next({ ...reservation, expiryDate: happening.expiryDate }, { status: 'ACCEPTED' });
+    case 'replaced': {
+      if (status !== 'ACCEPTED') return undefined;
+      const { reservationId, expiryDate } = happening;
+      return next({ ...reservation, reservationId, expiryDate }, { status: 'UNKNOWN', reason: 'REPLACED' });
+    }
     case 'cancel-requested':
       if (!isHolding(status) || status === 'CANCELLING') return undefined;
       return next(reservation, { status: 'CANCELLING', reason: happening.reason });
@@ -124,20 +153,19 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
 
 /** Domain rule 3: only a transaction whose own timestamp lies inside the hold may correct a final status. */
 function mayBeCorrected(reservation: Reservation, startedAt: Date): boolean {
-  if (!['CANCELLED', 'EXPIRED', 'FAILED'].includes(reservation.status) || !('endedAt' in reservation)) return false;
+  if (!['CANCELLED', 'EXPIRED', 'REMOVED', 'FAILED'].includes(reservation.status) || !('endedAt' in reservation))
+    return false;
   const end = Math.min(reservation.endedAt.getTime(), reservation.expiryDate.getTime());
   return startedAt >= reservation.startsAt && startedAt.getTime() < end;
 }
 
 type Condition<S = Reservation> = S extends Reservation ? Omit<S, keyof Facts> : never;
+type Conditions = Partial<Record<'reason' | 'endedAt' | keyof Use, unknown>>;
 
 function next(reservation: Reservation, condition: Condition): Reservation {
-  const { id, reservationId, siteId, chargerId, connectorId, idTag, tokenType, parentIdTag } = reservation;
-  const { startsAt, expiryDate, createdAt, createdBy, version, isBreached } = reservation;
-  const who = { idTag, tokenType, ...present({ parentIdTag }) };
-  const where = { siteId, chargerId, connectorId };
-  const when = { startsAt, expiryDate, createdAt, createdBy };
-  return { id, reservationId, ...where, ...who, ...when, isBreached, version: version + 1, ...condition };
+  const { status, reason, endedAt, transactionId, usedConnectorId, ...facts } = reservation as Facts &
+    Conditions & { status: ReservationStatus };
+  return { ...facts, version: facts.version + 1, ...condition };
 }
 
 const end = (reservation: Reservation, status: Exclude<FinalStatus, 'USED'>, reason: Reason, at: Date): Reservation =>

@@ -10,15 +10,17 @@ import {
   type AdmissionRefusal,
   admit,
   chargerNotFound,
+  enforcementOf,
   type HoldRequest,
   type IdTagRefusal,
   type OfflineRefusal,
   reservationIdInUse,
 } from './admission.ts';
+import { reserveCommand } from './commands.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
-import { reserveCommand } from './reserve-command.ts';
 import type { SettleReserve } from './settle-reservation.ts';
+import type { Transition } from './transition.ts';
 
 export interface ReserveNowInput {
   readonly chargerId: string;
@@ -46,6 +48,7 @@ export type ReserveNowRefusal = AdmissionRefusal | InputRefusal | IdempotencyRef
 export interface ReserveNowPorts {
   readonly reservations: ReservationRepository;
   readonly calls: ChargerCalls;
+  readonly transition: Transition;
   readonly settleReserve: SettleReserve;
   readonly announce: () => void;
   readonly wakeSettler: (at: Date) => void;
@@ -80,6 +83,8 @@ export const reserveNow =
       return twin ?? (isRefusal(held) ? held : idempotencyKeyReused(input.idempotencyKey ?? ''));
     }
 
+    if (held.enforcement === 'SERVER')
+      return (await ports.transition(held, { type: 'accepted' }, 'SERVER')).reservation;
     const answered = askCharger(ports, held);
     const settled = await withDeadline(ports.clock, answered, input.waitMs ?? ports.answerTimeoutMs * 2);
     return asAnswer(settled ?? (await ports.reservations.byId(held.id)) ?? held);
@@ -96,7 +101,7 @@ async function hold(
   const requestDigest = idempotencyKey === undefined ? undefined : digestOf(input);
   // Ends: each round that is lost was won by another hold, and a charger has only so many connectors.
   for (;;) {
-    const facts = await ports.reservations.facts(chargerId, idTag, startsAt);
+    const facts = await ports.reservations.facts(input, startsAt);
     if (!facts || !maySeeSite(caller, facts.siteId)) return chargerNotFound(chargerId);
     const minutes = input.durationMinutes ?? facts.policy.defaultDurationMinutes;
     const expiryDate = input.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
@@ -118,6 +123,7 @@ async function hold(
       tokenType: facts.idTag?.tokenType ?? 'ISO14443',
       createdBy: caller.subject,
       actor: caller.role,
+      enforcement: enforcementOf(facts),
       dueAt: addMs(startsAt, ports.callLeaseMs),
       ...(idempotencyKey !== undefined && { idempotencyKey }),
       ...(requestDigest !== undefined && { requestDigest }),

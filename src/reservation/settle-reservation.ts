@@ -6,7 +6,7 @@ import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { type CancelReason, type Happening, isHolding, type RefusalReason, type Reservation } from './reservation.ts';
+import { type CancelReason, type Happening, isHolding, type Reservation } from './reservation.ts';
 import type { Transition, Transitioned } from './transition.ts';
 
 export interface SettlePorts {
@@ -22,17 +22,21 @@ const cannot = new Set(['NotSupported', 'NotImplemented']);
 /** The charger failed inside the command: it may have carried it out. */
 const doubtful = new Set(['InternalError', 'GenericError']);
 
-export type SettleReserve = (reservation: Reservation, outcome: Outcome) => Promise<Transitioned>;
+export type SettleReserve = (
+  reservation: Reservation,
+  outcome: Outcome,
+  options?: { readonly isRepeat: boolean },
+) => Promise<Transitioned>;
 
-/** After ReserveNow. */
+/** After ReserveNow, the first one or a repeated one. */
 export const settleReserve =
   (ports: SettlePorts): SettleReserve =>
-  async (reservation, outcome) => {
+  async (reservation, outcome, { isRepeat } = { isRepeat: false }) => {
     const { transition } = ports;
     switch (outcome.type) {
       case 'answer':
         return outcome.answer === 'ACCEPTED'
-          ? settleHeld(ports, reservation, { type: 'accepted' }, 'CHARGER')
+          ? settleHeld(ports, reservation, { type: 'accepted' }, { actor: 'CHARGER', isRepeat })
           : transition(reservation, { type: 'refused', reason: outcome.answer }, 'CHARGER');
       case 'call-error': {
         const { code, description } = outcome;
@@ -45,9 +49,14 @@ export const settleReserve =
         return transition(reservation, { type: 'refused', reason: 'NOT_SUPPORTED' }, 'CHARGER');
       }
       case 'timed-out':
-        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'TIMEOUT' }, 'SERVER');
+        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'TIMEOUT' }, { actor: 'SERVER', isRepeat });
       case 'connection-lost':
-        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
+        return settleHeld(
+          ports,
+          reservation,
+          { type: 'unanswered', reason: 'CHARGER_LOST' },
+          { actor: 'SERVER', isRepeat },
+        );
       case 'offline':
         return transition(reservation, { type: 'unreachable' }, 'SERVER');
       default:
@@ -55,17 +64,22 @@ export const settleReserve =
     }
   };
 
-/** The charger holds it, or may. A reservation that has ended is never revived: the charger is told to let it go. */
-async function settleHeld(
-  ports: SettlePorts,
+/**
+ * The charger holds it, or may. A reservation that has ended is never revived: the charger is told to let it go, and
+ * told once more where a cancel is on its way that may have been carried out before. One that was used is consumed on
+ * the charger, too, unless a repeated ReserveNow made it anew.
+ */
+export async function settleHeld(
+  ports: Pick<SettlePorts, 'transition' | 'reservations' | 'clock' | 'wakeSettler'>,
   reservation: Reservation,
   happening: Happening,
-  actor: Actor,
+  { actor, isRepeat }: { readonly actor: Actor; readonly isRepeat: boolean },
 ): Promise<Transitioned> {
   const result = await ports.transition(reservation, happening, actor);
-  if (!result.isChanged && !isHolding(result.reservation.status)) {
+  const { status } = result.reservation;
+  if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
     const dueAt = ports.clock.now();
-    await ports.reservations.oweRelease(reservation.id, dueAt);
+    await ports.reservations.oweRelease(reservation.id, dueAt, { evenUsed: isRepeat });
     ports.wakeSettler(dueAt);
   }
   return result;
@@ -90,13 +104,38 @@ export const settleCancel =
 export const settleLateAnswer =
   (ports: SettlePorts) =>
   async (chargerId: string, command: ChargerCommand, answer: ChargerAnswer): Promise<void> => {
-    const reservation = await ports.reservations.byWireId(chargerId, command.reservationId);
+    const { reservations, transition, clock, wakeSettler } = ports;
+    const reservation = await reservations.byId(command.id);
     if (!reservation) return;
-    ports.log.info({ chargerId, command: command.type, answer, status: reservation.status }, 'a late answer came');
-    if (command.type === 'ReserveNow') {
-      if (answer === 'ACCEPTED') await settleHeld(ports, reservation, { type: 'accepted' }, 'CHARGER');
-      else await ports.transition(reservation, { type: 'refused', reason: answer as RefusalReason }, 'CHARGER');
-    } else if (reservation.status === 'CANCELLING') {
-      await ports.transition(reservation, { type: 'released', reason: reservation.reason }, 'CHARGER');
+    const { id, status, version, expiryDate } = reservation;
+    ports.log.info({ chargerId, command: command.type, answer, status, reservation: id }, 'a late answer came');
+    if (command.type === 'CancelReservation') {
+      if (status === 'CANCELLING')
+        await transition(reservation, { type: 'released', reason: reservation.reason }, 'CHARGER');
+      return;
     }
+    const isCurrent =
+      command.reservationId === reservation.reservationId && sameInstant(command.expiryDate, expiryDate);
+    if (answer === 'ACCEPTED') {
+      await settleHeld(
+        ports,
+        reservation,
+        { type: 'accepted' },
+        { actor: 'CHARGER', isRepeat: version > FIRST_UNKNOWN },
+      );
+      if (isCurrent) return;
+    } else if (version <= FIRST_UNKNOWN) {
+      // It may answer a repeated ReserveNow, which a charger that holds the reservation refuses, too.
+      await transition(reservation, { type: 'refused', reason: answer }, 'CHARGER', { isReleaseOwed: true });
+      return;
+    }
+    // What the charger holds may differ from what stands here: it is asked again.
+    const dueAt = clock.now();
+    await reservations.makeDue(id, dueAt, { isDoubted: true });
+    wakeSettler(dueAt);
   };
+
+/** PENDING, then UNKNOWN: the charger has never accepted it. */
+const FIRST_UNKNOWN = 2;
+
+const sameInstant = (one: Date, other: Date) => one.getTime() === other.getTime();

@@ -66,6 +66,8 @@ function followUpOf(
   isReleaseOwed: boolean,
   callLeaseMs: number,
 ): FollowUp {
+  // While the fresh id is being asked for, nobody else asks.
+  if (happening.type === 'replaced') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
   if (next.status === 'CANCELLING') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   const isOwed = isReleaseOwed && !isHolding(next.status) && happening.type !== 'used';
@@ -77,6 +79,9 @@ const eventTypes: Record<Happening['type'], (next: Reservation) => ReservationEv
   refused: () => 'REJECTED',
   unanswered: () => 'OUTCOME_UNKNOWN',
   unreachable: () => 'FAILED',
+  unverified: () => 'OUTCOME_UNKNOWN',
+  extended: () => 'EXTENDED',
+  replaced: () => 'REPLACED',
   'cancel-requested': () => 'CANCEL_REQUESTED',
   released: () => 'CANCELLED',
   removed: () => 'REMOVED',

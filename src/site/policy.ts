@@ -7,6 +7,13 @@ export interface ReservationPolicy {
   readonly minDurationMinutes: number;
   readonly maxDurationMinutes: number;
   readonly defaultDurationMinutes: number;
+  /** Refuse a connector that is known to be in use or out of order, before the charger is asked. */
+  readonly precheckStatus: boolean;
+  /** A charger that cannot be reserved is held by this server's answers to it. */
+  readonly serverSideHoldAllowed: boolean;
+  readonly extensionAllowed: boolean;
+  /** A charger that refuses to extend is told to cancel, and to hold the same connector under a fresh reservationId. */
+  readonly extensionMayReplace: boolean;
 }
 
 export const defaultPolicy: ReservationPolicy = {
@@ -14,9 +21,13 @@ export const defaultPolicy: ReservationPolicy = {
   minDurationMinutes: 0,
   maxDurationMinutes: 180,
   defaultDurationMinutes: 30,
+  precheckStatus: false,
+  serverSideHoldAllowed: false,
+  extensionAllowed: true,
+  extensionMayReplace: false,
 };
 
-export type PolicyRule = 'ENABLED' | 'MIN_DURATION' | 'MAX_DURATION';
+export type PolicyRule = 'ENABLED' | 'MIN_DURATION' | 'MAX_DURATION' | 'EXTENSION_ALLOWED';
 
 export interface PolicyRefusal extends Refusal {
   readonly code: 'POLICY';
@@ -38,6 +49,12 @@ export function checkPolicy(policy: ReservationPolicy, startsAt: Date, expiryDat
     return refusal('MAX_DURATION', `This site reserves for at most ${limit} minutes.`, limit);
   }
   return undefined;
+}
+
+/** The same rules for a hold that is to last longer; its whole length counts. */
+export function checkExtension(policy: ReservationPolicy, startsAt: Date, expiryDate: Date): PolicyRefusal | undefined {
+  if (!policy.extensionAllowed) return refusal('EXTENSION_ALLOWED', 'This site does not extend reservations.');
+  return checkPolicy(policy, startsAt, expiryDate);
 }
 
 const refusal = (rule: PolicyRule, message: string, limitMinutes?: number): PolicyRefusal => ({

@@ -35,6 +35,28 @@ class PolicyType {
 
   @Field(() => Int, { description: 'How long a reservation lasts that names no end, in minutes.' })
   defaultDurationMinutes!: number;
+
+  @Field(() => Boolean, {
+    description:
+      'Whether a connector that is known to be in use or out of order is refused before the charger is asked.',
+  })
+  precheckStatus!: boolean;
+
+  @Field(() => Boolean, {
+    description: 'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else.',
+  })
+  serverSideHoldAllowed!: boolean;
+
+  @Field(() => Boolean, {
+    description: 'Whether a reservation may be extended.',
+  })
+  extensionAllowed!: boolean;
+
+  @Field(() => Boolean, {
+    description:
+      'Whether a charger that refuses an extension is told to cancel and to hold the connector under a fresh reservationId.',
+  })
+  extensionMayReplace!: boolean;
 }
 
 @ObjectType('Site', { description: 'A place with chargers and one reservation policy.' })
@@ -71,6 +93,33 @@ class ReservationPolicyInput {
 
   @Field(() => Int, { nullable: true, description: 'How long a reservation lasts that names no end. Default: 30.' })
   defaultDurationMinutes?: number | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Whether a connector that is known to be in use or out of order is refused before the charger is asked. Default: false.',
+  })
+  precheckStatus?: boolean | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else. Default: false.',
+  })
+  serverSideHoldAllowed?: boolean | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether a reservation may be extended. Default: true.',
+  })
+  extensionAllowed?: boolean | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Whether a charger that refuses an extension is told to cancel and to hold the connector under a fresh reservationId. Default: false.',
+  })
+  extensionMayReplace?: boolean | null;
 }
 
 @InputType({ description: 'A site to make or to change.' })

@@ -11,6 +11,10 @@ interface SiteRow {
   minDurationMinutes: number;
   maxDurationMinutes: number;
   defaultDurationMinutes: number;
+  precheckStatus: boolean;
+  serverSideHoldAllowed: boolean;
+  extensionAllowed: boolean;
+  extensionMayReplace: boolean;
 }
 
 export const siteSchema = new EntitySchema<SiteRow>({
@@ -23,6 +27,10 @@ export const siteSchema = new EntitySchema<SiteRow>({
     minDurationMinutes: { type: 'int', name: 'min_duration_minutes' },
     maxDurationMinutes: { type: 'int', name: 'max_duration_minutes' },
     defaultDurationMinutes: { type: 'int', name: 'default_duration_minutes' },
+    precheckStatus: { type: 'boolean', name: 'precheck_status' },
+    serverSideHoldAllowed: { type: 'boolean', name: 'server_side_hold_allowed' },
+    extensionAllowed: { type: 'boolean', name: 'extension_allowed' },
+    extensionMayReplace: { type: 'boolean', name: 'extension_may_replace' },
   },
 });
 

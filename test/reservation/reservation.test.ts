@@ -23,6 +23,7 @@ const facts = {
   createdBy: 'anna',
   version: 3,
   isBreached: false,
+  enforcement: 'CHARGER',
 } as const;
 
 const in_: Record<ReservationStatus, Reservation> = {
@@ -43,6 +44,9 @@ const happenings: Record<string, Happening> = {
   refused: { type: 'refused', reason: 'OCCUPIED' },
   unanswered: { type: 'unanswered', reason: 'TIMEOUT' },
   unreachable: { type: 'unreachable' },
+  unverified: { type: 'unverified', reason: 'TIMEOUT' },
+  extended: { type: 'extended', expiryDate: new Date('2026-05-01T11:00:00Z') },
+  replaced: { type: 'replaced', reservationId: 8, expiryDate: new Date('2026-05-01T11:00:00Z') },
   'cancel-requested': { type: 'cancel-requested', reason: 'OPERATOR_REQUEST' },
   released: { type: 'released', reason: 'OPERATOR_REQUEST' },
   removed: { type: 'removed', reason: 'CHARGER_FAULTED' },
@@ -57,13 +61,16 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
   refused: { PENDING: 'REJECTED', UNKNOWN: 'REJECTED' },
   unanswered: { PENDING: 'UNKNOWN' },
   unreachable: { PENDING: 'FAILED' },
+  unverified: { ACCEPTED: 'UNKNOWN' },
+  extended: { UNKNOWN: 'ACCEPTED', ACCEPTED: 'ACCEPTED' },
+  replaced: { ACCEPTED: 'UNKNOWN' },
   'cancel-requested': { PENDING: 'CANCELLING', UNKNOWN: 'CANCELLING', ACCEPTED: 'CANCELLING' },
   released: { PENDING: 'CANCELLED', UNKNOWN: 'CANCELLED', ACCEPTED: 'CANCELLED', CANCELLING: 'CANCELLED' },
   removed: { PENDING: 'REMOVED', UNKNOWN: 'REMOVED', ACCEPTED: 'REMOVED', CANCELLING: 'REMOVED' },
   expired: { PENDING: 'FAILED', UNKNOWN: 'FAILED', ACCEPTED: 'EXPIRED', CANCELLING: 'CANCELLED' },
   'used inside the hold': {
     ...{ PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
-    ...{ CANCELLED: 'USED', EXPIRED: 'USED', FAILED: 'USED' },
+    ...{ CANCELLED: 'USED', EXPIRED: 'USED', REMOVED: 'USED', FAILED: 'USED' },
   },
   'used after it': { PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
 };

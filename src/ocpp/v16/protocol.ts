@@ -131,6 +131,8 @@ export const v16: Protocol = {
   version: '1.6',
   subprotocol: 'ocpp1.6',
   actions,
+  keptOffline: ['StartTransaction', 'StopTransaction'],
+  unordered: ['Heartbeat'],
   calls: ['ReserveNow', 'CancelReservation', 'GetConfiguration'],
   encode,
   decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,

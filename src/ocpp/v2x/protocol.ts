@@ -6,7 +6,7 @@ import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
 import type { TokenType } from '../../id-tag/id-tag.ts';
-import type { ReservationUpdate } from '../../reservation/follow-charger.ts';
+import type { ReservationUpdate } from '../../reservation/reservation.ts';
 import type { Action, Protocol } from '../protocol.ts';
 import { parseTimestamp } from '../timestamp.ts';
 
@@ -189,6 +189,8 @@ const protocol = (version: OcppVersion): Protocol => ({
   version,
   subprotocol: `ocpp${version}`,
   actions,
+  keptOffline: ['TransactionEvent'],
+  unordered: ['Heartbeat'],
   calls: ['ReserveNow', 'CancelReservation', 'GetVariables'],
   encode,
   decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,

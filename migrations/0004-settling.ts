@@ -1,0 +1,34 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+export class Settling1763900000004 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      ALTER TABLE site
+        ADD precheck_status          boolean NOT NULL DEFAULT false,
+        ADD server_side_hold_allowed boolean NOT NULL DEFAULT false,
+        ADD extension_allowed        boolean NOT NULL DEFAULT true,
+        ADD extension_may_replace    boolean NOT NULL DEFAULT false;
+
+      -- By how much the charger's clock is ahead (behind: negative), as its messages have it.
+      ALTER TABLE charger ADD clock_skew_seconds integer;
+
+      -- A due row that is ACCEPTED is to be verified: does the charger still hold it?
+      ALTER TABLE reservation
+        ADD enforcement  text NOT NULL DEFAULT 'CHARGER' CHECK (enforcement IN ('CHARGER', 'SERVER')),
+        ADD charger_said text CHECK (charger_said IN ('EXPIRED', 'REMOVED', 'NO_TRANSACTION')),
+        -- When the charger last showed that it holds it.
+        ADD confirmed_at timestamptz;
+      CREATE INDEX reservation_of_wire_id ON reservation (charger_id, reservation_id);
+    `);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      DROP INDEX reservation_of_wire_id;
+      ALTER TABLE reservation DROP enforcement, DROP charger_said, DROP confirmed_at;
+      ALTER TABLE charger DROP clock_skew_seconds;
+      ALTER TABLE site DROP precheck_status, DROP server_side_hold_allowed, DROP extension_allowed,
+        DROP extension_may_replace;
+    `);
+  }
+}

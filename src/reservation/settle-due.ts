@@ -1,0 +1,118 @@
+// What one due reservation still needs, and the one or two commands that settle it. Decided from its row alone.
+//
+//   PENDING      its process died before the answer was stored -> it becomes UNKNOWN
+//   UNKNOWN      send the same id again; refused, then cancel it -> both prove where it stands
+//   CANCELLING   send the cancel again
+//   ACCEPTED     does the charger still hold it? (verify-hold.ts)
+//   ended        the charger may hold it all the same: cancel it there
+//
+// It cannot act twice: a row comes here from one claim at a time, the charger takes one command at a time, and whatever
+// the answer makes of the reservation is stored only over the version it was decided on.
+import type { Outcome } from '../charger/charger-calls.ts';
+import { addMs } from '../common/clock.ts';
+import { cancelCommand, reserveCommand } from './commands.ts';
+import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
+import type { DueReservation } from './reservation.repository.ts';
+import { isHolding, type Reservation } from './reservation.ts';
+import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
+import { type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
+
+export interface SettleDuePorts extends VerifyPorts {
+  readonly settleReserve: SettleReserve;
+  readonly settleCancel: SettleCancel;
+}
+
+export type Duty = 'LOST' | 'FIND_OUT' | 'CANCEL' | 'VERIFY' | 'RELEASE';
+
+export function dutyOf({ status }: Reservation): Duty {
+  switch (status) {
+    case 'PENDING':
+      return 'LOST';
+    case 'UNKNOWN':
+      return 'FIND_OUT';
+    case 'CANCELLING':
+      return 'CANCEL';
+    case 'ACCEPTED':
+      return 'VERIFY';
+    default:
+      return 'RELEASE';
+  }
+}
+
+/** DONE and CONFIRMED: nothing more is to be done for the row as it was claimed. One that has changed since is not its business. */
+export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
+  switch (dutyOf(reservation)) {
+    case 'LOST':
+      // The frame may have been written.
+      await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
+      return 'DONE';
+    case 'FIND_OUT':
+      return findOut(ports, reservation);
+    case 'CANCEL':
+      return cancelAgain(ports, reservation);
+    case 'VERIFY':
+      return verifyHold(ports, due);
+    case 'RELEASE':
+      return release(ports, reservation);
+  }
+}
+
+/**
+ * A charger that has it replaces it with itself. One that refuses, or fails, is told to let go, which proves that it is
+ * gone. Meanwhile the first answer may have come after all: then it stands, and nothing is cancelled.
+ */
+async function findOut(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  const { settleReserve, transition, reservations, chargers, calls } = ports;
+  const { id, chargerId, connectorId, version } = reservation;
+  const isReserved = async () => saysReserved(await chargers.lastReport(chargerId, connectorId), reservation);
+  const accept = async (): Promise<Progress> => {
+    await transition(reservation, { type: 'accepted' }, 'CHARGER');
+    return 'DONE';
+  };
+  if (await isReserved()) return accept();
+  const outcome = await calls.call(chargerId, reserveCommand(reservation));
+  const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
+  if (!isRefused) {
+    await settleReserve(reservation, outcome, { isRepeat: true });
+    return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
+  }
+  const current = await reservations.byId(id);
+  if (current?.version !== version) return 'DONE';
+  if (await isReserved()) return accept();
+  const cancelled = await cancel(ports, reservation);
+  if (cancelled.type !== 'answer') return 'AGAIN';
+  const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
+  // A late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
+  if (!isChanged && settled.status === 'ACCEPTED') {
+    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER');
+  }
+  return 'DONE';
+}
+
+async function cancelAgain(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  if (reservation.status !== 'CANCELLING') return 'DONE';
+  const outcome = await cancel(ports, reservation);
+  await ports.settleCancel(reservation, outcome, reservation.reason, 'SERVER');
+  return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
+}
+
+/** It ended here; the charger may not know. */
+async function release(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  const { reservations, chargers, clock, log } = ports;
+  const now = clock.now();
+  const { chargerId, reservationId, connectorId, expiryDate, id } = reservation;
+  const holder = await reservations.byWireId(chargerId, reservationId);
+  if (holder && holder.id !== id && isHolding(holder.status)) return 'DONE'; // The id names a newer hold now.
+  if (addMs(expiryDate, OUTLIVES_EXPIRY_MS) <= now) return 'DONE';
+  // After its expiry a charger has let go by itself, unless the connector still says otherwise.
+  const hasExpired = expiryDate <= now && connectorId > 0;
+  if (hasExpired && !saysReserved(await chargers.lastReport(chargerId, connectorId), reservation)) return 'DONE';
+  const outcome = await cancel(ports, reservation);
+  if (outcome.type !== 'answer') return 'AGAIN';
+  log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
+  return 'DONE';
+}
+
+const cancel = ({ calls }: SettleDuePorts, reservation: Reservation): Promise<Outcome> =>
+  calls.call(reservation.chargerId, cancelCommand(reservation));

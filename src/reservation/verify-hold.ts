@@ -1,0 +1,92 @@
+// Does the charger still hold a reservation that it accepted? Asked after it started anew, after it said Available
+// inside the hold, and after it refused to extend it.
+import type { ChargerRepository, LastReport } from '../charger/charger.repository.ts';
+import type { ChargerCalls } from '../charger/charger-calls.ts';
+import { isOutOfOrder } from '../charger/connector.ts';
+import { reserveCommand } from './commands.ts';
+import type { DueReservation } from './reservation.repository.ts';
+import { type RemovalReason, type Reservation, removalReason } from './reservation.ts';
+import { type SettlePorts, settleHeld } from './settle-reservation.ts';
+
+export interface VerifyPorts extends SettlePorts {
+  readonly chargers: ChargerRepository;
+  readonly calls: ChargerCalls;
+}
+
+/** CONFIRMED: it holds it. DONE: nothing more can be learned, or the reservation is ACCEPTED no longer. AGAIN: ask later. */
+export type Progress = 'CONFIRMED' | 'DONE' | 'AGAIN';
+
+/** The connector says Reserved, and has said so since the hold was made and the charger started. Connector 0 never does. */
+export function saysReserved({ state, stateAt, bootedAt }: LastReport, { createdAt }: Reservation): boolean {
+  const since = bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
+  return state === 'RESERVED' && stateAt !== undefined && stateAt >= since;
+}
+
+/** Sends the same id again, where that is safe: a charger that has it replaces it with itself. */
+export async function verifyHold(ports: VerifyPorts, { reservation, confirmedAt }: DueReservation): Promise<Progress> {
+  const { chargerId, connectorId } = reservation;
+  const report = await ports.chargers.lastReport(chargerId, connectorId);
+  const hasBooted = confirmedAt !== undefined && report.bootedAt !== undefined && report.bootedAt > confirmedAt;
+  // 1.6 asks for it after each boot: its reservations need not survive one, whatever the connector says.
+  const isProved = saysReserved(report, reservation) && !(hasBooted && report.version === '1.6');
+  if (isProved) return 'CONFIRMED';
+  const reason = reasonOfLoss(report, hasBooted);
+  if (reason) return remove(ports, reservation, reason);
+  if (!hasBooted && !isFreed(report, reservation, confirmedAt)) return 'DONE';
+
+  const outcome = await ports.calls.call(chargerId, reserveCommand(reservation));
+  switch (outcome.type) {
+    case 'answer': {
+      if (outcome.answer === 'ACCEPTED') {
+        const { reservation: held } = await settleHeld(ports, reservation, accepted, {
+          actor: 'CHARGER',
+          isRepeat: true,
+        });
+        return held.status === 'ACCEPTED' ? 'CONFIRMED' : 'DONE';
+      }
+      // Many chargers do not replace: one that refuses and says Reserved holds it still.
+      if (saysReserved(await ports.chargers.lastReport(chargerId, connectorId), reservation)) return 'CONFIRMED';
+      return remove(ports, reservation, 'CHARGER_LOST');
+    }
+    case 'call-error':
+    case 'offline':
+      return 'AGAIN';
+    case 'timed-out':
+    case 'connection-lost': {
+      const unverified = {
+        type: 'unverified',
+        reason: outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST',
+      } as const;
+      await ports.transition(reservation, unverified, 'SERVER');
+      return 'DONE';
+    }
+    default:
+      return outcome satisfies never;
+  }
+}
+
+const accepted = { type: 'accepted' } as const;
+
+/** A connector that broke has dropped it (2.x says so by a message of its own, which may be lost). */
+const reasonOfLoss = ({ state, stateAt, bootedAt }: LastReport, hasBooted: boolean): RemovalReason | undefined =>
+  isOutOfOrder(state) && (!hasBooted || (stateAt && bootedAt && stateAt >= bootedAt))
+    ? removalReason(state)
+    : undefined;
+
+/**
+ * The connector says Available inside the hold. In 1.6 that is a flicker or a loss; in 2.x the idTag may have been
+ * presented, so only a hold that came into doubt otherwise is asked for again.
+ */
+const isFreed = (
+  { version, state }: LastReport,
+  { connectorId }: Reservation,
+  confirmedAt: Date | undefined,
+): boolean => connectorId > 0 && state === 'AVAILABLE' && (version === '1.6' || confirmedAt === undefined);
+
+/** What the charger may hold all the same, it is told to let go. */
+async function remove(ports: VerifyPorts, reservation: Reservation, reason: RemovalReason): Promise<Progress> {
+  await ports.transition(reservation, { type: 'removed', reason }, 'CHARGER', {
+    isReleaseOwed: reason === 'CHARGER_LOST',
+  });
+  return 'DONE';
+}
