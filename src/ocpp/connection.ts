@@ -96,7 +96,10 @@ export class Connection {
 
   /** When it will have told, of what it did while it was away, all that it kept; in the past where it has. */
   get drainedAt(): Date {
-    const isTelling = this.#inboundCount > 0;
+    return this.#quietAt(this.#inboundCount > 0);
+  }
+
+  #quietAt(isTelling: boolean): Date {
     const quiet = addMs(isTelling ? this.ports.clock.now() : this.#toldAt, DRAIN_MS);
     const limit = addMs(this.#startedAt, MAX_DRAIN_MS);
     return quiet < limit ? quiet : limit;
@@ -363,7 +366,7 @@ export class Connection {
   #noteSkew({ timestamp }: { readonly timestamp?: unknown }): void {
     const { clock, useCases, log } = this.ports;
     const now = clock.now();
-    const at = typeof timestamp === 'string' && now > this.drainedAt ? parseTimestamp(timestamp) : undefined;
+    const at = typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1) ? parseTimestamp(timestamp) : undefined;
     if (!at) return;
     const seconds = Math.round((at.getTime() - now.getTime()) / 1000);
     if (this.#skewSeconds !== undefined && Math.abs(seconds - this.#skewSeconds) <= SKEW_NOISE_SECONDS) return;

@@ -111,7 +111,7 @@ export class TestServer {
   async reserveNow(token: string, input: object): Promise<Data> {
     const query = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { __typename ${RESERVATION} ${REFUSAL}
       ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ConnectorTaken { reservedUntil }
-      ... on ChargerOffline { lastSeenAt } ... on ChargerRefused { answer reservation { id status reason } } } }`;
+      ... on ConnectorNotFree { connectorId state } ... on ChargerOffline { lastSeenAt } ... on ChargerRefused { answer reservation { id status reason } } } }`;
     return (await this.graphql(token, query, { input })).reserveNow;
   }
 
@@ -120,6 +120,13 @@ export class TestServer {
       ... on InvalidInput { field } ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
       ... on ChargerRefused { answer reservation { id status } } } }`;
     return (await this.graphql(token, query, { input })).cancelReservation;
+  }
+
+  async extendReservation(token: string, input: object): Promise<Data> {
+    const query = `mutation ($input: ExtendReservationInput!) { extendReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
+      ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ChargerRefused { answer reservation { id status } }
+      ... on ReservationEnded { reservation { id status } } ... on ReservationNotSettled { reservation { id status } } } }`;
+    return (await this.graphql(token, query, { input })).extendReservation;
   }
 
   async reservation(id: string): Promise<Data> {
@@ -218,6 +225,6 @@ export class TestServer {
 }
 
 const FIELDS = `id reservationId status reason version chargerId connectorId idTag parentIdTag startsAt expiryDate
-  endedAt transactionId usedConnectorId isBreached`;
+  endedAt transactionId usedConnectorId isBreached enforcement`;
 const RESERVATION = `... on Reservation { ${FIELDS} }`;
 const REFUSAL = '... on Refusal { code message }';

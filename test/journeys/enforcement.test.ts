@@ -1,0 +1,92 @@
+// Chargers that cannot be reserved, the ids on the wire, and what is policy and not law.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let anna: string;
+const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
+
+beforeEach(async () => {
+  server = await TestServer.start();
+  await server.fill();
+  anna = await driverToken('ANNA');
+});
+afterEach(() => server.stop());
+
+describe('a charger without the Reservation profile (case 24)', () => {
+  it('is refused by name (case 24)', async () => {
+    await server.charger('CH1', '1.6', { supportsReservation: false });
+    expect(await server.reserveNow(anna, input)).toMatchObject({ code: 'NOT_SUPPORTED' });
+  });
+
+  it.each(['1.6', '2.0.1'] as const)(
+    'OCPP %s: is held by the server where the policy allows it (case 24)',
+    async (version) => {
+      await server.saveSite('site', { serverSideHoldAllowed: true });
+      const charger = await server.charger('CH1', version, { supportsReservation: false });
+      const held = await server.reserveNow(anna, { ...input, durationMinutes: 30 });
+      expect(held).toMatchObject({ status: 'ACCEPTED', enforcement: 'SERVER', version: 2 });
+      expect(await server.reserveNow(anna, input)).toMatchObject({ code: 'RESERVED' });
+      const asked = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
+      expect(await server.authorization(await operatorToken('site'), asked)).toMatchObject({ status: 'RESERVED' });
+      expect(await charger.present(1, 'CLEO')).not.toBe('charging');
+      const longer = await server.extendReservation(anna, { id: held.id, byMinutes: 10 });
+      expect(longer).toMatchObject({ status: 'ACCEPTED', version: 3 });
+      expect(await charger.present(1, 'ANNA')).toBe('charging');
+      expect(await server.reservation(held.id)).toMatchObject({ status: 'USED' });
+      await charger.unplug(1);
+      const other = await server.reserveNow(anna, input);
+      expect(await server.cancelReservation(anna, { id: other.id })).toMatchObject({ status: 'CANCELLED' });
+      const commands = charger.received.filter(({ method }) => /Reserv/.test(method));
+      expect(commands).toEqual([]);
+    },
+  );
+});
+
+it('ids on the wire are positive, differ, and an ended one is not taken while the charger may hold it (case 22)', async () => {
+  const charger = await server.charger('CH1');
+  const ids = [];
+  for (let round = 0; round < 5; round += 1) {
+    const { id, reservationId } = await server.reserveNow(anna, input);
+    ids.push(reservationId);
+    await server.cancelReservation(anna, { id });
+  }
+  expect(new Set(ids).size).toBe(5);
+  expect(ids.every((id) => Number.isInteger(id) && id > 0 && id < 1_000_000)).toBe(true);
+
+  const { id } = await server.reserveNow(anna, { ...input, reservationId: 77 });
+  await charger.disconnect();
+  await server.cancelReservation(await operatorToken('site'), { id, force: true });
+  const again = await server.reserveNow(anna, { ...input, reservationId: 77 });
+  expect(again).toMatchObject({ __typename: 'ReservationIdInUse', code: 'RESERVATION_ID_IN_USE' });
+});
+
+describe('policy, not law (case 28)', () => {
+  it('a connector known to be in use or out of order is asked all the same (case 28)', async () => {
+    const charger = await server.charger('CH1');
+    await charger.plugIn(1);
+    expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });
+    await charger.fault(2);
+    const faulted = await server.reserveNow(anna, { ...input, connectorId: 2 });
+    expect(faulted).toMatchObject({ __typename: 'ChargerRefused', answer: 'FAULTED' });
+  });
+
+  it('unless the site wants it refused before (case 28)', async () => {
+    await server.saveSite('site', { precheckStatus: true });
+    const charger = await server.charger('CH1');
+    await charger.fault(2);
+    const faulted = await server.reserveNow(anna, { ...input, connectorId: 2 });
+    expect(faulted).toMatchObject({ __typename: 'ConnectorNotFree', code: 'CONNECTOR_NOT_FREE', state: 'FAULTED' });
+    expect(await server.reserveNow(anna, { ...input, connectorId: 0 })).toMatchObject({ status: 'ACCEPTED' });
+    await charger.fault(1, 'Unavailable');
+    const all = await server.reserveNow(anna, { ...input, connectorId: 0 });
+    expect(all).toMatchObject({ code: 'CONNECTOR_NOT_FREE', connectorId: 0 });
+    expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
+  });
+
+  it('one idTag may hold several connectors (case 28)', async () => {
+    await server.charger('CH1', '2.0.1');
+    expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
+    expect(await server.reserveNow(anna, { ...input, connectorId: 2 })).toMatchObject({ status: 'ACCEPTED' });
+  });
+});

@@ -1,0 +1,189 @@
+// A hold that is to last longer counts only once the charger has accepted that (case 12).
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let anna: string;
+const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 20 };
+
+beforeEach(async () => {
+  server = await TestServer.start({ env: { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' } });
+  await server.fill();
+  anna = await driverToken('ANNA');
+});
+afterEach(() => server.stop());
+
+const later = (expiryDate: string, minutes: number) =>
+  new Date(Date.parse(expiryDate) + minutes * 60_000).toISOString();
+const status16 = (status: string) => ({ connectorId: 1, errorCode: 'NoError', status });
+
+async function reservedRaw(subprotocol = 'ocpp1.6') {
+  const charger = await server.rawCharger('CH1', subprotocol);
+  const reserving = server.reserveNow(anna, input);
+  const { id, payload } = await charger.expectCall('ReserveNow');
+  charger.answer(id, { status: 'Accepted' });
+  return { charger, payload, reservation: await reserving };
+}
+
+it.each(['1.6', '2.0.1', '2.1'] as const)(
+  'OCPP %s: the same id with a later end, one event (case 12)',
+  async (version) => {
+    const charger = await server.charger('CH1', version);
+    const { id, reservationId, expiryDate } = await server.reserveNow(anna, input);
+    const events = await server.watchReservations(anna, { reservationId: id });
+    const until = later(expiryDate, 30);
+    const extended = await server.extendReservation(anna, { id, expiryDate: until });
+    expect(extended).toMatchObject({ status: 'ACCEPTED', version: 3, expiryDate: until, reservationId });
+    expect(charger.reservations).toMatchObject([{ reservationId, expiryDate: new Date(until) }]);
+    expect(await events.next()).toMatchObject({ type: 'EXTENDED', from: 'ACCEPTED', to: 'ACCEPTED' });
+    server.clock.advance(25 * 60_000);
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
+    server.clock.advance(25 * 60_000);
+    expect(await events.next()).toMatchObject({ type: 'EXPIRED' });
+  },
+);
+
+it('refused by the charger, it stays as it was, and it is seen to that the charger still holds it (case 12)', async () => {
+  const { charger, payload, reservation } = await reservedRaw();
+  await charger.call('StatusNotification', status16('Reserved'));
+  const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+  const asked = await charger.expectCall('ReserveNow');
+  expect(asked.payload).toEqual({ ...payload, expiryDate: later(payload.expiryDate, 10) });
+  charger.answer(asked.id, { status: 'Occupied' });
+  expect(await extending).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });
+  server.clock.advance(3000);
+  await eventually(async () => {
+    const [row] = await server.database.query('SELECT due_at, confirmed_at IS NULL AS doubted FROM reservation');
+    expect(row).toEqual({ due_at: null, doubted: false });
+  });
+  const { status, expiryDate } = await server.reservation(reservation.id);
+  expect({ status, expiryDate }).toEqual({ status: 'ACCEPTED', expiryDate: reservation.expiryDate });
+});
+
+it.each(['ocpp1.6', 'ocpp2.0.1'])(
+  '%s: a charger that loses the hold over it is asked to take it back (case 12)',
+  async (subprotocol) => {
+    const { charger, payload, reservation } = await reservedRaw(subprotocol);
+    const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+    const asked = await charger.expectCall('ReserveNow');
+    charger.answer(asked.id, { status: 'Occupied' });
+    await extending;
+    const status =
+      subprotocol === 'ocpp1.6'
+        ? status16('Available')
+        : { timestamp: new Date().toISOString(), connectorStatus: 'Available', evseId: 1, connectorId: 1 };
+    await charger.call('StatusNotification', status);
+    server.clock.advance(3000);
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload).toEqual(payload);
+    charger.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(await server.reservation(reservation.id)).toMatchObject({ status: 'ACCEPTED', version: 2 });
+  },
+);
+
+it('where the policy allows it, it is held anew under a fresh reservationId (case 12)', async () => {
+  await server.saveSite('site', { extensionMayReplace: true });
+  const { charger, payload, reservation } = await reservedRaw();
+  const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+  const asked = await charger.expectCall('ReserveNow');
+  charger.answer(asked.id, { status: 'Rejected' });
+  const cancel = await charger.expectCall('CancelReservation');
+  expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+  expect(await server.reserveNow(await driverToken('CLEO'), { ...input, idTag: 'CLEO' })).toMatchObject({
+    code: 'RESERVED',
+  });
+  charger.answer(cancel.id, { status: 'Accepted' });
+  const fresh = await charger.expectCall('ReserveNow');
+  expect(fresh.payload.reservationId).not.toBe(payload.reservationId);
+  charger.answer(fresh.id, { status: 'Accepted' });
+  expect(await extending).toMatchObject({
+    id: reservation.id,
+    status: 'ACCEPTED',
+    reservationId: fresh.payload.reservationId,
+    expiryDate: later(payload.expiryDate, 10),
+  });
+});
+
+it('not answered: UNKNOWN, and settled with the end that it had (case 12)', async () => {
+  const { charger, payload, reservation } = await reservedRaw();
+  const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+  await charger.expectCall('ReserveNow');
+  expect(await extending).toMatchObject({ status: 'UNKNOWN', reason: 'TIMEOUT', expiryDate: reservation.expiryDate });
+  const again = await charger.expectCall('ReserveNow');
+  expect(again.payload).toEqual(payload);
+  charger.answer(again.id, { status: 'Accepted' });
+  await eventually(async () => expect(await server.reservation(reservation.id)).toMatchObject({ status: 'ACCEPTED' }));
+});
+
+it('an answer that comes late is not lost: the charger is asked to hold what stands here (case 12)', async () => {
+  const { charger, payload, reservation } = await reservedRaw();
+  const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+  const asked = await charger.expectCall('ReserveNow');
+  await extending;
+  charger.answer(asked.id, { status: 'Accepted' });
+  await charger.call('StatusNotification', status16('Available'));
+  const again = await charger.expectCall('ReserveNow');
+  expect(again.payload).toEqual(payload);
+  charger.answer(again.id, { status: 'Accepted' });
+  await eventually(async () => {
+    expect(await server.reservation(reservation.id)).toMatchObject({
+      status: 'ACCEPTED',
+      expiryDate: reservation.expiryDate,
+    });
+  });
+});
+
+it('of two at once, one is asked to wait its turn (case 12)', async () => {
+  const { charger, reservation } = await reservedRaw();
+  const first = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
+  const asked = await charger.expectCall('ReserveNow');
+  const second = await server.extendReservation(anna, { id: reservation.id, byMinutes: 20 });
+  expect(second).toMatchObject({ __typename: 'ReservationNotSettled', code: 'NOT_SETTLED' });
+  charger.answer(asked.id, { status: 'Accepted' });
+  expect(await first).toMatchObject({ status: 'ACCEPTED', expiryDate: later(reservation.expiryDate, 10) });
+});
+
+it('cancelled, used or ended meanwhile, it is not revived', async () => {
+  const { charger, payload, reservation } = await reservedRaw();
+  const { id } = reservation;
+  const extending = server.extendReservation(anna, { id, byMinutes: 10 });
+  const asked = await charger.expectCall('ReserveNow');
+  const cancelling = server.cancelReservation(anna, { id });
+  await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'CANCELLING' }));
+  charger.answer(asked.id, { status: 'Accepted' });
+  expect(await extending).toMatchObject({ status: 'CANCELLING' });
+  const cancel = await charger.expectCall('CancelReservation');
+  expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+  charger.answer(cancel.id, { status: 'Accepted' });
+  expect(await cancelling).toMatchObject({ status: 'CANCELLED' });
+  const ended = await server.extendReservation(anna, { id, byMinutes: 10 });
+  expect(ended).toMatchObject({ __typename: 'ReservationEnded', code: 'ALREADY_ENDED' });
+});
+
+it('what cannot be: refused by name', async () => {
+  await server.charger('CH1');
+  const { id, expiryDate } = await server.reserveNow(anna, input);
+  const cleo = await driverToken('CLEO');
+  expect(await server.extendReservation(cleo, { id, byMinutes: 5 })).toMatchObject({ code: 'RESERVATION_NOT_FOUND' });
+  expect(await server.extendReservation(anna, { id: 'x', byMinutes: 5 })).toMatchObject({
+    code: 'RESERVATION_NOT_FOUND',
+  });
+  expect(await server.extendReservation(anna, { id })).toMatchObject({ code: 'INVALID_INPUT', field: 'expiryDate' });
+  expect(await server.extendReservation(anna, { id, byMinutes: 0 })).toMatchObject({ field: 'byMinutes' });
+  const earlier = await server.extendReservation(anna, { id, expiryDate: later(expiryDate, -1) });
+  expect(earlier).toMatchObject({ field: 'expiryDate' });
+  const long = await server.extendReservation(anna, { id, byMinutes: 161 });
+  expect(long).toMatchObject({ code: 'POLICY', rule: 'MAX_DURATION', limitMinutes: 180 });
+  expect(await server.extendReservation(anna, { id, expiryDate })).toMatchObject({ status: 'ACCEPTED', version: 2 });
+  await server.saveSite('site', { extensionAllowed: false });
+  expect(await server.extendReservation(anna, { id, byMinutes: 5 })).toMatchObject({ rule: 'EXTENSION_ALLOWED' });
+  await server.saveSite('site', { extensionAllowed: true });
+  expect(await server.extendReservation(await adminToken(), { id, byMinutes: 160 })).toMatchObject({
+    status: 'ACCEPTED',
+  });
+});

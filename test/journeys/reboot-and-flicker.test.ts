@@ -1,0 +1,300 @@
+// Chargers that start anew, flicker, break and forget: what their holds are worth afterwards.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import type { RawCharger } from '../support/raw-charger.ts';
+import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let anna: string;
+const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
+
+beforeEach(async () => {
+  server = await TestServer.start({ env: { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' } });
+  await server.fill();
+  anna = await driverToken('ANNA');
+});
+afterEach(() => server.stop());
+
+const boot16 = { chargePointVendor: 'Raw', chargePointModel: 'One' };
+const boot201 = { reason: 'PowerUp', chargingStation: { vendorName: 'Raw', model: 'Two' } };
+const status16 = (status: string, connectorId = 1) => ({ connectorId, errorCode: 'NoError', status });
+const status201 = (connectorStatus: string, evseId = 1) => ({
+  timestamp: new Date().toISOString(),
+  connectorStatus,
+  evseId,
+  connectorId: 1,
+});
+
+/** A reservation that the charger accepted and says so. */
+async function reserved(charger: RawCharger, extra: object = {}) {
+  const reserving = server.reserveNow(anna, { ...input, ...extra });
+  const { id, payload } = await charger.expectCall('ReserveNow');
+  charger.answer(id, { status: 'Accepted' });
+  const reservation = await reserving;
+  expect(reservation).toMatchObject({ status: 'ACCEPTED' });
+  return { ...reservation, payload };
+}
+const statusOf = async (id: string) => (await server.reservation(id)).status;
+const becomes = (id: string, expected: object) =>
+  eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
+
+describe('a charger starts anew (case 10)', () => {
+  it('1.6: every live reservation is sent again under its id, and stays (case 10)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id, payload, version } = await reserved(charger);
+    await charger.call('BootNotification', boot16);
+    await charger.call('StatusNotification', status16('Reserved'));
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload).toEqual(payload);
+    charger.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED', version });
+  });
+
+  it('1.6: refused while the connector says Reserved: it still holds (case 10)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id } = await reserved(charger);
+    await charger.call('BootNotification', boot16);
+    await charger.call('StatusNotification', status16('Reserved'));
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(again.id, { status: 'Occupied' });
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(await statusOf(id)).toBe('ACCEPTED');
+  });
+
+  it('refused otherwise: REMOVED, CHARGER_LOST, and what it may hold is cancelled there (case 10)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id, payload } = await reserved(charger);
+    await charger.call('BootNotification', boot16);
+    await charger.call('StatusNotification', status16('Available'));
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(again.id, { status: 'Rejected' });
+    await becomes(id, { status: 'REMOVED', reason: 'CHARGER_LOST' });
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload.reservationId).toBe(payload.reservationId);
+    charger.answer(cancel.id, { status: 'Rejected' });
+  });
+
+  it('2.0.1: Reserved needs no second ReserveNow, Available gets one (case 10)', async () => {
+    const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
+    const first = await reserved(charger);
+    const second = await reserved(charger, { connectorId: 2 });
+    await charger.call('BootNotification', boot201);
+    await charger.call('StatusNotification', status201('Reserved', 1));
+    await charger.call('StatusNotification', status201('Available', 2));
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload).toEqual(second.payload);
+    charger.answer(again.id, { status: 'Accepted' });
+    await eventually(async () => {
+      const rows = await server.database.query('SELECT due_at FROM reservation');
+      expect(rows).toEqual([{ due_at: null }, { due_at: null }]);
+    });
+    expect([await statusOf(first.id), await statusOf(second.id)]).toEqual(['ACCEPTED', 'ACCEPTED']);
+    expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(3);
+  });
+
+  it('not answered: UNKNOWN, and settled like any silence (case 10)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id } = await reserved(charger);
+    await charger.call('BootNotification', boot16);
+    await charger.expectCall('ReserveNow');
+    await becomes(id, { status: 'UNKNOWN', reason: 'TIMEOUT' });
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(again.id, { status: 'Accepted' });
+    await becomes(id, { status: 'ACCEPTED' });
+  });
+
+  it('it first empties its offline queue: a start in it has used the reservation, and nothing is sent (case 10)', async () => {
+    const before = await server.rawCharger('CH1');
+    const { id } = await reserved(before);
+    before.socket.terminate();
+    const charger = await server.rawCharger('CH1');
+    await charger.call('BootNotification', boot16);
+    await charger.call('StatusNotification', status16('Charging'));
+    // Slowly, as a charger does over a bad line: each message after the one before was answered.
+    for (let index = 0; index < 4; index += 1) {
+      server.clock.advance(1500);
+      const timestamp = new Date(server.clock.now().getTime() - 5000).toISOString();
+      const idTag = index < 3 ? 'CLEO' : 'ANNA';
+      const connectorId = index < 3 ? 2 : 1;
+      await charger.call('StartTransaction', { connectorId, idTag, meterStart: index, timestamp });
+    }
+    await becomes(id, { status: 'USED' });
+    server.clock.advance(10_000);
+    await charger.call('Heartbeat', {});
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toEqual([]);
+  });
+
+  it('a plain reconnect needs nothing (case 10)', async () => {
+    const before = await server.rawCharger('CH1');
+    const { id } = await reserved(before);
+    before.socket.terminate();
+    const charger = await server.rawCharger('CH1');
+    server.clock.advance(30_000);
+    await charger.call('Heartbeat', {});
+    server.clock.advance(30_000);
+    await charger.call('Heartbeat', {});
+    expect(await statusOf(id)).toBe('ACCEPTED');
+    expect(charger.calls.all).toEqual([]);
+  });
+});
+
+describe('flicker (case 20)', () => {
+  it('1.6: Available for a moment is nothing (case 20)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id } = await reserved(charger);
+    for (const status of ['Reserved', 'Available', 'Reserved']) {
+      await charger.call('StatusNotification', status16(status));
+    }
+    server.clock.advance(3000);
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(await statusOf(id)).toBe('ACCEPTED');
+    expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(1);
+  });
+
+  it('1.6: Available that lasts gets the same id again, after a pause (case 20)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id, payload } = await reserved(charger);
+    await charger.call('StatusNotification', status16('Reserved'));
+    await charger.call('StatusNotification', status16('Available'));
+    expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(1);
+    server.clock.advance(3000);
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload).toEqual(payload);
+    charger.answer(again.id, { status: 'Accepted' });
+    await charger.call('Heartbeat', {});
+    expect(await statusOf(id)).toBe('ACCEPTED');
+  });
+
+  it('1.6: connector 0 and 2.x are never sent again for it (case 20)', async () => {
+    const one = await server.rawCharger('CH1');
+    await reserved(one, { connectorId: 0 });
+    await server.saveCharger('CH2');
+    const two = await server.rawCharger('CH2', 'ocpp2.0.1');
+    const reserving = server.reserveNow(anna, { ...input, chargerId: 'CH2' });
+    const { id } = await two.expectCall('ReserveNow');
+    two.answer(id, { status: 'Accepted' });
+    await reserving;
+    await one.call('StatusNotification', status16('Available'));
+    await two.call('StatusNotification', status201('Available'));
+    server.clock.advance(5000);
+    await Promise.all([one.call('Heartbeat', {}), two.call('Heartbeat', {})]);
+    server.clock.advance(5000);
+    await Promise.all([one.call('Heartbeat', {}), two.call('Heartbeat', {})]);
+    for (const { calls } of [one, two]) {
+      expect(calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(1);
+    }
+  });
+});
+
+describe('a charger that breaks, and holds on (case 19)', () => {
+  it('Available after a fault does not revive it; Reserved is cancelled there (case 19)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id, payload } = await reserved(charger);
+    await charger.call('StatusNotification', status16('Faulted'));
+    expect(await server.reservation(id)).toMatchObject({ status: 'REMOVED', reason: 'CHARGER_FAULTED' });
+    await charger.call('StatusNotification', status16('Available'));
+    expect(await statusOf(id)).toBe('REMOVED');
+    await charger.call('StatusNotification', status16('Reserved'));
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+    charger.answer(cancel.id, { status: 'Accepted' });
+    expect(await statusOf(id)).toBe('REMOVED');
+  });
+
+  it('connector 0 Unavailable ends them all in 1.6 (case 19)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const one = await reserved(charger);
+    const two = await reserved(charger, { connectorId: 2 });
+    await charger.call('StatusNotification', status16('Unavailable', 0));
+    for (const { id } of [one, two]) {
+      expect(await server.reservation(id)).toMatchObject({ status: 'REMOVED', reason: 'CHARGER_UNAVAILABLE' });
+    }
+  });
+
+  it('2.x: where the message that says so is lost, the state tells after a while (case 19)', async () => {
+    const charger = await server.rawCharger('CH1', 'ocpp2.1');
+    const { id } = await reserved(charger);
+    await charger.call('StatusNotification', status201('Faulted'));
+    expect(await statusOf(id)).toBe('ACCEPTED');
+    server.clock.advance(3000);
+    await becomes(id, { status: 'REMOVED', reason: 'CHARGER_FAULTED' });
+  });
+});
+
+describe('clocks (case 13)', () => {
+  it('the expiry goes out in UTC, and the clock of the server decides (case 13)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id, payload, expiryDate } = await reserved(charger, { durationMinutes: 10 });
+    expect(payload.expiryDate).toMatch(/Z$/);
+    expect(payload.expiryDate).toBe(expiryDate);
+    await charger.call('StatusNotification', status16('Reserved'));
+    server.clock.advance(10 * 60_000);
+    await becomes(id, { status: 'EXPIRED', reason: 'NO_SHOW' });
+    server.clock.advance(10_000);
+    const cancel = await charger.expectCall('CancelReservation');
+    charger.answer(cancel.id, { status: 'Accepted' });
+  });
+
+  it('a charger that let go by itself is not told to (case 13)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id } = await reserved(charger, { durationMinutes: 10 });
+    await charger.call('StatusNotification', status16('Reserved'));
+    server.clock.advance(10 * 60_000);
+    await becomes(id, { status: 'EXPIRED' });
+    await charger.call('StatusNotification', status16('Available'));
+    server.clock.advance(15_000);
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT is_release_owed FROM reservation');
+      expect(row).toEqual({ is_release_owed: false });
+    });
+    expect(charger.calls.all.filter(([, , action]) => action === 'CancelReservation')).toEqual([]);
+  });
+
+  it('how far a charger is off is kept, from what it sends at once (case 13)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const skewed = () => ({ ...status16('Available'), timestamp: new Date(Date.now() + 90_000).toISOString() });
+    await charger.call('StatusNotification', skewed());
+    const skew = async () =>
+      (await server.graphql(await operatorToken('site'), '{ charger(id: "CH1") { clockSkewSeconds } }')).charger
+        .clockSkewSeconds;
+    expect(await skew()).toBeNull(); // It may come from its offline queue.
+    server.clock.advance(3000);
+    await charger.call('StatusNotification', skewed());
+    await eventually(async () => expect(await skew()).toBe(87));
+  });
+});
+
+describe('ReservationStatusUpdate (case 21)', () => {
+  it('for an unknown id it is answered and changes nothing (case 21)', async () => {
+    const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
+    const { id } = await reserved(charger);
+    const update = { reservationId: 424_242, reservationUpdateStatus: 'Removed' };
+    expect(await charger.call('ReservationStatusUpdate', update)).toEqual({});
+    expect(await statusOf(id)).toBe('ACCEPTED');
+  });
+
+  it('the first final word stands, the later one is kept beside it (case 21)', async () => {
+    const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
+    const { id, payload } = await reserved(charger);
+    for (const reservationUpdateStatus of ['Expired', 'Removed', 'Expired']) {
+      await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus });
+    }
+    const query = 'query ($id: ID!) { reservation(id: $id) { status version chargerSaid } }';
+    const { reservation } = await server.graphql(anna, query, { id });
+    expect(reservation).toEqual({ status: 'EXPIRED', version: 3, chargerSaid: 'REMOVED' });
+  });
+});
