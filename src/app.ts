@@ -227,7 +227,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   http.addHook('onSend', async (_, reply) => void (isDraining && reply.header('connection', 'close')));
   addHealth(http, {
     isDraining: () => isDraining,
-    checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT 1' }, [])),
+    // Without its place among the nodes it cannot take chargers.
+    checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT $1::integer' }, [bus.nodeId])),
   });
   const verifyToken = tokenVerifier(config.tokens, clock);
   const { allowedOrigins } = config;

@@ -131,8 +131,8 @@ const statements = {
   reclaim: {
     name: 'charger-reclaim',
     text: `
-      UPDATE charger SET connected_node = $2, connection_epoch = connection_epoch + 1
-      WHERE id = $1 AND connection_epoch = $3 AND removed_at IS NULL RETURNING connection_epoch AS epoch`,
+      UPDATE charger SET connected_node = $2, connection_epoch = $3 + 1
+      WHERE id = $1 AND connection_epoch <= $3 AND removed_at IS NULL RETURNING connection_epoch AS epoch`,
   },
   disconnect: {
     name: 'charger-disconnect',

@@ -13,6 +13,9 @@ export interface EmbeddedPostgres {
   /** Connection string of a database of this server. */
   url(database: string): string;
   readonly dataFolder: string;
+  /** Ends the server alone (SIGQUIT: as a crash does); it comes back with `start` under the same address. */
+  halt(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -57,16 +60,24 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
     ...(options.durable === false && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(join(binaries, 'postgres'), ['-D', dataFolder, ...flags], {
-    ...spawnOptions(owner),
-    detached: true, // Ctrl-C in the terminal must reach the application first, the database last.
-  });
-  await ready(server);
+  const launch = async () => {
+    const child = spawn(join(binaries, 'postgres'), ['-D', dataFolder, ...flags], {
+      ...spawnOptions(owner),
+      detached: true, // Ctrl-C in the terminal must reach the application first, the database last.
+    });
+    await ready(child);
+    return child;
+  };
+  let server = await launch();
   return {
     url: (database) => `postgresql://postgres:${password}@${endpoint.host}/${database}${endpoint.query}`,
     dataFolder,
+    halt: (signal) => stopChild(server, signal),
+    async start() {
+      server = await launch();
+    },
     async stop() {
-      await stopChild(server);
+      await stopChild(server, 'SIGINT');
       await endpoint.release();
     },
   };
@@ -200,11 +211,11 @@ function ready(server: ChildProcess): Promise<void> {
   });
 }
 
-function stopChild(server: ChildProcess): Promise<void> {
+function stopChild(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => {
     server.once('exit', () => resolve());
-    server.kill('SIGINT');
+    server.kill(signal);
   });
 }
 

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Log } from '../common/log.ts';
+import { isDatabaseAway } from '../database/database.ts';
 
 export const unauthenticated = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } } });
@@ -11,6 +12,10 @@ export const forbidden = (message: string): GraphQLError =>
 
 export const badInput = (argument: string, message: string): GraphQLError =>
   new GraphQLError(`${argument}: ${message}`, { extensions: { code: 'BAD_USER_INPUT', argument } });
+
+/** The code of a fault that passes by itself: the same request is worth sending again. */
+export const UNAVAILABLE = 'SERVICE_UNAVAILABLE';
+export const RETRY_AFTER_SECONDS = 1;
 
 /** Codes whose messages were written for the client. */
 const readable = new Set([
@@ -26,7 +31,10 @@ const readable = new Set([
   'PERSISTED_QUERY_NOT_SUPPORTED',
 ]);
 
-/** Everything else is a fault: logged once, and told as INTERNAL_SERVER_ERROR with the id of that log line. */
+/**
+ * Everything else is a fault: logged once, and told as INTERNAL_SERVER_ERROR with the id of that log line, or, while the
+ * database is away, as SERVICE_UNAVAILABLE.
+ */
 export function maskError(formatted: GraphQLFormattedError, error: unknown, log: Log): GraphQLFormattedError {
   const { message, locations, path, extensions } = formatted;
   const code = String(extensions?.code ?? '');
@@ -37,6 +45,12 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown, log:
   const correlationId = randomUUID();
   const original = error instanceof GraphQLError ? (error.originalError ?? error) : error;
   log.error({ correlationId, path, error: original }, 'a request failed');
+  if (isDatabaseAway(original)) {
+    const message =
+      'The server cannot reach its database. What was asked for may or may not have been done: send it again in a moment, a mutation with its idempotencyKey.';
+    const retry = { retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    return { message, ...place, extensions: { code: UNAVAILABLE, ...retry, correlationId } };
+  }
   const text = `Something went wrong here. Quote this id when you ask about it: ${correlationId}`;
   return { message: text, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR', correlationId } };
 }

@@ -16,7 +16,7 @@ import type { Log } from '../common/log.ts';
 import { toCursor } from '../event-log/event-log.repository.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { type ApiContext, type LoaderPorts, Loaders } from './context.ts';
-import { maskError, unauthenticated } from './errors.ts';
+import { maskError, RETRY_AFTER_SECONDS, UNAVAILABLE, unauthenticated } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 
 export interface GraphQLPorts extends LoaderPorts {
@@ -47,7 +47,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
     allowBatchedHttpRequests: false,
     includeStacktraceInErrorResponses: false,
     formatError: (formatted, error) => maskError(formatted, error, ports.log),
-    plugins: [ApolloServerPluginCacheControlDisabled(), fastifyApolloDrainPlugin(http), successStatus],
+    plugins: [ApolloServerPluginCacheControlDisabled(), fastifyApolloDrainPlugin(http), httpStatus],
     stopOnTerminationSignals: false,
     logger: ports.log,
   });
@@ -67,10 +67,21 @@ const badRequest = (message: string) => ({ message, extensions: { code: 'BAD_REQ
 
 const documentFailures = new Set(['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT']);
 
-/** GraphQL over HTTP: with application/json, a document that cannot be run still gets a well-formed answer: 200. */
-const successStatus: ApolloServerPlugin<ApiContext> = {
+/**
+ * GraphQL over HTTP: with application/json, a document that cannot be run still gets a well-formed answer: 200.
+ * A server without its database is unavailable whatever it could answer: 503, and when to try again.
+ */
+const httpStatus: ApolloServerPlugin<ApiContext> = {
   requestDidStart: async () => ({
     willSendResponse: async ({ request, response: { body, http } }) => {
+      if (
+        body.kind === 'single' &&
+        body.singleResult.errors?.some(({ extensions }) => extensions?.code === UNAVAILABLE)
+      ) {
+        http.status = 503;
+        http.headers.set('retry-after', `${RETRY_AFTER_SECONDS}`);
+        return;
+      }
       const isPlainJson = !request.http?.headers.get('accept')?.includes('application/graphql-response+json');
       if (!isPlainJson || http.status !== 400 || body.kind !== 'single') return;
       const codes = body.singleResult.errors?.map(({ extensions }) => String(extensions?.code)) ?? [];

@@ -73,6 +73,7 @@ export class Connection {
   readonly #rate: RateLimit;
   #inbound: Promise<void> = Promise.resolve();
   #inboundCount = 0;
+  readonly #mayOvertake = new Set<() => Promise<void>>();
   readonly #queue: OutgoingCall[] = [];
   readonly #late = new Map<string, (payload: object) => void>();
   readonly #drained: (() => void)[] = [];
@@ -285,10 +286,10 @@ export class Connection {
 
   /** The calls of one charger are answered in their order; different chargers never wait for each other. */
   #enqueue(frame: Frame & { type: 'call' }): void {
-    const answer = () => this.#answer(frame).catch((error) => this.#fail(frame.id, frame.action, error));
-    if (this.#isWaitingForDatabase && this.protocol.unordered.includes(frame.action)) {
-      void answer();
-      return;
+    const answer = this.#once(() => this.#answer(frame).catch((error) => this.#fail(frame.id, frame.action, error)));
+    if (this.protocol.unordered.includes(frame.action)) {
+      if (this.#isWaitingForDatabase) return void answer();
+      this.#mayOvertake.add(answer);
     }
     this.#inboundCount += 1;
     if (this.#inboundCount >= MAX_INBOUND) this.#pause();
@@ -296,6 +297,17 @@ export class Connection {
       this.#inboundCount -= 1;
       if (this.#inboundCount === MAX_INBOUND / 2) this.#resume();
     });
+  }
+
+  /** The task when its turn has come, or before, but not twice. */
+  #once(task: () => Promise<void>): () => Promise<void> {
+    let done: Promise<void> | undefined;
+    const run = () => {
+      this.#mayOvertake.delete(run);
+      done ??= task();
+      return done;
+    };
+    return run;
   }
 
   /** Who sends faster than any charger has reason to is read more slowly; nothing is lost, and nobody else waits. */
@@ -357,6 +369,7 @@ export class Connection {
       } catch (error) {
         if (!isDatabaseAway(error) || this.#isClosed) throw error;
         this.#isWaitingForDatabase = true;
+        for (const answer of this.#mayOvertake) void answer();
         await new Promise<void>((resolve) => this.ports.clock.after(DATABASE_RETRY_MS, resolve));
       }
     }
@@ -366,7 +379,10 @@ export class Connection {
   #noteSkew({ timestamp }: { readonly timestamp?: unknown }): void {
     const { clock, useCases, log } = this.ports;
     const now = clock.now();
-    const at = typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1) ? parseTimestamp(timestamp) : undefined;
+    const at =
+      typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1)
+        ? parseTimestamp(timestamp)
+        : undefined;
     if (!at) return;
     const seconds = Math.round((at.getTime() - now.getTime()) / 1000);
     if (this.#skewSeconds !== undefined && Math.abs(seconds - this.#skewSeconds) <= SKEW_NOISE_SECONDS) return;

@@ -58,8 +58,8 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
 };
 
 async function verifyLater({ reservations, wakeSettler, clock }: FollowPorts, { id }: Reservation): Promise<void> {
-  const dueAt = addMs(clock.now(), DEBOUNCE_MS);
-  if (await reservations.claimToVerify(id, dueAt)) wakeSettler(dueAt);
+  const dueAt = await reservations.claimToVerify(id, addMs(clock.now(), DEBOUNCE_MS), DEBOUNCE_MS);
+  if (dueAt) wakeSettler(dueAt);
 }
 
 /** The charger holds what has ended here: after a fault, after an expiry that it did not see. It is told to let go. */

@@ -250,8 +250,8 @@ const statements = {
   claimToVerify: {
     name: 'reservation-claim-to-verify',
     text: `
-      UPDATE reservation SET due_at = $2, attempts = 0
-      WHERE id = $1 AND status = 'ACCEPTED' AND due_at IS NULL AND enforcement = 'CHARGER' RETURNING id`,
+      UPDATE reservation SET due_at = $2::timestamptz + $3 * interval '1 millisecond' * least(2 ^ attempts - 1, 20)
+      WHERE id = $1 AND status = 'ACCEPTED' AND due_at IS NULL AND enforcement = 'CHARGER' RETURNING due_at AS "dueAt"`,
   },
   makeDue: {
     name: 'reservation-make-due',
@@ -421,9 +421,13 @@ export function reservationRepository(database: Database) {
       await database.query(statements.oweRelease, [id, dueAt, options.evenUsed]);
     },
 
-    /** Somebody is to ask the charger about this hold by `dueAt`; false where somebody is about to already. */
-    async claimToVerify(id: string, dueAt: Date): Promise<boolean> {
-      return (await database.query(statements.claimToVerify, [id, dueAt])).length > 0;
+    /**
+     * Somebody is to ask the charger about this hold at `dueAt`, or later by `patienceMs` for each time it was asked
+     * before, doubling. Tells when; undefined where somebody is about to ask already.
+     */
+    async claimToVerify(id: string, dueAt: Date, patienceMs = 0): Promise<Date | undefined> {
+      const [claimed] = await database.query<{ dueAt: Date }>(statements.claimToVerify, [id, dueAt, patienceMs]);
+      return claimed?.dueAt;
     },
 
     /** A live hold is to be settled at `dueAt`; `isDoubted`: that the charger accepted it once says nothing any more. */

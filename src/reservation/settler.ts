@@ -3,6 +3,7 @@
 // before it is worked on: two processes never have the same row, and one that dies costs the time of its claim.
 import { addMs } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { isDatabaseAway } from '../database/database.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { dutyOf, type SettleDuePorts, settleDue } from './settle-due.ts';
 import { RETRY_MS } from './transition.ts';
@@ -58,7 +59,8 @@ export class Settler {
 
   #work(): void {
     const round = this.#round().catch((error) => {
-      this.ports.log.error({ error }, 'a round of the settler failed; it goes on');
+      const level = isDatabaseAway(error) ? 'warn' : 'error';
+      this.ports.log[level]({ error }, 'a round of the settler failed; it goes on');
       return undefined;
     });
     const phase: Phase = { is: 'working', again: false, done: round.then(() => {}) };
