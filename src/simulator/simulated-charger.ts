@@ -1,7 +1,9 @@
 // A charger that speaks OCPP 1.6J, 2.0.1 or 2.1 over a real socket, and keeps, expires and enforces its reservations as
-// the specification demands of a charger. It can also be told to misbehave. It shares no code with the gateway.
+// the specification demands of a charger. Offline, it queues what it has to tell of transactions. It can also be told
+// to misbehave. It shares no code with the gateway.
 import { EventEmitter } from 'node:events';
 import { RPCClient } from 'ocpp-rpc';
+import { type Clock, systemClock } from '../common/clock.ts';
 
 export type SimulatedVersion = '1.6' | '2.0.1' | '2.1';
 
@@ -14,6 +16,8 @@ export interface SimulatedChargerOptions {
   readonly connectors: number;
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
+  /** Its own clock, which may be wrong. */
+  readonly clock?: Clock;
 }
 
 /** How it takes ReserveNow and CancelReservation. */
@@ -25,6 +29,10 @@ export type Behaviour =
   | { readonly type: 'silent' }
   /** Carries the command out and answers after that time. */
   | { readonly type: 'late'; readonly delayMs: number }
+  /** Carries the command out and answers when it is told to, by `answerHeld`. */
+  | { readonly type: 'held' }
+  /** Neither obeys nor answers, as if the frame were lost. */
+  | { readonly type: 'deaf' }
   /** Answers with a CALLERROR of that code. */
   | { readonly type: 'error'; readonly code: string };
 
@@ -36,14 +44,14 @@ interface HeldReservation {
   readonly idTag: string;
   readonly parentIdTag?: string;
   readonly expiryDate: Date;
-  readonly timer: NodeJS.Timeout;
+  readonly callOff: () => void;
 }
 
 interface SimulatedConnector {
   state: State;
   /** What the server was last told. */
   told?: string;
-  transaction?: { id: string | number; idTag: string; sequence: number };
+  transaction?: { id?: string | number; idTag: string; sequence: number; status?: string };
 }
 
 interface ReserveCommand {
@@ -59,6 +67,13 @@ interface IdTagInfo {
   readonly parentIdTag?: string;
   /** The connectors the idTag may use; absent: all. */
   readonly open?: readonly number[];
+}
+
+/** What it tells of transactions: kept until it is answered, and told in its order. */
+interface Told {
+  readonly method: string;
+  readonly payload: () => object;
+  readonly take: (answer: Payload) => void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the library has checked the payload against its schema
@@ -79,11 +94,16 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   #transactions = 0;
   readonly #connectors: SimulatedConnector[];
   readonly #reservations = new Map<number, HeldReservation>();
+  readonly #queue: Told[] = [];
+  #flushing: Promise<void> | undefined;
+  #heldAnswers: (() => void)[] = [];
+  readonly #clock: Clock;
 
   constructor(private readonly options: SimulatedChargerOptions) {
     super();
     this.id = options.id;
     this.version = options.version;
+    this.#clock = options.clock ?? systemClock;
     this.#connectors = Array.from({ length: options.connectors }, () => ({ state: 'Available' }));
   }
 
@@ -92,8 +112,8 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   }
 
   /** What it holds by its own memory. */
-  get reservations(): readonly Omit<HeldReservation, 'timer'>[] {
-    return [...this.#reservations.values()].map(({ timer: _, ...held }) => held);
+  get reservations(): readonly Omit<HeldReservation, 'callOff'>[] {
+    return [...this.#reservations.values()].map(({ callOff: _, ...held }) => held);
   }
 
   get connectorCount(): number {
@@ -104,14 +124,26 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return this.#connector(connectorId).state;
   }
 
-  /** Connects, boots and tells its connectors. */
-  async start(): Promise<void> {
-    await this.connect();
-    await this.boot();
+  /** How much it has still to tell of transactions. */
+  get queued(): number {
+    return this.#queue.length;
   }
 
-  /** Opens the socket and no more, as after a lost connection. */
+  /** Connects, boots, tells its connectors and what it kept while it was offline. */
+  async start(): Promise<void> {
+    await this.#open();
+    await this.boot();
+    await this.#flush();
+  }
+
+  /** Opens the socket and tells what it kept, as after a lost connection. */
   async connect(): Promise<void> {
+    await this.#open();
+    await this.#flush();
+    await this.#tellStates();
+  }
+
+  async #open(): Promise<void> {
     const { url, id, password, version } = this.options;
     const client = new RPCClient({
       endpoint: url,
@@ -160,7 +192,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   }
 
   async stop(): Promise<void> {
-    for (const { timer } of this.#reservations.values()) clearTimeout(timer);
+    for (const { callOff } of this.#reservations.values()) callOff();
     await this.disconnect();
   }
 
@@ -180,7 +212,8 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   async unplug(connectorId: number): Promise<void> {
     const connector = this.#connector(connectorId);
     if (connector.transaction) await this.#endTransaction(connectorId, connector);
-    connector.state = this.#heldAt(connectorId) ? 'Reserved' : 'Available';
+    const isBroken = connector.state === 'Faulted' || connector.state === 'Unavailable';
+    if (!isBroken) connector.state = this.#heldAt(connectorId) ? 'Reserved' : 'Available';
     await this.#tellStates();
   }
 
@@ -192,18 +225,26 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       return 'stopped';
     }
     if (connector.state === 'Faulted' || connector.state === 'Unavailable') return connector.state.toLowerCase();
-    const info = await this.#authorize(idTag);
+    // Offline, whoever is not shut out by a reservation may charge; the server is told later.
+    const info = this.isConnected ? await this.#authorize(idTag) : { status: 'Accepted' };
     if (info.status !== 'Accepted') return info.status;
     if (info.open && !info.open.includes(connectorId)) return 'reserved';
     const reservation = this.#reservationFor(connectorId, idTag, info.parentIdTag);
     if (!reservation && this.#isHeldForOthers(connectorId)) return 'reserved';
     const status = await this.#startTransaction(connectorId, connector, idTag, reservation);
-    if (status !== 'Accepted') {
-      await this.#endTransaction(connectorId, connector);
-      await this.#tellStates();
-      return status;
+    return status === 'Accepted' ? 'charging' : status;
+  }
+
+  /** The connector says Available for a moment, though nothing has happened. */
+  async flicker(connectorId: number): Promise<void> {
+    for (const state of ['Available', this.#connector(connectorId).state] as const) {
+      await this.call('StatusNotification', this.#statusOf(connectorId, state));
     }
-    return 'charging';
+  }
+
+  /** Sends the answers it was told to keep. */
+  answerHeld(): void {
+    for (const answer of this.#heldAnswers.splice(0)) answer();
   }
 
   /** A fault, or taken out of service: the reservation of the connector is gone. */
@@ -268,6 +309,13 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
         await new Promise((resolve) => setTimeout(resolve, behaviour.delayMs));
         return answer;
       }
+      case 'held': {
+        const answer = command();
+        await new Promise<void>((resolve) => this.#heldAnswers.push(resolve));
+        return answer;
+      }
+      case 'deaf':
+        return new Promise(() => {});
       case 'error':
         throw Object.assign(new Error('Told to fail'), { rpcErrorCode: behaviour.code, details: {} });
     }
@@ -282,9 +330,9 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     if (before) this.#drop(reservationId);
     const refusal = connectorId === 0 ? this.#refuseAnywhere() : this.#refuseAt(connectorId);
     if (refusal) return refusal;
-    const leftMs = Math.max(0, command.expiryDate.getTime() - Date.now());
-    const timer = setTimeout(() => this.#expire(reservationId), Math.min(leftMs, MAX_TIMER_MS));
-    this.#reservations.set(reservationId, { ...command, timer });
+    const leftMs = Math.max(0, command.expiryDate.getTime() - this.#clock.now().getTime());
+    const callOff = this.#clock.after(Math.min(leftMs, MAX_TIMER_MS), () => this.#expire(reservationId));
+    this.#reservations.set(reservationId, { ...command, callOff });
     if (connectorId > 0) this.#connector(connectorId).state = 'Reserved';
     this.#tellLater();
     return 'Accepted';
@@ -320,7 +368,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   #drop(reservationId: number): void {
     const held = this.#reservations.get(reservationId);
     if (!held) return;
-    clearTimeout(held.timer);
+    held.callOff();
     this.#reservations.delete(reservationId);
     const connector = this.#connectors[held.connectorId - 1];
     if (connector?.state === 'Reserved') connector.state = 'Available';
@@ -363,57 +411,111 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     if (reservation) this.#drop(reservation.reservationId);
     const label = reservation ? { reservationId: reservation.reservationId } : {};
     connector.state = 'Charging';
+    const transaction: NonNullable<SimulatedConnector['transaction']> = { idTag, sequence: 0 };
+    connector.transaction = transaction;
     if (this.version === '1.6') {
-      const start = { connectorId, idTag, meterStart: 0, timestamp: new Date().toISOString(), ...label };
-      const { transactionId, idTagInfo } = await this.call('StartTransaction', start);
-      connector.transaction = { id: transactionId, idTag, sequence: 0 };
-      await this.#tellStates();
-      return idTagInfo.status;
+      const start = { connectorId, idTag, meterStart: 0, timestamp: this.#now(), ...label };
+      await this.#tell(
+        'StartTransaction',
+        () => start,
+        ({ transactionId, idTagInfo }) => {
+          transaction.id = transactionId;
+          transaction.status = idTagInfo.status;
+        },
+      );
+    } else {
+      this.#transactions += 1;
+      transaction.id = `${this.id}-${this.#clock.now().getTime()}-${this.#transactions}`;
+      const idToken = { idToken: idTag, type: 'ISO14443' };
+      const event = { ...this.#transactionEvent('Started', 'Authorized', connectorId, transaction), idToken, ...label };
+      await this.#tell(
+        'TransactionEvent',
+        () => event,
+        ({ idTokenInfo }) => {
+          transaction.status = idTokenInfo?.status;
+        },
+      );
     }
-    this.#transactions += 1;
-    const id = `${this.id}-${Date.now()}-${this.#transactions}`;
-    connector.transaction = { id, idTag, sequence: 0 };
-    const { idTokenInfo } = await this.call('TransactionEvent', {
-      ...this.#transactionEvent('Started', 'Authorized', connectorId, connector),
-      idToken: { idToken: idTag, type: 'ISO14443' },
-      ...label,
-    });
+    await this.#endRefused();
     await this.#tellStates();
-    return idTokenInfo?.status ?? 'Accepted';
+    return transaction.status ?? 'Accepted';
+  }
+
+  /** A start that the server refuses, perhaps long after it was made, is ended. */
+  async #endRefused(): Promise<void> {
+    for (const [index, connector] of this.#connectors.entries()) {
+      const { status = 'Accepted' } = connector.transaction ?? {};
+      if (status !== 'Accepted') await this.#endTransaction(index + 1, connector);
+    }
   }
 
   async #endTransaction(connectorId: number, connector: SimulatedConnector): Promise<void> {
     const { transaction } = connector;
     if (!transaction) return;
-    if (this.version === '1.6') {
-      const stop = {
-        transactionId: transaction.id,
-        idTag: transaction.idTag,
-        meterStop: 0,
-        timestamp: new Date().toISOString(),
-      };
-      await this.call('StopTransaction', stop);
-    } else {
-      await this.call('TransactionEvent', this.#transactionEvent('Ended', 'EVDeparted', connectorId, connector));
-    }
     delete connector.transaction;
     connector.state = 'Available';
+    if (this.version === '1.6') {
+      const stop = { idTag: transaction.idTag, meterStop: 0, timestamp: this.#now() };
+      await this.#tell(
+        'StopTransaction',
+        () => ({ ...stop, transactionId: transaction.id }),
+        () => {},
+      );
+    } else {
+      const event = this.#transactionEvent('Ended', 'EVDeparted', connectorId, transaction);
+      await this.#tell(
+        'TransactionEvent',
+        () => event,
+        () => {},
+      );
+    }
+  }
+
+  async #tell(method: string, payload: () => object, take: (answer: Payload) => void): Promise<void> {
+    const told: Told = { method, payload, take };
+    this.#queue.push(told);
+    await this.#flush();
+    // It came as the flush before was ending.
+    if (this.#queue.includes(told) && this.isConnected) await this.#flush();
+  }
+
+  /** One message after the other; what is not answered stays, and is sent again with another message id. */
+  async #flush(): Promise<void> {
+    this.#flushing ??= this.#flushQueue().finally(() => {
+      this.#flushing = undefined;
+    });
+    await this.#flushing;
+    await this.#endRefused();
+  }
+
+  async #flushQueue(): Promise<void> {
+    for (let next = this.#queue[0]; next && this.isConnected; next = this.#queue[0]) {
+      try {
+        next.take(await this.call(next.method, next.payload()));
+      } catch {
+        return;
+      }
+      this.#queue.shift();
+    }
+  }
+
+  #now(): string {
+    return this.#clock.now().toISOString();
   }
 
   #transactionEvent(
     eventType: string,
     triggerReason: string,
     connectorId: number,
-    connector: SimulatedConnector,
+    transaction: NonNullable<SimulatedConnector['transaction']>,
   ): object {
-    const transaction = connector.transaction ?? { id: '', sequence: 0 };
     const seqNo = transaction.sequence;
     transaction.sequence += 1;
     const transactionInfo = {
       transactionId: transaction.id,
       ...(eventType === 'Started' && { chargingState: 'Charging' }),
     };
-    const timestamp = new Date().toISOString();
+    const timestamp = this.#now();
     return { eventType, timestamp, triggerReason, seqNo, transactionInfo, evse: { id: connectorId, connectorId: 1 } };
   }
 
@@ -432,7 +534,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   }
 
   #statusOf(connectorId: number, state: State): object {
-    const timestamp = new Date().toISOString();
+    const timestamp = this.#now();
     if (this.version === '1.6') {
       return { connectorId, errorCode: state === 'Faulted' ? 'OtherError' : 'NoError', status: state, timestamp };
     }
@@ -441,8 +543,12 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   }
 
   async #tellUpdate(reservationId: number, reservationUpdateStatus: string): Promise<void> {
-    if (this.version === '1.6' || !this.isConnected) return;
-    await this.call('ReservationStatusUpdate', { reservationId, reservationUpdateStatus });
+    if (this.version === '1.6') return;
+    await this.#tell(
+      'ReservationStatusUpdate',
+      () => ({ reservationId, reservationUpdateStatus }),
+      () => {},
+    );
   }
 
   #configuration(): object[] {

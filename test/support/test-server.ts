@@ -3,7 +3,7 @@ import { createClient } from 'graphql-ws';
 import { SignJWT } from 'jose';
 import { WebSocket } from 'ws';
 import { type App, startApp } from '../../src/app.ts';
-import { createLog } from '../../src/common/log.ts';
+import { createLog, type Log } from '../../src/common/log.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import {
   SimulatedCharger,
@@ -26,7 +26,7 @@ export function signToken(subject: string, claims: object, options: { secret?: s
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(subject)
     .setIssuedAt()
-    .setExpirationTime(options.expiresIn ?? '1h')
+    .setExpirationTime(options.expiresIn ?? '36500d')
     .sign(new TextEncoder().encode(options.secret ?? SECRET));
 }
 
@@ -38,17 +38,19 @@ interface Options {
   readonly env?: Record<string, string>;
   /** Another server on the same database. */
   readonly database?: TestDatabase;
+  readonly log?: Log;
 }
 
 export class TestServer {
   readonly #stops: (() => Promise<unknown> | unknown)[] = [];
 
   private constructor(
-    readonly app: App,
+    public app: App,
     readonly database: TestDatabase,
     readonly clock: TestClock,
     readonly config: Config,
     private readonly ownsDatabase: boolean,
+    private readonly log: Log,
   ) {}
 
   static async start(options: Options = {}): Promise<TestServer> {
@@ -65,8 +67,9 @@ export class TestServer {
       ...options.env,
     });
     const clock = new TestClock();
-    const app = await startApp(config, { clock, log: createLog(config.logLevel) });
-    return new TestServer(app, database, clock, config, options.database === undefined);
+    const log = options.log ?? createLog(config.logLevel);
+    const app = await startApp(config, { clock, log });
+    return new TestServer(app, database, clock, config, options.database === undefined, log);
   }
 
   get url(): string {
@@ -75,6 +78,13 @@ export class TestServer {
 
   get ocppUrl(): string {
     return `ws://127.0.0.1:${this.app.ocppPort}/ocpp`;
+  }
+
+  /** Stops the app and starts it anew, on the same ports and the same database. */
+  async restart(): Promise<void> {
+    const { port, ocppPort } = this.app;
+    await this.app.stop();
+    this.app = await startApp({ ...this.config, port, ocppPort }, { clock: this.clock, log: this.log });
   }
 
   async stop(): Promise<void> {
