@@ -137,7 +137,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const settling = { reservations, chargers, transition: change, wakeSettler, clock, log };
   const settled = { settleReserve: settleReserve(settling), settleCancel: settleCancel(settling) };
   const following = { reservations, chargers, transition: change, wakeSettler, clock, log };
-  const using = { reservations, transition: change, log };
+  const using = { reservations, transition: change, wakeSettler, clock, log };
   const authorize = authorizeIdTag({ idTags, chargers, reservations });
   const reporting = {
     transactions,

@@ -6,7 +6,7 @@ import { type ConnectorState, isOutOfOrder } from '../charger/connector.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { isHolding, type Reservation, type ReservationUpdate, removalReason } from './reservation.ts';
+import { isFirstAsked, isHolding, type Reservation, type ReservationUpdate, removalReason } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface FollowPorts {
@@ -47,7 +47,7 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
       const dropped = connectorId === 0 ? live : here;
       for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
     } else if (state === 'RESERVED') {
-      const unknown = here.find((one) => one.status === 'UNKNOWN');
+      const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
       if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
       const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
       if (!isExplained && connectorId > 0) await releaseGhost(ports, chargerId, connectorId);

@@ -245,7 +245,8 @@ const statements = {
     text: `
       UPDATE reservation SET is_release_owed = true, attempts = attempts + 1,
         due_at = CASE status WHEN 'CANCELLING' THEN due_at ELSE $2 END
-      WHERE id = $1 AND status NOT IN ('PENDING', 'UNKNOWN', 'ACCEPTED') AND (status <> 'USED' OR $3)`,
+      WHERE id = $1 AND enforcement = 'CHARGER' AND status NOT IN ('PENDING', 'UNKNOWN', 'ACCEPTED')
+        AND (status <> 'USED' OR $3)`,
   },
   claimToVerify: {
     name: 'reservation-claim-to-verify',

@@ -66,8 +66,15 @@ export type Reservation = Facts &
     | { readonly status: Exclude<FinalStatus, 'USED'>; readonly endedAt: Date; readonly reason: Reason }
   );
 
+/** What the charger accepted: it may be asked several times, and answer late. */
+export interface Held {
+  readonly reservationId: number;
+  readonly expiryDate: Date;
+}
+
 export type Happening =
-  | { readonly type: 'accepted' }
+  /** Without `held`, its connector says so. */
+  | { readonly type: 'accepted'; readonly held?: Held }
   | { readonly type: 'refused'; readonly reason: RefusalReason }
   | { readonly type: 'unanswered'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
   | { readonly type: 'unreachable' }
@@ -105,8 +112,12 @@ export const atExpiry = {
 export function apply(reservation: Reservation, happening: Happening, at: Date): Reservation | undefined {
   const { status } = reservation;
   switch (happening.type) {
-    case 'accepted':
-      return status === 'PENDING' || status === 'UNKNOWN' ? next(reservation, { status: 'ACCEPTED' }) : undefined;
+    case 'accepted': {
+      const isThis = !happening.held || isHeldAs(reservation, happening.held);
+      if (status === 'ACCEPTED' && !isThis) return next(reservation, { status: 'UNKNOWN', reason: 'TIMEOUT' });
+      const isOpen = status === 'PENDING' || status === 'UNKNOWN';
+      return isOpen && isThis ? next(reservation, { status: 'ACCEPTED' }) : undefined;
+    }
     case 'refused':
       if (status !== 'PENDING' && status !== 'UNKNOWN') return undefined;
       return end(reservation, 'REJECTED', happening.reason, at);
@@ -150,6 +161,13 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
       return happening satisfies never;
   }
 }
+
+/** What the charger accepted is what stands here. */
+const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: Held): boolean =>
+  reservation.reservationId === reservationId && reservation.expiryDate.getTime() === expiryDate.getTime();
+
+/** PENDING, then UNKNOWN: the charger has never accepted it, as far as is known here. */
+export const isFirstAsked = ({ version }: Reservation): boolean => version <= 2;
 
 /** Domain rule 3: only a transaction whose own timestamp lies inside the hold may correct a final status. */
 function mayBeCorrected(reservation: Reservation, startedAt: Date): boolean {

@@ -13,7 +13,7 @@ import { addMs } from '../common/clock.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './reservation.repository.ts';
-import { isHolding, type Reservation } from './reservation.ts';
+import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
 import { type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
 
@@ -70,7 +70,8 @@ async function findOut(ports: SettleDuePorts, reservation: Reservation): Promise
     await transition(reservation, { type: 'accepted' }, 'CHARGER');
     return 'DONE';
   };
-  if (await isReserved()) return accept();
+  // Of one that it had accepted before, Reserved does not tell until when it holds it.
+  if (isFirstAsked(reservation) && (await isReserved())) return accept();
   const outcome = await calls.call(chargerId, reserveCommand(reservation));
   const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
   if (!isRefused) {

@@ -6,7 +6,7 @@ import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { type CancelReason, type Happening, isHolding, type Reservation } from './reservation.ts';
+import { type CancelReason, type Happening, isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { Transition, Transitioned } from './transition.ts';
 
 export interface SettlePorts {
@@ -36,7 +36,7 @@ export const settleReserve =
     switch (outcome.type) {
       case 'answer':
         return outcome.answer === 'ACCEPTED'
-          ? settleHeld(ports, reservation, { type: 'accepted' }, { actor: 'CHARGER', isRepeat })
+          ? settleHeld(ports, reservation, { type: 'accepted', held: reservation }, { actor: 'CHARGER', isRepeat })
           : transition(reservation, { type: 'refused', reason: outcome.answer }, 'CHARGER');
       case 'call-error': {
         const { code, description } = outcome;
@@ -76,7 +76,12 @@ export async function settleHeld(
   { actor, isRepeat }: { readonly actor: Actor; readonly isRepeat: boolean },
 ): Promise<Transitioned> {
   const result = await ports.transition(reservation, happening, actor);
-  const { status } = result.reservation;
+  const { status, id } = result.reservation;
+  if (!result.isChanged && status === 'UNKNOWN' && happening.type === 'accepted') {
+    // The charger holds it otherwise than it stands here now: it is asked again.
+    await ports.reservations.makeDue(id, ports.clock.now(), { isDoubted: false });
+    ports.wakeSettler(ports.clock.now());
+  }
   if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
     const dueAt = ports.clock.now();
     await ports.reservations.oweRelease(reservation.id, dueAt, { evenUsed: isRepeat });
@@ -107,35 +112,23 @@ export const settleLateAnswer =
     const { reservations, transition, clock, wakeSettler } = ports;
     const reservation = await reservations.byId(command.id);
     if (!reservation) return;
-    const { id, status, version, expiryDate } = reservation;
+    const { id, status } = reservation;
     ports.log.info({ chargerId, command: command.type, answer, status, reservation: id }, 'a late answer came');
     if (command.type === 'CancelReservation') {
       if (status === 'CANCELLING')
         await transition(reservation, { type: 'released', reason: reservation.reason }, 'CHARGER');
       return;
     }
-    const isCurrent =
-      command.reservationId === reservation.reservationId && sameInstant(command.expiryDate, expiryDate);
     if (answer === 'ACCEPTED') {
-      await settleHeld(
-        ports,
-        reservation,
-        { type: 'accepted' },
-        { actor: 'CHARGER', isRepeat: version > FIRST_UNKNOWN },
-      );
-      if (isCurrent) return;
-    } else if (version <= FIRST_UNKNOWN) {
+      await settleHeld(ports, reservation, { type: 'accepted', held: command }, { actor: 'CHARGER', isRepeat: true });
+      return;
+    }
+    if (isFirstAsked(reservation)) {
       // It may answer a repeated ReserveNow, which a charger that holds the reservation refuses, too.
       await transition(reservation, { type: 'refused', reason: answer }, 'CHARGER', { isReleaseOwed: true });
       return;
     }
-    // What the charger holds may differ from what stands here: it is asked again.
     const dueAt = clock.now();
     await reservations.makeDue(id, dueAt, { isDoubted: true });
     wakeSettler(dueAt);
   };
-
-/** PENDING, then UNKNOWN: the charger has never accepted it. */
-const FIRST_UNKNOWN = 2;
-
-const sameInstant = (one: Date, other: Date) => one.getTime() === other.getTime();

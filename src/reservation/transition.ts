@@ -75,7 +75,7 @@ function followUpOf(
 }
 
 const eventTypes: Record<Happening['type'], (next: Reservation) => ReservationEventType> = {
-  accepted: () => 'ACCEPTED',
+  accepted: (next) => (next.status === 'UNKNOWN' ? 'OUTCOME_UNKNOWN' : 'ACCEPTED'),
   refused: () => 'REJECTED',
   unanswered: () => 'OUTCOME_UNKNOWN',
   unreachable: () => 'FAILED',

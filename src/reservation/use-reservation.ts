@@ -1,5 +1,6 @@
 // A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
 // connector is a breach when it goes on although it was refused.
+import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { sameId } from '../id-tag/id-tag.ts';
 import type { Presentation, Transaction } from '../transaction/transaction.ts';
@@ -11,12 +12,14 @@ import type { Transition } from './transition.ts';
 export interface UsePorts {
   readonly reservations: ReservationRepository;
   readonly transition: Transition;
+  readonly wakeSettler: (at: Date) => void;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Call it only for a start that was let in: one that was refused consumes nothing. */
 export const useReservation =
-  ({ reservations, transition, log }: UsePorts) =>
+  ({ reservations, transition, wakeSettler, clock, log }: UsePorts) =>
   async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
     const { chargerId, id: transactionId } = transaction;
     const candidates = await reservations.matchable({ chargerId, id: transactionId, startedAt: presented.startedAt });
@@ -32,6 +35,11 @@ export const useReservation =
     const usedConnectorId = presented.connectorId ?? transaction.connectorId;
     const where = usedConnectorId === undefined ? {} : { usedConnectorId };
     await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
+    if (presented.reservationId === used.reservationId) return;
+    // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
+    const dueAt = clock.now();
+    await reservations.oweRelease(used.id, dueAt, { evenUsed: true });
+    wakeSettler(dueAt);
   };
 
 /** Energy flows in a transaction that was refused. */

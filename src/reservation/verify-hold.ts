@@ -38,10 +38,15 @@ export async function verifyHold(ports: VerifyPorts, { reservation, confirmedAt 
   switch (outcome.type) {
     case 'answer': {
       if (outcome.answer === 'ACCEPTED') {
-        const { reservation: held } = await settleHeld(ports, reservation, accepted, {
-          actor: 'CHARGER',
-          isRepeat: true,
-        });
+        const { reservation: held } = await settleHeld(
+          ports,
+          reservation,
+          { type: 'accepted', held: reservation },
+          {
+            actor: 'CHARGER',
+            isRepeat: true,
+          },
+        );
         return held.status === 'ACCEPTED' ? 'CONFIRMED' : 'DONE';
       }
       // Many chargers do not replace: one that refuses and says Reserved holds it still.
@@ -64,8 +69,6 @@ export async function verifyHold(ports: VerifyPorts, { reservation, confirmedAt 
       return outcome satisfies never;
   }
 }
-
-const accepted = { type: 'accepted' } as const;
 
 /** A connector that broke has dropped it (2.x says so by a message of its own, which may be lost). */
 const reasonOfLoss = ({ state, stateAt, bootedAt }: LastReport, hasBooted: boolean): RemovalReason | undefined =>

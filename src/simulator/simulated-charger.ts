@@ -3,9 +3,22 @@
 // to misbehave. It shares no code with the gateway.
 import { EventEmitter } from 'node:events';
 import { RPCClient } from 'ocpp-rpc';
-import { type Clock, systemClock } from '../common/clock.ts';
 
 export type SimulatedVersion = '1.6' | '2.0.1' | '2.1';
+
+export interface SimulatedClock {
+  now(): Date;
+  /** The function returned calls the task off. */
+  after(delayMs: number, task: () => void): () => void;
+}
+
+const realClock: SimulatedClock = {
+  now: () => new Date(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
 
 export interface SimulatedChargerOptions {
   /** ws://host:port/path, without the identity. */
@@ -17,7 +30,7 @@ export interface SimulatedChargerOptions {
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
   /** Its own clock, which may be wrong. */
-  readonly clock?: Clock;
+  readonly clock?: SimulatedClock;
 }
 
 /** How it takes ReserveNow and CancelReservation. */
@@ -97,13 +110,13 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   readonly #queue: Told[] = [];
   #flushing: Promise<void> | undefined;
   #heldAnswers: (() => void)[] = [];
-  readonly #clock: Clock;
+  readonly #clock: SimulatedClock;
 
   constructor(private readonly options: SimulatedChargerOptions) {
     super();
     this.id = options.id;
     this.version = options.version;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock ?? realClock;
     this.#connectors = Array.from({ length: options.connectors }, () => ({ state: 'Available' }));
   }
 

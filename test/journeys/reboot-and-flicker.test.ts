@@ -112,7 +112,7 @@ describe('a charger starts anew (case 10)', () => {
 
   it('it first empties its offline queue: a start in it has used the reservation, and nothing is sent (case 10)', async () => {
     const before = await server.rawCharger('CH1');
-    const { id } = await reserved(before);
+    const { id, payload } = await reserved(before);
     before.socket.terminate();
     const charger = await server.rawCharger('CH1');
     await charger.call('BootNotification', boot16);
@@ -123,7 +123,8 @@ describe('a charger starts anew (case 10)', () => {
       const timestamp = new Date(server.clock.now().getTime() - 5000).toISOString();
       const idTag = index < 3 ? 'CLEO' : 'ANNA';
       const connectorId = index < 3 ? 2 : 1;
-      await charger.call('StartTransaction', { connectorId, idTag, meterStart: index, timestamp });
+      const label = index < 3 ? {} : { reservationId: payload.reservationId };
+      await charger.call('StartTransaction', { connectorId, idTag, meterStart: index, timestamp, ...label });
     }
     await becomes(id, { status: 'USED' });
     server.clock.advance(10_000);

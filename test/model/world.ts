@@ -33,8 +33,8 @@ let worlds = 0;
 
 export class World {
   readonly asked: Asked[] = [];
-  /** By how much the charger's clock is ahead. */
-  skewMs = 0;
+  /** By how much the charger's clock was off at the most: it set its timers by it. */
+  #maxSkewMs = 0;
   #events = 0;
 
   private constructor(
@@ -71,7 +71,7 @@ export class World {
   }
 
   setSkew(skewMs: number): void {
-    this.skewMs = skewMs;
+    this.#maxSkewMs = Math.max(this.#maxSkewMs, Math.abs(skewMs));
     this.clock.skewMs = skewMs;
   }
 
@@ -179,7 +179,7 @@ export class World {
     const { server, charger } = this;
     const now = server.clock.now().getTime();
     const isClear = ({ expiryDate }: { expiryDate: Date }) =>
-      Math.abs(expiryDate.getTime() - now) > EDGE_MS + Math.abs(this.skewMs) && expiryDate.getTime() > now;
+      Math.abs(expiryDate.getTime() - now) > EDGE_MS + this.#maxSkewMs && expiryDate.getTime() > now;
     const ours = (await this.holds()).filter(isClear).map(describe).toSorted();
     const theirs = charger.reservations.filter(isClear).map(describe).toSorted();
     if (JSON.stringify(ours) !== JSON.stringify(theirs)) {
