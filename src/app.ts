@@ -46,7 +46,7 @@ import { settleCancel, settleLateAnswer, settleReserve } from './reservation/set
 import { Settler } from './reservation/settler.ts';
 import { transition } from './reservation/transition.ts';
 import { untilAnswered } from './reservation/until-answered.ts';
-import { recordBreach, useReservation } from './reservation/use-reservation.ts';
+import { doubtHolds, recordBreach, useReservation } from './reservation/use-reservation.ts';
 import { removeSite, saveSite } from './site/save-site.ts';
 import { SiteResolver } from './site/site.graphql.ts';
 import { siteRepository, siteSchema } from './site/site.repository.ts';
@@ -144,6 +144,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     authorizeIdTag: authorize,
     useReservation: useReservation(using),
     recordBreach: recordBreach(using),
+    doubtHolds: doubtHolds(using),
     clock,
   };
   const connecting = {

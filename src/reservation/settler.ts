@@ -23,7 +23,7 @@ const MAX_RETRY_MS = 60_000;
 /** A charger gets this long to end an expired hold by its own clock before it is told to. */
 const RELEASE_GRACE_MS = 10_000;
 /** A row needs this many commands at most before its claim is renewed or given back. */
-const COMMANDS_PER_CLAIM = 2;
+const COMMANDS_PER_CLAIM = 3;
 
 type Phase =
   | { readonly is: 'resting' }

@@ -1,9 +1,10 @@
 // A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
 // connector is a breach when it goes on although it was refused.
-import type { Clock } from '../common/clock.ts';
+import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { sameId } from '../id-tag/id-tag.ts';
 import type { Presentation, Transaction } from '../transaction/transaction.ts';
+import { DEBOUNCE_MS } from './follow-charger.ts';
 import { matchUse } from './match-use.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { isHolding } from './reservation.ts';
@@ -39,6 +40,24 @@ export const useReservation =
     // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
     const dueAt = clock.now();
     await reservations.oweRelease(used.id, dueAt, { evenUsed: true });
+    wakeSettler(dueAt);
+  };
+
+/**
+ * A start that was refused consumes nothing here, but some chargers drop the hold of the connector over it, or the one
+ * that the start was labelled with.
+ */
+export const doubtHolds =
+  ({ reservations, wakeSettler, clock }: UsePorts) =>
+  async (transaction: Transaction, reservationId: number | undefined): Promise<void> => {
+    const { chargerId, connectorId } = transaction;
+    const now = clock.now();
+    const dueAt = addMs(now, DEBOUNCE_MS);
+    for (const hold of await reservations.live([chargerId], now)) {
+      const isTouched =
+        hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId);
+      if (isTouched) await reservations.makeDue(hold.id, dueAt, { isDoubted: true });
+    }
     wakeSettler(dueAt);
   };
 

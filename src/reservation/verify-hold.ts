@@ -3,7 +3,7 @@
 import type { ChargerRepository, LastReport } from '../charger/charger.repository.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { isOutOfOrder } from '../charger/connector.ts';
-import { reserveCommand } from './commands.ts';
+import { cancelCommand, reserveCommand } from './commands.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { type RemovalReason, type Reservation, removalReason } from './reservation.ts';
 import { type SettlePorts, settleHeld } from './settle-reservation.ts';
@@ -23,7 +23,8 @@ export function saysReserved({ state, stateAt, bootedAt }: LastReport, { created
 }
 
 /** Sends the same id again, where that is safe: a charger that has it replaces it with itself. */
-export async function verifyHold(ports: VerifyPorts, { reservation, confirmedAt }: DueReservation): Promise<Progress> {
+export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promise<Progress> {
+  const { reservation, confirmedAt } = due;
   const { chargerId, connectorId } = reservation;
   const report = await ports.chargers.lastReport(chargerId, connectorId);
   const hasBooted = confirmedAt !== undefined && report.bootedAt !== undefined && report.bootedAt > confirmedAt;
@@ -32,37 +33,36 @@ export async function verifyHold(ports: VerifyPorts, { reservation, confirmedAt 
   if (isProved) return 'CONFIRMED';
   const reason = reasonOfLoss(report, hasBooted);
   if (reason) return remove(ports, reservation, reason);
-  if (!hasBooted && !isFreed(report, reservation, confirmedAt)) return 'DONE';
+  if (!hasBooted && !isFreed(report, due)) return 'DONE';
 
-  const outcome = await ports.calls.call(chargerId, reserveCommand(reservation));
+  const told = await ask(ports, reservation);
+  if (told !== 'REFUSED') return told;
+  // Many chargers do not replace: one that refuses and says Reserved holds it still.
+  if (saysReserved(await ports.chargers.lastReport(chargerId, connectorId), reservation)) return 'CONFIRMED';
+  if (hasBooted || !isBlind(report, reservation)) return remove(ports, reservation, 'CHARGER_LOST');
+  // Nothing tells whether it holds it: after a cancel it does not, and can be asked to hold it anew.
+  const cancelled = await ports.calls.call(chargerId, cancelCommand(reservation));
+  if (cancelled.type !== 'answer') return 'AGAIN';
+  const toldAnew = await ask(ports, reservation);
+  return toldAnew === 'REFUSED' ? remove(ports, reservation, 'CHARGER_LOST') : toldAnew;
+}
+
+async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progress | 'REFUSED'> {
+  const outcome = await ports.calls.call(reservation.chargerId, reserveCommand(reservation));
   switch (outcome.type) {
     case 'answer': {
-      if (outcome.answer === 'ACCEPTED') {
-        const { reservation: held } = await settleHeld(
-          ports,
-          reservation,
-          { type: 'accepted', held: reservation },
-          {
-            actor: 'CHARGER',
-            isRepeat: true,
-          },
-        );
-        return held.status === 'ACCEPTED' ? 'CONFIRMED' : 'DONE';
-      }
-      // Many chargers do not replace: one that refuses and says Reserved holds it still.
-      if (saysReserved(await ports.chargers.lastReport(chargerId, connectorId), reservation)) return 'CONFIRMED';
-      return remove(ports, reservation, 'CHARGER_LOST');
+      if (outcome.answer !== 'ACCEPTED') return 'REFUSED';
+      const accepted = { type: 'accepted', held: reservation } as const;
+      const settled = await settleHeld(ports, reservation, accepted, { actor: 'CHARGER', isRepeat: true });
+      return settled.reservation.status === 'ACCEPTED' ? 'CONFIRMED' : 'DONE';
     }
     case 'call-error':
     case 'offline':
       return 'AGAIN';
     case 'timed-out':
     case 'connection-lost': {
-      const unverified = {
-        type: 'unverified',
-        reason: outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST',
-      } as const;
-      await ports.transition(reservation, unverified, 'SERVER');
+      const reason = outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
+      await ports.transition(reservation, { type: 'unverified', reason }, 'SERVER');
       return 'DONE';
     }
     default:
@@ -76,20 +76,23 @@ const reasonOfLoss = ({ state, stateAt, bootedAt }: LastReport, hasBooted: boole
     ? removalReason(state)
     : undefined;
 
+/** No connector tells of it: it names none, or the one it names has said nothing since. */
+const isBlind = ({ stateAt }: LastReport, { connectorId, createdAt }: Reservation): boolean =>
+  connectorId === 0 || stateAt === undefined || stateAt < createdAt;
+
 /**
  * The connector says Available inside the hold. In 1.6 that is a flicker or a loss; in 2.x the idTag may have been
  * presented, so only a hold that came into doubt otherwise is asked for again.
  */
-const isFreed = (
-  { version, state }: LastReport,
-  { connectorId }: Reservation,
-  confirmedAt: Date | undefined,
-): boolean => connectorId > 0 && state === 'AVAILABLE' && (version === '1.6' || confirmedAt === undefined);
+function isFreed(report: LastReport, { reservation, confirmedAt }: DueReservation): boolean {
+  const isDoubted = confirmedAt === undefined;
+  if (isBlind(report, reservation)) return isDoubted;
+  return report.state === 'AVAILABLE' && (isDoubted || report.version === '1.6');
+}
 
 /** What the charger may hold all the same, it is told to let go. */
 async function remove(ports: VerifyPorts, reservation: Reservation, reason: RemovalReason): Promise<Progress> {
-  await ports.transition(reservation, { type: 'removed', reason }, 'CHARGER', {
-    isReleaseOwed: reason === 'CHARGER_LOST',
-  });
+  const isReleaseOwed = reason === 'CHARGER_LOST';
+  await ports.transition(reservation, { type: 'removed', reason }, 'CHARGER', { isReleaseOwed });
   return 'DONE';
 }

@@ -36,7 +36,7 @@ export interface SimulatedChargerOptions {
 /** How it takes ReserveNow and CancelReservation. */
 export type Behaviour =
   | { readonly type: 'normal' }
-  /** Answers that status, for example Occupied. */
+  /** Answers that status to ReserveNow, for example Occupied. */
   | { readonly type: 'refuse'; readonly status: string }
   /** Carries the command out and never answers. */
   | { readonly type: 'silent' }
@@ -282,7 +282,10 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
 
   #handlers(): Record<string, Handler> {
     return {
-      ReserveNow: (payload) => this.#obey(() => ({ status: this.#reserve(this.#read(payload)) })),
+      ReserveNow: (payload) => {
+        if (this.behaviour.type === 'refuse') return { status: this.behaviour.status };
+        return this.#obey(() => ({ status: this.#reserve(this.#read(payload)) }));
+      },
       CancelReservation: ({ reservationId }) => this.#obey(() => ({ status: this.#cancel(reservationId) })),
       GetConfiguration: () => ({ configurationKey: this.#configuration(), unknownKey: [] }),
       GetVariables: ({ getVariableData }) => ({
@@ -311,9 +314,8 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const { behaviour } = this;
     switch (behaviour.type) {
       case 'normal':
-        return command();
       case 'refuse':
-        return { status: behaviour.status };
+        return command();
       case 'silent':
         command();
         return new Promise(() => {});
@@ -395,7 +397,9 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const isFor = (held: HeldReservation) =>
       same(held.idTag, idTag) || (parentIdTag !== undefined && same(held.parentIdTag, parentIdTag));
     const mine = [...this.#reservations.values()].filter(isFor);
-    return mine.find((held) => held.connectorId === connectorId) ?? mine.find((held) => held.connectorId === 0);
+    const here = this.#heldAt(connectorId);
+    if (here) return mine.find((held) => held === here);
+    return mine.find((held) => held.connectorId === 0);
   }
 
   /** A specific hold closes its connector; a hold without connector closes the last free one. */

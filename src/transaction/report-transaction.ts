@@ -2,7 +2,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Authorization } from '../id-tag/authorize.ts';
 import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
-import type { recordBreach, useReservation } from '../reservation/use-reservation.ts';
+import type { doubtHolds, recordBreach, useReservation } from '../reservation/use-reservation.ts';
 import type { Report, TransactionRepository } from './transaction.repository.ts';
 import type { Presentation } from './transaction.ts';
 
@@ -11,6 +11,7 @@ export interface TransactionPorts {
   readonly authorizeIdTag: AuthorizeIdTag;
   readonly useReservation: ReturnType<typeof useReservation>;
   readonly recordBreach: ReturnType<typeof recordBreach>;
+  readonly doubtHolds: ReturnType<typeof doubtHolds>;
   readonly clock: Clock;
 }
 
@@ -28,6 +29,7 @@ export const startTransaction =
     const stored = { chargerId, connectorId, idTag, meterStart, startedAt: start.startedAt, isAccepted };
     const transaction = await ports.transactions.start(stored);
     if (isAccepted) await ports.useReservation(transaction, { ...start, startedAt, ...groupOf(authorization) });
+    else await ports.doubtHolds(transaction, start.reservationId);
     return { wireId: transaction.wireId, authorization };
   };
 
@@ -54,6 +56,7 @@ export const reportTransaction =
     const authorization = await ports.authorizeIdTag(chargerId, connectorId ?? 0, idTag, startedAt);
     const isAccepted = authorization.status === 'ACCEPTED';
     const transaction = await ports.transactions.report({ ...report, isAccepted });
+    if (!isAccepted) await ports.doubtHolds(transaction, reservationId);
     if (isAccepted && !report.isEnd && !report.isStop) {
       const presented = {
         ...{ idTag, startedAt },

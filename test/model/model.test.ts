@@ -46,6 +46,8 @@ it(`the invariants hold through ${runs} sequences of ${STEPS} steps`, { timeout:
       await world.check();
       await world.checkQuiet();
       expect(faults.splice(0)).toEqual([]);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${await world.story()}`, { cause: error });
     } finally {
       await world.close();
     }

@@ -200,6 +200,21 @@ export class World {
     if (rows.length > this.asked.length) throw new Error('There is a reservation nobody asked for');
   }
 
+  /** What happened, as the server and the charger remember it, for whoever reads a failure. */
+  async story(): Promise<string> {
+    const query = (text: string) => this.server.database.query<{ line: string }>(text, [this.charger.id]);
+    const events = await query(
+      `SELECT concat_ws(' ', at, type, snapshot->>'reservationId', 'on', connector_id, 'for', snapshot->>'idTag', from_status, to_status, reason) AS line
+       FROM event WHERE charger_id = $1 AND kind = 'RESERVATION' ORDER BY id`,
+    );
+    const transactions = await query(
+      `SELECT concat_ws(' ', started_at, 'transaction', wire_id, 'on', connector_id, 'by', id_tag, is_accepted, 'stopped', stopped_at) AS line
+       FROM transaction WHERE charger_id = $1 ORDER BY started_at`,
+    );
+    const calls = this.charger.received.map(({ method, payload }) => `${method} ${JSON.stringify(payload)}`);
+    return [...events.map(({ line }) => line), ...transactions.map(({ line }) => line), ...calls].join('\n');
+  }
+
   async close(): Promise<void> {
     this.charger.answerHeld();
     await this.charger.stop();
