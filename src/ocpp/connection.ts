@@ -106,6 +106,11 @@ export class Connection {
     return quiet < limit ? quiet : limit;
   }
 
+  /** The calls of the charger that came until now are answered, or were given up. */
+  get answered(): Promise<void> {
+    return this.#inbound;
+  }
+
   /** Sends the command once the calls before it are answered. */
   async call(command: ChargerCommand): Promise<Outcome> {
     const { protocol, validation } = this;

@@ -150,9 +150,8 @@ export class Gateway implements ChargerCalls {
     const connection = new Connection(chargerId, protocol, socket, this.#validationOf(protocol), this.ports);
     this.#owned.set(connection, ownership);
     this.ports.log.info({ chargerId, version: protocol.version }, 'a charger connected');
-    const ending = new Promise<void>((resolve) => socket.once('close', () => resolve())).then(() =>
-      this.#release(connection),
-    );
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const ending = closed.then(() => connection.answered).then(() => this.#release(connection));
     this.#endings.add(ending);
     void ending.finally(() => this.#endings.delete(ending));
     // The newer connection wins, by the order in which they were recorded.

@@ -166,6 +166,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       // The library's 2.1 schemas carry ids that its strict mode does not find.
       strictMode: version !== '2.1',
       reconnect: true,
+      backoff: { initialDelay: 250, maxDelay: 5000, factor: 2, randomisationFactor: 0.5 },
       callTimeoutMs: 30_000,
       pingIntervalMs: 20_000,
     } as unknown as ConstructorParameters<typeof RPCClient>[0]);
@@ -179,6 +180,15 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     }
     this.#client = client;
     await client.connect();
+    // When the library has connected again by itself.
+    client.on(
+      'open',
+      () =>
+        void this.#flush().then(
+          () => this.#tellStates(),
+          () => {},
+        ),
+    );
   }
 
   /** Tells that it started, and the state of each connector. Reservations survive a reboot. */

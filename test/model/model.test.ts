@@ -15,7 +15,10 @@ const faults: string[] = [];
 let server: TestServer;
 
 beforeAll(async () => {
-  const log = pino({ level: 'error' }, { write: (line: string) => void faults.push(line) });
+  const log = pino(
+    { level: 'error', serializers: { error: pino.stdSerializers.err } },
+    { write: (line: string) => void faults.push(line) },
+  );
   server = await TestServer.start({ log, env: { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' } });
   await server.fill();
 });
