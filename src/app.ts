@@ -26,9 +26,11 @@ import { openDatabase } from './database/database.ts';
 import { NodeBus } from './database/node-bus.ts';
 import { eventLog } from './event-log/event-log.repository.ts';
 import { Feed } from './event-log/feed.ts';
+import { authenticate } from './graphql/request-context.ts';
 import { buildApiSchema } from './graphql/schema.ts';
 import { addGraphQL } from './graphql/server.ts';
 import { addHealth } from './http/health.ts';
+import { addMetrics } from './http/metrics.ts';
 import { authorizeIdTag } from './id-tag/authorize-id-tag.ts';
 import { IdTagResolver } from './id-tag/id-tag.graphql.ts';
 import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
@@ -76,6 +78,8 @@ interface Options {
 
 const entities = [siteSchema, chargerSchema, connectorSchema, idTagSchema, reservationSchema];
 const MAX_BODY_BYTES = 100_000;
+/** For a request to arrive whole: who sends it drop by drop is cut off. */
+const MAX_RECEIVE_MS = 30_000;
 /** On top of the two answer timeouts that a call can last: one in the charger's queue, one for the answer. */
 const LEASE_MARGIN_MS = 2000;
 
@@ -223,16 +227,20 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     new SiteResolver(sites, saveSite(sites), removeSite(sites)),
   ]);
 
-  const http = fastify({ bodyLimit: MAX_BODY_BYTES });
+  const http = fastify({ bodyLimit: MAX_BODY_BYTES, requestTimeout: MAX_RECEIVE_MS });
   // A connection that was kept alive would keep the stop waiting.
   http.addHook('onSend', async (_, reply) => void (isDraining && reply.header('connection', 'close')));
+  const verifyToken = tokenVerifier(config.tokens, clock);
+  addMetrics(http, metrics, async (header) => {
+    const caller = await authenticate({ verifyToken }, header).catch(() => undefined);
+    return caller?.role === 'ADMIN';
+  });
   addHealth(http, {
     isDraining: () => isDraining,
     // Without its place among the nodes it cannot take chargers.
     checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT $1::integer' }, [bus.nodeId])),
   });
-  const verifyToken = tokenVerifier(config.tokens, clock);
-  const { allowedOrigins } = config;
+  const { allowedOrigins, requestTimeoutMs, maxSocketsPerDriver, maxSubscriptionsPerDriver } = config;
   const graphql = await addGraphQL(http, {
     schema,
     feed,
@@ -242,7 +250,11 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     reservations,
     clock,
     log,
+    metrics,
     allowedOrigins,
+    requestTimeoutMs,
+    maxSocketsPerDriver,
+    maxSubscriptionsPerDriver,
   });
   options.addRoutes?.(http);
 

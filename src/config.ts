@@ -17,6 +17,9 @@ const schema = z.object({
   CHARGER_ANSWER_TIMEOUT_SECONDS: seconds(15, 300),
   HEARTBEAT_INTERVAL_SECONDS: seconds(300, 86_400),
   LIVENESS_SECONDS: seconds(60, 3600),
+  REQUEST_TIMEOUT_SECONDS: seconds(120, 3600),
+  MAX_SOCKETS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
+  MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(1000),
   ALLOWED_ORIGINS: z.string().default(''),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
@@ -35,6 +38,11 @@ export interface Config {
   readonly heartbeatIntervalSeconds: number;
   /** A charger that sends nothing, not even a pong, for this long is disconnected. */
   readonly livenessMs: number;
+  /** A request of a client that is not answered by then is told so. */
+  readonly requestTimeoutMs: number;
+  /** Open subscription sockets of one driver, and the operations on them; operators and admins may have more. */
+  readonly maxSocketsPerDriver: number;
+  readonly maxSubscriptionsPerDriver: number;
   /** Browser origins that may open the subscription socket beside the server's own. */
   readonly allowedOrigins: readonly string[];
   readonly logLevel: string;
@@ -68,6 +76,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     answerTimeoutMs: value.CHARGER_ANSWER_TIMEOUT_SECONDS * 1000,
     heartbeatIntervalSeconds: value.HEARTBEAT_INTERVAL_SECONDS,
     livenessMs: value.LIVENESS_SECONDS * 1000,
+    requestTimeoutMs: value.REQUEST_TIMEOUT_SECONDS * 1000,
+    maxSocketsPerDriver: value.MAX_SOCKETS_PER_DRIVER,
+    maxSubscriptionsPerDriver: value.MAX_SUBSCRIPTIONS_PER_DRIVER,
     allowedOrigins: value.ALLOWED_ORIGINS.split(',')
       .map((origin) => origin.trim())
       .filter(Boolean),

@@ -17,6 +17,12 @@ export const badInput = (argument: string, message: string): GraphQLError =>
 export const UNAVAILABLE = 'SERVICE_UNAVAILABLE';
 export const RETRY_AFTER_SECONDS = 1;
 
+export const timedOut = {
+  message:
+    'The request took too long. What it began goes on: ask for its outcome, or send it again with its idempotencyKey.',
+  extensions: { code: 'TIMED_OUT', retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS },
+};
+
 /** Codes whose messages were written for the client. */
 const readable = new Set([
   'UNAUTHENTICATED',
@@ -24,6 +30,9 @@ const readable = new Set([
   'BAD_USER_INPUT',
   'BAD_REQUEST',
   'SLOW_CONSUMER',
+  'TOO_MANY_SUBSCRIPTIONS',
+  'QUERY_TOO_DEEP',
+  'QUERY_TOO_COSTLY',
   'GRAPHQL_PARSE_FAILED',
   'GRAPHQL_VALIDATION_FAILED',
   'OPERATION_RESOLUTION_FAILURE',

@@ -63,7 +63,8 @@ export class Watcher {
       const end = () => {
         if (isOver) return;
         isOver = true;
-        socket?.terminate();
+        if (socket?.readyState === WebSocket.OPEN) socket.terminate();
+        else socket?.once('open', () => socket?.terminate());
         client.dispose();
         resolve();
       };
