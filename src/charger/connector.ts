@@ -24,6 +24,9 @@ export interface Connector {
   readonly stateAt?: Date;
 }
 
+/** No charger has more; a number beyond it is an error of the charger, or of whoever set it up. */
+export const MAX_CONNECTOR_ID = 1000;
+
 export interface StatusReport {
   readonly connectorId: number;
   /** 2.x: which plug of the EVSE. */

@@ -3,7 +3,7 @@ import type { Clock } from '../common/clock.ts';
 import type { FollowConnectorState } from '../reservation/follow-charger.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { OcppVersion } from './charger.ts';
-import type { StatusReport } from './connector.ts';
+import { MAX_CONNECTOR_ID, type StatusReport } from './connector.ts';
 
 export interface RecordStatusPorts {
   readonly chargers: ChargerRepository;
@@ -17,7 +17,7 @@ export const recordStatus =
   ({ chargers, followConnectorState, announce, clock }: RecordStatusPorts) =>
   async (chargerId: string, version: OcppVersion, report: StatusReport): Promise<void> => {
     const { connectorId } = report;
-    if (connectorId < 0) return; // No charger has such a connector; some say so all the same.
+    if (connectorId < 0 || connectorId > MAX_CONNECTOR_ID) return; // No charger has such a connector; some say so all the same.
     const state = connectorId === 0 ? report.state : await chargers.recordStatus(chargerId, report, clock.now());
     if (state === undefined) return;
     announce();

@@ -6,6 +6,7 @@ import type { SiteRepository } from '../site/site.repository.ts';
 import { hashPassword, isPasswordOf } from './authenticate-charger.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
+import { MAX_CONNECTOR_ID } from './connector.ts';
 
 export interface SaveChargerInput {
   readonly id: string;
@@ -87,7 +88,9 @@ function checkPassword(password: string | undefined, isKnown: boolean) {
 
 function checkConnectors(connectors: SaveChargerInput['connectors']) {
   const ids = connectors.map(({ connectorId }) => connectorId);
-  if (ids.some((id) => id < 1 || id > 1000)) return invalidInput('connectors', 'A connectorId is from 1 to 1000.');
+  if (ids.some((id) => id < 1 || id > MAX_CONNECTOR_ID)) {
+    return invalidInput('connectors', `A connectorId is from 1 to ${MAX_CONNECTOR_ID}.`);
+  }
   return new Set(ids).size === ids.length
     ? undefined
     : invalidInput('connectors', 'Each connectorId may stand there once.');

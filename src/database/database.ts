@@ -144,6 +144,15 @@ export function isDatabaseAway(error: unknown): boolean {
   return [driverError, cause].some((inner) => inner !== undefined && inner !== error && isDatabaseAway(inner));
 }
 
+/** Invalid text (a NUL character), a number or an instant out of range: a value that no column takes. */
+const UNSTORABLE = new Set(['22021', '22P05', '22003', '22007', '22008', '22P02']);
+
+/** The statement failed for what it was given: the same will fail again. */
+export function isUnstorable(error: unknown): boolean {
+  const { driverError } = error as { driverError?: unknown };
+  return UNSTORABLE.has(sqlState(error) ?? '') || (driverError !== undefined && isUnstorable(driverError));
+}
+
 const sqlState = (error: unknown): string | undefined => (error as { code?: string }).code;
 
 /** The name of the constraint a statement violated, from which a repository makes a refusal. */

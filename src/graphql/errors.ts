@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Log } from '../common/log.ts';
-import { isDatabaseAway } from '../database/database.ts';
+import { isDatabaseAway, isUnstorable } from '../database/database.ts';
 
 export const unauthenticated = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } } });
@@ -51,8 +51,12 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown, log:
   const { stacktrace: _, http: __, ...rest } = extensions ?? {};
   if (readable.has(code)) return { message, ...place, extensions: rest };
   if (isRequestError(error)) return { message, ...place, extensions: { code: code || 'BAD_REQUEST' } };
-  const correlationId = randomUUID();
   const original = error instanceof GraphQLError ? (error.originalError ?? error) : error;
+  if (original instanceof Error && isUnstorable(original)) {
+    const text = 'The input holds a value that cannot be stored, such as the character NUL.';
+    return { message: text, ...place, extensions: { code: 'BAD_USER_INPUT' } };
+  }
+  const correlationId = randomUUID();
   log.error({ correlationId, path, error: original }, 'a request failed');
   if (isDatabaseAway(original)) {
     const message =

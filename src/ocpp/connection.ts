@@ -7,11 +7,11 @@ import { DRAIN_MS } from '../charger/follow-connection.ts';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
-import { isDatabaseAway } from '../database/database.ts';
+import { isDatabaseAway, isUnstorable } from '../database/database.ts';
 import { type BadFrame, callFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
 import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
 import { RateLimit } from './rate-limit.ts';
-import { parseTimestamp } from './timestamp.ts';
+import { instantOf } from './timestamp.ts';
 import type { Validation } from './validation.ts';
 
 export interface ConnectionPorts {
@@ -385,9 +385,7 @@ export class Connection {
     const { clock, useCases, log } = this.ports;
     const now = clock.now();
     const at =
-      typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1)
-        ? parseTimestamp(timestamp)
-        : undefined;
+      typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1) ? instantOf(timestamp) : undefined;
     if (!at) return;
     const seconds = Math.round((at.getTime() - now.getTime()) / 1000);
     if (this.#skewSeconds !== undefined && Math.abs(seconds - this.#skewSeconds) <= SKEW_NOISE_SECONDS) return;
@@ -399,8 +397,17 @@ export class Connection {
 
   #fail(id: MessageId, action: string, error: unknown): void {
     if (this.#isClosed && isDatabaseAway(error)) return;
-    this.ports.log.error({ error, chargerId: this.chargerId, action }, 'a call of a charger could not be answered');
-    this.#write(errorFrame(id, 'InternalError', 'The server could not answer; try again', this.protocol.version));
+    const { log } = this.ports;
+    const facts = { error, chargerId: this.chargerId, action };
+    const { version } = this.protocol;
+    if (isUnstorable(error)) {
+      log.warn(facts, 'a call of a charger holds a value that cannot be stored');
+      const description = 'The payload holds a value that cannot be stored, such as the character NUL';
+      this.#write(errorFrame(id, 'PropertyConstraintViolation', description, version));
+    } else {
+      log.error(facts, 'a call of a charger could not be answered');
+      this.#write(errorFrame(id, 'InternalError', 'The server could not answer; try again', version));
+    }
   }
 
   #write(frame: string): void {

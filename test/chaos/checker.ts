@@ -80,7 +80,7 @@ async function holdsInTheLog({ database }: Evidence): Promise<string[]> {
   const { rows } = await database.query<Row>(
     `SELECT reservation_id AS id, charger_id || '/' || connector_id AS place, to_status AS status,
        snapshot->>'startsAt' AS "startsAt", snapshot->>'expiryDate' AS "expiryDate"
-     FROM event WHERE kind = 'RESERVATION' AND connector_id > 0 ORDER BY xid, id`,
+     FROM event WHERE kind = 'RESERVATION' AND connector_id > 0 ORDER BY event.xid, event.id`,
   );
   const held = new Map<string, Row>();
   const found: string[] = [];
@@ -125,7 +125,7 @@ async function chargersAgainstRows({ database, chargers }: Evidence): Promise<st
 /** Every watcher saw every event once, in the order of the log. */
 async function watchersAgainstLog({ database, watchers }: Evidence): Promise<string[]> {
   const { rows } = await database.query<{ id: string; version: number }>(
-    `SELECT reservation_id AS id, version FROM event WHERE kind = 'RESERVATION' ORDER BY xid, id`,
+    `SELECT reservation_id AS id, version FROM event WHERE kind = 'RESERVATION' ORDER BY event.xid, event.id`,
   );
   const log = rows.map(({ id, version }) => `${id}/${version}`);
   return watchers.flatMap(({ seen }, index) => {

@@ -141,9 +141,9 @@ describe('a charger starts anew (case 10)', () => {
     const { id } = await reserved(before);
     before.socket.terminate();
     const charger = await server.rawCharger('CH1');
-    server.clock.advance(30_000);
+    server.clock.advance(10_000);
     await charger.call('Heartbeat', {});
-    server.clock.advance(30_000);
+    server.clock.advance(10_000);
     await charger.call('Heartbeat', {});
     expect(await statusOf(id)).toBe('ACCEPTED');
     expect(charger.calls.all).toEqual([]);

@@ -6,7 +6,7 @@ import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
 import type { Action, Protocol } from '../protocol.ts';
-import { parseTimestamp } from '../timestamp.ts';
+import { instantOf } from '../timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
@@ -49,13 +49,13 @@ const authorize: Action = async ({ idTag }, { chargerId, useCases, now }) => ({
 const startTransaction: Action = async (payload, { chargerId, useCases, now }) => {
   const { connectorId, idTag, meterStart, timestamp, reservationId } = payload;
   const label = reservationId > 0 ? { reservationId } : {};
-  const start = { connectorId, idTag, meterStart, startedAt: parseTimestamp(timestamp) ?? now, ...label };
+  const start = { connectorId, idTag, meterStart, startedAt: instantOf(timestamp) ?? now, ...label };
   const { wireId, authorization } = await useCases.startTransaction(chargerId, start);
   return { transactionId: Number(wireId), idTagInfo: toIdTagInfo(authorization, now) };
 };
 
 const stopTransaction: Action = async ({ transactionId, timestamp, idTag }, { chargerId, useCases, now }) => {
-  await useCases.stopTransaction(chargerId, `${transactionId}`, parseTimestamp(timestamp) ?? now);
+  await useCases.stopTransaction(chargerId, `${transactionId}`, instantOf(timestamp) ?? now);
   if (idTag === undefined) return {};
   return { idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now) };
 };

@@ -8,7 +8,7 @@ import type { Authorization } from '../../id-tag/authorize.ts';
 import type { TokenType } from '../../id-tag/id-tag.ts';
 import type { ReservationUpdate } from '../../reservation/reservation.ts';
 import type { Action, Protocol } from '../protocol.ts';
-import { parseTimestamp } from '../timestamp.ts';
+import { instantOf } from '../timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
@@ -69,7 +69,7 @@ const transactionEvent: Action = async (payload, { chargerId, useCases, now }) =
   const authorization = await useCases.reportTransaction({
     chargerId,
     wireId: transactionInfo.transactionId,
-    at: parseTimestamp(timestamp) ?? now,
+    at: instantOf(timestamp) ?? now,
     isEnd: eventType === 'Ended',
     isCharging: transactionInfo.chargingState === 'Charging',
     isStop: triggerReason === 'StopAuthorized',
