@@ -73,29 +73,35 @@ const MIGRATION_LOCK = 7_237_001;
 
 async function migrate(source: DataSource, pool: Pool): Promise<void> {
   const guard = await pool.connect();
+  guard.on('error', ignoreHere);
   try {
     await guard.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await source.runMigrations({ transaction: 'each' });
   } finally {
-    await guard.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
-    guard.release();
+    const unlocked = await guard
+      .query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
+      .catch((error: Error) => error);
+    guard.off('error', ignoreHere);
+    guard.release(unlocked instanceof Error);
   }
 }
 
+/** A connection that breaks while it is taken fails its query; unheard, the event would end the process. */
+const ignoreHere = () => {};
+
 async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
-  const onError = () => {}; // A connection that breaks here fails its query; unheard, the event would end the process.
-  client.on('error', onError);
+  client.on('error', ignoreHere);
   try {
     await client.query('BEGIN');
     const result = await work(client);
     await client.query('COMMIT');
-    client.off('error', onError);
+    client.off('error', ignoreHere);
     client.release();
     return result;
   } catch (error) {
     const rollback = await client.query('ROLLBACK').catch((failure: Error) => failure);
-    client.off('error', onError);
+    client.off('error', ignoreHere);
     client.release(rollback instanceof Error);
     throw error;
   }

@@ -65,7 +65,7 @@ export class Watcher {
         isOver = true;
         if (socket?.readyState === WebSocket.OPEN) socket.terminate();
         else socket?.once('open', () => socket?.terminate());
-        client.dispose();
+        Promise.resolve(client.dispose()).catch(() => {}); // It may not have been connected yet.
         resolve();
       };
       this.#end = end;
