@@ -18,6 +18,7 @@ import {
 import { recordStatus } from './charger/record-status.ts';
 import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-call.ts';
 import { removeCharger, saveCharger } from './charger/save-charger.ts';
+import { Background } from './common/background.ts';
 import { type Clock, systemClock } from './common/clock.ts';
 import { createLog, type Log } from './common/log.ts';
 import { createMetrics } from './common/metrics.ts';
@@ -89,6 +90,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const { answerTimeoutMs, heartbeatIntervalSeconds, livenessMs } = config;
   const callLeaseMs = 2 * answerTimeoutMs + LEASE_MARGIN_MS;
   const metrics = createMetrics();
+  const background = new Background();
   const database = await openDatabase({ url: config.databaseUrl, poolSize: config.databasePoolSize, entities });
   let isDraining = false;
 
@@ -162,6 +164,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     supersede: (node: number, chargerId: string, epoch: number) =>
       drop(chargerId, 'A newer connection of this charger took its place', node, epoch),
   };
+  const settleLate = settleLateAnswer(settling);
   const useCases: ChargerUseCases = {
     authenticate: authenticateCharger(chargers),
     connect: connectCharger(connecting),
@@ -178,7 +181,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     recordEnergy: recordEnergy(reporting),
     reportTransaction: reportTransaction(reporting),
     recordReservationUpdate: recordReservationUpdate(following),
-    settleLateAnswer: settleLateAnswer(settling),
+    settleLateAnswer: (...late) => background.track(settleLate(...late)),
   };
   const gateway: Gateway = new Gateway({
     useCases,
@@ -189,8 +192,9 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     heartbeatIntervalSeconds,
     livenessMs,
   });
+  metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
   const settler: Settler = new Settler({
-    ...{ ...settling, ...settled, calls, announce, metrics, nodeId, callLeaseMs },
+    ...{ ...settling, ...settled, calls, announce, metrics, background, nodeId, callLeaseMs },
     drainedAt: (chargerId) => gateway.drainedAt(chargerId),
   });
 
@@ -202,6 +206,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     transition: change,
     ...settled,
     announce,
+    background,
     wakeSettler,
     clock,
     log,
@@ -212,11 +217,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     calls,
     transition: change,
     ...settled,
+    background,
     clock,
     log,
     answerTimeoutMs,
   });
-  const extend = extendReservation({ ...settling, ...settled, sites, calls, answerTimeoutMs, callLeaseMs });
+  const extend = extendReservation({ ...settling, ...settled, sites, calls, background, answerTimeoutMs, callLeaseMs });
   const schema = buildApiSchema([
     new ReservationResolver(reservations, reserve, cancel, extend),
     new ReservationChangedResolver(),
@@ -274,6 +280,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       await settler.stop();
       await graphql.closeSubscriptions();
       await Promise.all([http.close(), gateway.stop()]);
+      await background.ended();
       feed.stop();
       try {
         await bus.leave();

@@ -9,8 +9,16 @@ export function createMetrics() {
   collectDefaultMetrics({ register: registry });
   const counter = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
     new Counter({ name: `ev_reservation_${name}`, help, labelNames, registers });
-  const gauge = (name: string, help: string, collect: (this: Gauge) => void | Promise<void>) =>
-    new Gauge({ name: `ev_reservation_${name}`, help, collect, registers });
+  /** Read when it is asked for. */
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `ev_reservation_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
   return {
     registry,
     gauge,
@@ -19,6 +27,5 @@ export function createMetrics() {
     calls: counter('charger_calls_total', 'Calls to chargers by how they ended', ['action', 'outcome']),
     refusedFrames: counter('charger_frames_refused_total', 'Frames of chargers that were not carried out', ['reason']),
     refusedRequests: counter('requests_refused_total', 'Requests and sockets of clients beyond a limit', ['limit']),
-    unavailable: counter('database_unavailable_total', 'Requests that failed because the database was away'),
   };
 }

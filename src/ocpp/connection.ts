@@ -71,7 +71,7 @@ export class Connection {
   #startedAt: Date;
   #toldAt: Date;
   readonly #rate: RateLimit;
-  #inbound: Promise<void> = Promise.resolve();
+  #inbound: Promise<void>;
   #inboundCount = 0;
   readonly #mayOvertake = new Set<() => Promise<void>>();
   readonly #queue: OutgoingCall[] = [];
@@ -84,7 +84,10 @@ export class Connection {
     private readonly socket: WebSocket,
     private readonly validation: Validation,
     private readonly ports: ConnectionPorts,
+    /** When the calls of the charger's connection before this one are answered. */
+    before: Promise<void> = Promise.resolve(),
   ) {
+    this.#inbound = before;
     this.#startedAt = ports.clock.now();
     this.#toldAt = this.#startedAt;
     this.#rate = new RateLimit(ports.clock.now());

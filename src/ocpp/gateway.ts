@@ -73,6 +73,10 @@ export class Gateway implements ChargerCalls {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  get connectedChargers(): number {
+    return this.#connections.size;
+  }
+
   isConnected(chargerId: string): boolean {
     return this.#connections.has(chargerId);
   }
@@ -147,7 +151,14 @@ export class Gateway implements ChargerCalls {
 
   #accept(chargerId: string, socket: WebSocket, protocol: Protocol, ownership: Ownership): void {
     const before = this.#connections.get(chargerId);
-    const connection = new Connection(chargerId, protocol, socket, this.#validationOf(protocol), this.ports);
+    const connection = new Connection(
+      chargerId,
+      protocol,
+      socket,
+      this.#validationOf(protocol),
+      this.ports,
+      before?.answered,
+    );
     this.#owned.set(connection, ownership);
     this.ports.log.info({ chargerId, version: protocol.version }, 'a charger connected');
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));

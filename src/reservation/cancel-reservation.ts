@@ -1,6 +1,7 @@
 // cancelReservation: free the connector, on the charger too. It never stops a session.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
-import type { ChargerCalls } from '../charger/charger-calls.ts';
+import type { ChargerCalls, Outcome } from '../charger/charger-calls.ts';
+import type { Background } from '../common/background.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
@@ -46,6 +47,7 @@ export interface CancelReservationPorts {
   readonly calls: ChargerCalls;
   readonly transition: Transition;
   readonly settleCancel: SettleCancel;
+  readonly background: Background;
   readonly clock: Clock;
   readonly log: Log;
   readonly answerTimeoutMs: number;
@@ -76,10 +78,11 @@ export const cancelReservation =
     const { chargerId, enforcement } = wished.reservation;
     if (input.force || enforcement === 'SERVER') return release(ports, wished.reservation, reason, caller);
     const call = ports.calls.call(chargerId, cancelCommand(wished.reservation));
-    const settling = call.then(async (outcome) => ({
-      outcome,
-      reservation: (await ports.settleCancel(wished.reservation, outcome, reason, caller.role)).reservation,
-    }));
+    const settle = async (outcome: Outcome) => {
+      const { reservation } = await ports.settleCancel(wished.reservation, outcome, reason, caller.role);
+      return { outcome, reservation };
+    };
+    const settling = ports.background.track(call.then(settle));
     // Who waits no longer does not stop it: what it finds is stored, and an error is the log's.
     settling.catch((error) =>
       ports.log.error({ error, reservation: found.id }, 'the answer to a cancel was not stored'),

@@ -1,6 +1,7 @@
 // extendReservation: the same hold, longer. It counts only once the charger has accepted it.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerAnswer, ChargerCalls } from '../charger/charger-calls.ts';
+import type { Background } from '../common/background.ts';
 import { addMs, type Clock, MINUTE_MS, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
@@ -38,6 +39,7 @@ export interface ExtendReservationPorts extends SettlePorts {
   readonly sites: SiteRepository;
   readonly calls: ChargerCalls;
   readonly settleReserve: SettleReserve;
+  readonly background: Background;
   readonly clock: Clock;
   readonly log: Log;
   readonly answerTimeoutMs: number;
@@ -78,7 +80,7 @@ export const extendReservation =
     if (!(await reservations.claimToVerify(found.id, dueAt)))
       return notSettled((await reservations.byId(found.id)) ?? found);
     wakeSettler(dueAt);
-    const asked = ask(ports, found, expiryDate, policy);
+    const asked = ports.background.track(ask(ports, found, expiryDate, policy));
     asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
     const answer = await withDeadline(clock, asked, COMMANDS * 2 * answerTimeoutMs);
     return answer ?? (await reservations.byId(found.id)) ?? found;

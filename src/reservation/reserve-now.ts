@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { type Caller, maySeeSite, mayUseIdTag } from '../auth/caller.ts';
 import type { ChargerAnswer, ChargerCalls } from '../charger/charger-calls.ts';
+import type { Background } from '../common/background.ts';
 import { addMs, type Clock, MINUTE_MS, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
@@ -50,6 +51,7 @@ export interface ReserveNowPorts {
   readonly calls: ChargerCalls;
   readonly transition: Transition;
   readonly settleReserve: SettleReserve;
+  readonly background: Background;
   readonly announce: () => void;
   readonly wakeSettler: (at: Date) => void;
   /** Resolves with the reservation once it has left PENDING, or undefined after `waitMs`. */
@@ -85,7 +87,7 @@ export const reserveNow =
 
     if (held.enforcement === 'SERVER')
       return (await ports.transition(held, { type: 'accepted' }, 'SERVER')).reservation;
-    const answered = askCharger(ports, held);
+    const answered = ports.background.track(askCharger(ports, held));
     const settled = await withDeadline(ports.clock, answered, input.waitMs ?? ports.answerTimeoutMs * 2);
     return asAnswer(settled ?? (await ports.reservations.byId(held.id)) ?? held);
   };

@@ -15,7 +15,7 @@ import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
-import { type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
+import { isBlind, type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
 
 export interface SettleDuePorts extends VerifyPorts {
   readonly settleReserve: SettleReserve;
@@ -106,9 +106,11 @@ async function release(ports: SettleDuePorts, reservation: Reservation): Promise
   const holder = await reservations.byWireId(chargerId, reservationId);
   if (holder && holder.id !== id && isHolding(holder.status)) return 'DONE'; // The id names a newer hold now.
   if (addMs(expiryDate, OUTLIVES_EXPIRY_MS) <= now) return 'DONE';
-  // After its expiry a charger has let go by itself, unless the connector still says otherwise.
-  const hasExpired = expiryDate <= now && connectorId > 0;
-  if (hasExpired && !saysReserved(await chargers.lastReport(chargerId, connectorId), reservation)) return 'DONE';
+  if (expiryDate <= now) {
+    // A charger lets go of it by itself, and its connector says so; one that says nothing of it may have no clock.
+    const report = await chargers.lastReport(chargerId, connectorId);
+    if (!isBlind(report, reservation) && !saysReserved(report, reservation)) return 'DONE';
+  }
   const outcome = await cancel(ports, reservation);
   if (outcome.type !== 'answer') return 'AGAIN';
   log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');

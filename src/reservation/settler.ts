@@ -1,6 +1,7 @@
 // Finds what must happen later, from rows alone, so that any process may die at any step: expiry, and all that
 // settle-due.ts does. One timer sleeps until the next due time. A row is claimed, for longer than any command can take,
 // before it is worked on: two processes never have the same row, and one that dies costs the time of its claim.
+import type { Background } from '../common/background.ts';
 import { addMs } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway } from '../database/database.ts';
@@ -11,6 +12,7 @@ import { RETRY_MS } from './transition.ts';
 export interface SettlerPorts extends SettleDuePorts {
   readonly announce: () => void;
   readonly metrics: Metrics;
+  readonly background: Background;
   readonly nodeId: () => number;
   /** When a charger that came back will have told what it did meanwhile; in the past where it has. */
   readonly drainedAt: (chargerId: string) => Date;
@@ -43,7 +45,7 @@ export class Settler {
     else if (phase.is === 'resting' || (phase.is === 'sleeping' && at < phase.until)) this.#sleepUntil(at);
   }
 
-  /** Resolves when the round under way is done. */
+  /** No further round; resolves when the one under way is done. What it began ends with `background`. */
   async stop(): Promise<void> {
     const phase = this.#phase;
     if (phase.is === 'sleeping') phase.callOff();
@@ -75,13 +77,13 @@ export class Settler {
   }
 
   async #round(): Promise<Date | undefined> {
-    const { reservations, clock, announce, metrics, nodeId, callLeaseMs } = this.ports;
+    const { reservations, clock, announce, metrics, nodeId, callLeaseMs, background } = this.ports;
     const now = clock.now();
     const ended = await reservations.expire(now, addMs(now, RELEASE_GRACE_MS));
     if (ended.length > 0) announce();
     metrics.expired.inc(ended.length);
     const due = await reservations.claimDue(now, nodeId(), addMs(now, COMMANDS_PER_CLAIM * callLeaseMs));
-    for (const row of due) void this.#settle(row);
+    for (const row of due) background.track(this.#settle(row));
     return reservations.nextDue(nodeId());
   }
 

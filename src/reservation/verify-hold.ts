@@ -16,11 +16,14 @@ export interface VerifyPorts extends SettlePorts {
 /** CONFIRMED: it holds it. DONE: nothing more can be learned, or the reservation is ACCEPTED no longer. AGAIN: ask later. */
 export type Progress = 'CONFIRMED' | 'DONE' | 'AGAIN';
 
-/** The connector says Reserved, and has said so since the hold was made and the charger started. Connector 0 never does. */
-export function saysReserved({ state, stateAt, bootedAt }: LastReport, { createdAt }: Reservation): boolean {
+/** Nothing tells of it: it names no connector, or the one it names has said nothing since it was made and the charger started. */
+export function isBlind({ stateAt, bootedAt }: LastReport, { connectorId, createdAt }: Reservation): boolean {
   const since = bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
-  return state === 'RESERVED' && stateAt !== undefined && stateAt >= since;
+  return connectorId === 0 || stateAt === undefined || stateAt < since;
 }
+
+export const saysReserved = (report: LastReport, reservation: Reservation): boolean =>
+  report.state === 'RESERVED' && !isBlind(report, reservation);
 
 /** Sends the same id again, where that is safe: a charger that has it replaces it with itself. */
 export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promise<Progress> {
@@ -75,10 +78,6 @@ const reasonOfLoss = ({ state, stateAt, bootedAt }: LastReport, hasBooted: boole
   isOutOfOrder(state) && (!hasBooted || (stateAt && bootedAt && stateAt >= bootedAt))
     ? removalReason(state)
     : undefined;
-
-/** No connector tells of it: it names none, or the one it names has said nothing since. */
-const isBlind = ({ stateAt }: LastReport, { connectorId, createdAt }: Reservation): boolean =>
-  connectorId === 0 || stateAt === undefined || stateAt < createdAt;
 
 /**
  * The connector says Available inside the hold. In 1.6 that is a flicker or a loss; in 2.x the idTag may have been
