@@ -219,7 +219,8 @@ function stopChild(server: ChildProcess, signal: NodeJS.Signals): Promise<void> 
   });
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback that nobody listens on now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);

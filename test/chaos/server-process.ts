@@ -1,9 +1,9 @@
 // The server as an operator runs it: a process of its own on fixed ports, to be killed and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
+import { freePort } from '../../src/database/embedded-postgres.ts';
 
 const SECRET = 'a-secret-for-the-chaos-run-of-32-characters';
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js');
@@ -92,16 +92,3 @@ export class ServerProcess {
 type GraphQLErrors = { readonly extensions: { readonly retryable?: boolean } }[];
 // biome-ignore lint/suspicious/noExplicitAny: whoever asks knows what was asked for
 export type Answer = any;
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() =>
-        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
-}

@@ -13,19 +13,15 @@ import {
   isNonNullType,
   isScalarType,
 } from 'graphql';
-import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { faultLog } from '../support/fault-log.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
 
-const faults: string[] = [];
+const { log, faults } = faultLog();
 let server: TestServer;
 let tokens: string[];
 
 beforeAll(async () => {
-  const log = pino(
-    { level: 'error', serializers: { error: pino.stdSerializers.err } },
-    { write: (line: string) => void faults.push(line) },
-  );
   server = await TestServer.start({ log });
   await server.fill();
   await server.charger('CH1');

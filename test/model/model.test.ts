@@ -1,8 +1,8 @@
 // Random sequences of what people, chargers and networks do, against the real server: a model predicts what it can, and
 // the invariants are checked after every step. A failure prints its seed and path: MODEL_SEED and MODEL_PATH repeat it.
 import fc from 'fast-check';
-import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { faultLog } from '../support/fault-log.ts';
 import { TestServer } from '../support/test-server.ts';
 import { emptyModel, type Step, steps } from './commands.ts';
 import { World } from './world.ts';
@@ -11,14 +11,10 @@ const runs = Number(process.env.MODEL_RUNS ?? 25);
 const STEPS = 30;
 /** Slow: looks for a shorter sequence that fails, too. */
 const shrinks = process.env.MODEL_SHRINK === '1';
-const faults: string[] = [];
+const { log, faults } = faultLog();
 let server: TestServer;
 
 beforeAll(async () => {
-  const log = pino(
-    { level: 'error', serializers: { error: pino.stdSerializers.err } },
-    { write: (line: string) => void faults.push(line) },
-  );
   server = await TestServer.start({ log, env: { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' } });
   await server.fill();
 });

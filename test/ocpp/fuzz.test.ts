@@ -1,18 +1,14 @@
 // Whatever a charger sends: it is answered or named, its socket stays, nobody else notices, and nothing fails inside.
 import fc from 'fast-check';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { faultLog } from '../support/fault-log.ts';
 import { RawCharger } from '../support/raw-charger.ts';
 import { driverToken, PASSWORD, TestServer } from '../support/test-server.ts';
 
-const faults: string[] = [];
+const { log, faults } = faultLog();
 let server: TestServer;
 
 beforeAll(async () => {
-  const log = pino(
-    { level: 'error', serializers: { error: pino.stdSerializers.err } },
-    { write: (line: string) => void faults.push(line) },
-  );
   server = await TestServer.start({ log });
   await server.fill();
   for (const id of ['CH2', 'CH3']) await server.saveCharger(id);
