@@ -1,6 +1,5 @@
 // One charger's socket: its calls answered in order, ours sent one at a time, both checked against the schemas.
 // A bad frame gets its error and never ends the connection. It must not know which actions there are.
-import { randomUUID } from 'node:crypto';
 import type { RawData, WebSocket } from 'ws';
 import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { DRAIN_MS } from '../charger/follow-connection.ts';
@@ -8,7 +7,8 @@ import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway, isUnstorable } from '../database/database.ts';
-import { type BadFrame, callFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
+import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
+import { OutgoingCalls, type WireOutcome } from './outgoing-calls.ts';
 import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
 import { RateLimit } from './rate-limit.ts';
 import { instantOf } from './timestamp.ts';
@@ -23,28 +23,8 @@ export interface ConnectionPorts {
   readonly heartbeatIntervalSeconds: number;
 }
 
-/** How a Call of ours ended, before its payload is read. */
-type WireOutcome = { readonly type: 'result'; readonly payload: object } | Exclude<Outcome, { type: 'answer' }>;
-
-interface OutgoingCall {
-  readonly call: WireCall;
-  readonly deadline: Date;
-  readonly timeoutMs: number;
-  readonly onLateResult?: (payload: object) => void;
-  readonly resolve: (outcome: WireOutcome) => void;
-}
-
-interface Outstanding extends OutgoingCall {
-  readonly id: string;
-  readonly callOff: () => void;
-}
-
-/** Calls that wait for the one outstanding; the next is not taken. */
-const MAX_QUEUED = 64;
 /** Calls of the charger that wait for the one being answered; past it the socket is not read. */
 const MAX_INBOUND = 64;
-/** Calls that timed out and may still be answered. */
-const MAX_LATE = 32;
 const CAPABILITY_TIMEOUT_MS = 5000;
 /** However much a charger has to tell, what is unsettled there waits no longer than this. */
 const MAX_DRAIN_MS = 60_000;
@@ -60,10 +40,9 @@ const SKEW_NOISE_SECONDS = 2;
 const MAX_INT32 = 2 ** 31 - 1;
 
 export class Connection {
-  #outstanding: Outstanding | undefined;
+  readonly #calls: OutgoingCalls;
   #isClosed = false;
   #isHeard = true;
-  #isDraining = false;
   #isPaused = false;
   #isWaitingForDatabase = false;
   #badFrames = 0;
@@ -74,9 +53,6 @@ export class Connection {
   #inbound: Promise<void>;
   #inboundCount = 0;
   readonly #mayOvertake = new Set<() => Promise<void>>();
-  readonly #queue: OutgoingCall[] = [];
-  readonly #late = new Map<string, (payload: object) => void>();
-  readonly #drained: (() => void)[] = [];
 
   constructor(
     readonly chargerId: string,
@@ -87,6 +63,7 @@ export class Connection {
     /** When the calls of the charger's connection before this one are answered. */
     before: Promise<void> = Promise.resolve(),
   ) {
+    this.#calls = new OutgoingCalls(socket, ports.clock);
     this.#inbound = before;
     this.#startedAt = ports.clock.now();
     this.#toldAt = this.#startedAt;
@@ -155,9 +132,7 @@ export class Connection {
 
   /** Takes no new call, and resolves when the outstanding one has ended. */
   drain(): Promise<void> {
-    this.#isDraining = true;
-    for (const waiting of this.#queue.splice(0)) waiting.resolve({ type: 'offline' });
-    return this.#outstanding ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve();
+    return this.#calls.drain();
   }
 
   learnCapabilities(): void {
@@ -172,60 +147,14 @@ export class Connection {
   }
 
   #send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
-    const { log, clock } = this.ports;
+    const { chargerId } = this;
     const violation = this.validation.check('request', call.action, call.payload);
-    if (violation) {
-      log.error(
-        { chargerId: this.chargerId, action: call.action, violation },
-        'a call of ours breaks its schema; it is not sent',
-      );
-      return Promise.resolve({ type: 'offline' });
-    }
-    if (this.#isClosed || this.#isDraining) return Promise.resolve({ type: 'offline' });
-    if (this.#queue.length >= MAX_QUEUED) {
-      log.warn({ chargerId: this.chargerId, action: call.action }, 'too many calls wait for the charger');
-      return Promise.resolve({ type: 'offline' });
-    }
-    return new Promise((resolve) => {
-      const deadline = addMs(clock.now(), timeoutMs);
-      this.#queue.push({ call, deadline, timeoutMs, resolve, ...(onLateResult && { onLateResult }) });
-      this.#sendNext();
-    });
-  }
-
-  #sendNext(): void {
-    const { clock } = this.ports;
-    while (!this.#outstanding) {
-      const next = this.#queue.shift();
-      if (!next) break;
-      if (next.deadline < clock.now() || this.socket.readyState !== this.socket.OPEN) {
-        next.resolve({ type: 'offline' }); // Its frame was never written.
-        continue;
-      }
-      const id = randomUUID();
-      const callOff = clock.after(next.timeoutMs, () => {
-        if (next.onLateResult) this.#awaitLate(id, next.onLateResult);
-        this.#finish({ type: 'timed-out' });
-      });
-      this.#outstanding = { ...next, id, callOff };
-      this.socket.send(callFrame(id, next.call.action, next.call.payload));
-    }
-    if (!this.#outstanding) for (const resolve of this.#drained.splice(0)) resolve();
-  }
-
-  #finish(outcome: WireOutcome): void {
-    const outstanding = this.#outstanding;
-    if (!outstanding) return;
-    this.#outstanding = undefined;
-    outstanding.callOff();
-    outstanding.resolve(outcome);
-    this.#sendNext();
-  }
-
-  #awaitLate(id: string, onLateResult: (payload: object) => void): void {
-    this.#late.set(id, onLateResult);
-    const [oldest] = this.#late.keys();
-    if (this.#late.size > MAX_LATE && oldest !== undefined) this.#late.delete(oldest);
+    if (!violation) return this.#calls.send(call, timeoutMs, onLateResult);
+    this.ports.log.error(
+      { chargerId, action: call.action, violation },
+      'a call of ours breaks its schema; it is not sent',
+    );
+    return Promise.resolve({ type: 'offline' });
   }
 
   #hear(): void {
@@ -252,7 +181,8 @@ export class Connection {
         break;
       case 'result':
       case 'error':
-        this.#takeAnswer(frame);
+        if (!this.#calls.take(frame))
+          log.info({ chargerId, id: frame.id }, 'a charger answered a call that is not open');
         break;
       case 'bad':
         log.warn({ chargerId, description: frame.description }, 'a charger sent a frame that cannot be read');
@@ -276,20 +206,6 @@ export class Connection {
 
   #refuse({ id, code, description }: BadFrame): void {
     if (code) this.#write(errorFrame(id, code, description, this.protocol.version));
-  }
-
-  #takeAnswer(frame: Frame & { type: 'result' | 'error' }): void {
-    const id = String(frame.id);
-    if (id === this.#outstanding?.id) {
-      const { type } = frame;
-      if (type === 'result') this.#finish({ type, payload: frame.payload });
-      else this.#finish({ type: 'call-error', code: frame.code, description: frame.description });
-      return;
-    }
-    const onLateResult = this.#late.get(id);
-    this.#late.delete(id);
-    if (onLateResult && frame.type === 'result') onLateResult(frame.payload);
-    else this.ports.log.info({ chargerId: this.chargerId, id }, 'a charger answered a call that is not open');
   }
 
   /** The calls of one charger are answered in their order; different chargers never wait for each other. */
@@ -417,11 +333,8 @@ export class Connection {
     if (this.socket.readyState === this.socket.OPEN) this.socket.send(frame);
   }
 
-  /** What was written may have been carried out; what still waited was not. */
   #end(): void {
     this.#isClosed = true;
-    this.#finish({ type: 'connection-lost' });
-    for (const waiting of this.#queue.splice(0)) waiting.resolve({ type: 'offline' });
-    this.#late.clear();
+    this.#calls.end();
   }
 }

@@ -1,0 +1,118 @@
+// Our Calls to one charger: sent one at a time, in their order, each with its time; answers are told apart by message id,
+// late ones too. It must not know what the Calls are for.
+import { randomUUID } from 'node:crypto';
+import type { WebSocket } from 'ws';
+import type { Outcome } from '../charger/charger-calls.ts';
+import { addMs, type Clock } from '../common/clock.ts';
+import { callFrame, type Frame } from './frames.ts';
+import type { WireCall } from './protocol.ts';
+
+/** How a Call of ours ended, before its payload is read. */
+export type WireOutcome = { readonly type: 'result'; readonly payload: object } | Exclude<Outcome, { type: 'answer' }>;
+
+interface Waiting {
+  readonly call: WireCall;
+  readonly deadline: Date;
+  readonly timeoutMs: number;
+  readonly onLateResult?: (payload: object) => void;
+  readonly resolve: (outcome: WireOutcome) => void;
+}
+
+interface Outstanding extends Waiting {
+  readonly id: string;
+  readonly callOff: () => void;
+}
+
+/** Calls that wait for the one outstanding; the next is not taken. */
+const MAX_WAITING = 64;
+/** Calls that timed out and may still be answered. */
+const MAX_LATE = 32;
+
+export class OutgoingCalls {
+  #outstanding: Outstanding | undefined;
+  #isOver = false;
+  readonly #waiting: Waiting[] = [];
+  readonly #late = new Map<string, (payload: object) => void>();
+  readonly #drained: (() => void)[] = [];
+
+  constructor(
+    private readonly socket: WebSocket,
+    private readonly clock: Clock,
+  ) {}
+
+  /** `offline`: the frame was never written. `onLateResult` gets what comes after the time is over. */
+  send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
+    if (this.#isOver || this.#waiting.length >= MAX_WAITING) return Promise.resolve({ type: 'offline' });
+    return new Promise((resolve) => {
+      const deadline = addMs(this.clock.now(), timeoutMs);
+      this.#waiting.push({ call, deadline, timeoutMs, resolve, ...(onLateResult && { onLateResult }) });
+      this.#sendNext();
+    });
+  }
+
+  /** False for an answer to a Call that is not open, and late for none. */
+  take(frame: Frame & { type: 'result' | 'error' }): boolean {
+    const id = String(frame.id);
+    if (id === this.#outstanding?.id) {
+      const { type } = frame;
+      if (type === 'result') this.#finish({ type, payload: frame.payload });
+      else this.#finish({ type: 'call-error', code: frame.code, description: frame.description });
+      return true;
+    }
+    const onLateResult = this.#late.get(id);
+    this.#late.delete(id);
+    if (!onLateResult || frame.type !== 'result') return false;
+    onLateResult(frame.payload);
+    return true;
+  }
+
+  /** Takes no new Call, and resolves when the outstanding one has ended. */
+  drain(): Promise<void> {
+    this.#isOver = true;
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ type: 'offline' });
+    return this.#outstanding ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve();
+  }
+
+  /** The socket is closed: what was written may have been carried out; what still waited was not. */
+  end(): void {
+    this.#isOver = true;
+    this.#finish({ type: 'connection-lost' });
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ type: 'offline' });
+    this.#late.clear();
+  }
+
+  #sendNext(): void {
+    const { clock, socket } = this;
+    while (!this.#outstanding) {
+      const next = this.#waiting.shift();
+      if (!next) break;
+      if (next.deadline < clock.now() || socket.readyState !== socket.OPEN) {
+        next.resolve({ type: 'offline' });
+        continue;
+      }
+      const id = randomUUID();
+      const callOff = clock.after(next.timeoutMs, () => {
+        if (next.onLateResult) this.#awaitLate(id, next.onLateResult);
+        this.#finish({ type: 'timed-out' });
+      });
+      this.#outstanding = { ...next, id, callOff };
+      socket.send(callFrame(id, next.call.action, next.call.payload));
+    }
+    if (!this.#outstanding) for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  #finish(outcome: WireOutcome): void {
+    const outstanding = this.#outstanding;
+    if (!outstanding) return;
+    this.#outstanding = undefined;
+    outstanding.callOff();
+    outstanding.resolve(outcome);
+    this.#sendNext();
+  }
+
+  #awaitLate(id: string, onLateResult: (payload: object) => void): void {
+    this.#late.set(id, onLateResult);
+    const [oldest] = this.#late.keys();
+    if (this.#late.size > MAX_LATE && oldest !== undefined) this.#late.delete(oldest);
+  }
+}
