@@ -32,7 +32,12 @@ export const connectCharger =
     const { supersededNode, nodeId, epoch } = connection;
     if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);
     const dueAt = addMs(now, DRAIN_MS);
-    await ports.reservations.dueOnConnect(chargerId, dueAt, now);
+    try {
+      await ports.reservations.dueOnConnect(chargerId, dueAt, now);
+    } catch (error) {
+      await ports.chargers.disconnect(chargerId, connection, now).catch(() => {}); // It is refused, and comes again.
+      throw error;
+    }
     ports.announce();
     ports.wakeSettler(dueAt);
     return connection;
@@ -61,7 +66,7 @@ export const recordBoot =
 export const recordSeen =
   ({ chargers, clock, log }: ConnectionPorts) =>
   async (chargerId: string): Promise<void> => {
-    await chargers
+    chargers
       .recordSeen(chargerId, clock.now())
       .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not noted'));
   };

@@ -84,7 +84,15 @@ async function liveStream<E extends LogEvent>(
   let reader: { resolve: (result: IteratorResult<E, undefined>) => void; reject: (error: Error) => void } | undefined;
   let ended: 'no' | 'done' | 'slow' = 'no';
 
-  const unlisten = await feed.listen((event) => {
+  let unlisten = () => {};
+  const finish = (how: 'done' | 'slow') => {
+    ended = how;
+    waiting.length = 0;
+    unlisten();
+    reader?.resolve({ done: true, value: undefined });
+    reader = undefined;
+  };
+  unlisten = await feed.listen((event) => {
     if (ended !== 'no' || !matches(event)) return;
     if (reader) {
       reader.resolve({ done: false, value: event });
@@ -97,13 +105,7 @@ async function liveStream<E extends LogEvent>(
     }
   }, after);
 
-  const finish = (how: 'done' | 'slow') => {
-    ended = how;
-    waiting.length = 0;
-    unlisten();
-    reader?.resolve({ done: true, value: undefined });
-    reader = undefined;
-  };
+  if (ended !== 'no') unlisten();
   const stream: AsyncIterableIterator<E, undefined> = {
     next() {
       const event = waiting.shift();

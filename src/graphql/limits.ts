@@ -64,7 +64,7 @@ const estimate: ComplexityEstimator = ({ field, args, childComplexity }) => {
 
 /**
  * The error of a document that nests too deep or costs too much, or undefined. Introspection counts nothing: its depth is
- * that of the type system. A document whose variables do not fit is left to execution.
+ * that of the type system.
  */
 export function beyondLimits(
   schema: GraphQLSchema,
@@ -84,7 +84,9 @@ export function beyondLimits(
     return cost > MAX_COST ? costError(cost) : undefined;
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
-    return error.nodes ? undefined : costError(undefined); // Too large to be counted.
+    if (!error.nodes) return costError(undefined); // Too large to be counted.
+    // Variables that do not fit: it could not be counted, so it is not run.
+    return new GraphQLError(error.message, { nodes: error.nodes, extensions: { code: 'BAD_USER_INPUT' } });
   }
 }
 

@@ -20,7 +20,6 @@ const MAX_DOCUMENTS = 1000;
 
 interface SocketState extends Record<PropertyKey, unknown> {
   caller: Caller;
-  callOffExpiry: () => void;
 }
 
 /** Ends with 1001 what `closeSubscriptions` finds open. */
@@ -36,27 +35,21 @@ export function serveSubscriptions(
   const server = useServer<{ authorization?: unknown; Authorization?: unknown }, SocketState>(
     {
       schema,
-      onConnect: async ({ connectionParams, extra }) => {
+      onConnect: async ({ connectionParams, extra, subscriptions }) => {
         const header = connectionParams?.authorization ?? connectionParams?.Authorization;
         try {
           const caller = await authenticate(ports, typeof header === 'string' ? header : undefined);
-          if (!callers.admit(caller, extra.socket)) return false;
+          if (!callers.admit(caller, extra.socket, subscriptions)) return false;
           extra.caller = caller;
-          extra.callOffExpiry = closeAtExpiry(extra.socket, caller, clock);
+          extra.socket.once('close', closeAtExpiry(extra.socket, caller, clock));
           return true;
         } catch (error) {
           if (!(error instanceof GraphQLError)) log.error({ error }, 'a token could not be checked');
           return false; // Closes with 4403.
         }
       },
-      onDisconnect: ({ extra }) => {
-        extra.callOffExpiry?.();
-        callers.leave(extra.caller, extra.socket);
-      },
-      onSubscribe: ({ extra, subscriptions }, _, payload) => {
-        const open = Object.keys(subscriptions).length;
-        return callers.tooMany(extra.caller, extra.socket, open) ?? executionOf(ports, documents, extra, payload);
-      },
+      onSubscribe: ({ extra }, _, payload) =>
+        callers.tooMany(extra.caller) ?? executionOf(ports, documents, extra, payload),
       onNext: (_, __, ___, ____, result) =>
         result.errors
           ? { ...result, errors: result.errors.map((error) => maskError(error.toJSON(), error, log)) }

@@ -44,6 +44,7 @@ export class Connection {
   #isClosed = false;
   #isHeard = true;
   #isPaused = false;
+  #isSlowed = false;
   #isWaitingForDatabase = false;
   #badFrames = 0;
   #skewSeconds: number | undefined;
@@ -100,7 +101,7 @@ export class Connection {
     const outcome = await this.#send(wire, this.ports.answerTimeoutMs, (payload) => {
       const answer = read(payload);
       if (!answer) return;
-      const settled = this.ports.useCases.settleLateAnswer(this.chargerId, command, answer);
+      const settled = this.#whenPossible(() => this.ports.useCases.settleLateAnswer(this.chargerId, command, answer));
       settled.catch((error) =>
         this.ports.log.error({ error, chargerId: this.chargerId }, 'a late answer was not settled'),
       );
@@ -219,7 +220,7 @@ export class Connection {
     if (this.#inboundCount >= MAX_INBOUND) this.#pause();
     this.#inbound = this.#inbound.then(answer).finally(() => {
       this.#inboundCount -= 1;
-      if (this.#inboundCount === MAX_INBOUND / 2) this.#resume();
+      this.#resume();
     });
   }
 
@@ -236,12 +237,21 @@ export class Connection {
 
   /** Who sends faster than any charger has reason to is read more slowly; nothing is lost, and nobody else waits. */
   #slowDown(): void {
-    const waitMs = this.#rate.take(this.ports.clock.now());
-    if (waitMs === 0) return;
-    this.ports.metrics.refusedFrames.inc({ reason: 'rate' });
+    const { clock, metrics } = this.ports;
+    this.#rate.take(clock.now());
+    if (this.#isSlowed || this.#rate.waitMs(clock.now()) === 0) return;
+    metrics.refusedFrames.inc({ reason: 'rate' });
+    this.#isSlowed = true;
     this.#pause();
-    this.ports.clock.after(waitMs, () => {
-      if (this.#inboundCount < MAX_INBOUND) this.#resume();
+    this.#waitForRate();
+  }
+
+  #waitForRate(): void {
+    const { clock } = this.ports;
+    clock.after(this.#rate.waitMs(clock.now()), () => {
+      if (!this.#isClosed && this.#rate.waitMs(clock.now()) > 0) return this.#waitForRate();
+      this.#isSlowed = false;
+      this.#resume();
     });
   }
 
@@ -250,8 +260,9 @@ export class Connection {
     this.#isPaused = true;
   }
 
+  /** Where nothing keeps it from being read. */
   #resume(): void {
-    if (!this.#isPaused) return;
+    if (!this.#isPaused || this.#isSlowed || this.#inboundCount > MAX_INBOUND / 2) return;
     this.#isPaused = false;
     this.#isHeard = true; // It could not be heard.
     this.socket.resume();
@@ -269,8 +280,8 @@ export class Connection {
     const learnCapabilities = () => {
       isLearning = true;
     };
-    const context = { chargerId, version, now: clock.now(), heartbeatIntervalSeconds, useCases, learnCapabilities };
-    const answer = await this.#whenPossible(() => act(payload, context));
+    const rest = { chargerId, version, heartbeatIntervalSeconds, useCases, learnCapabilities };
+    const answer = await this.#whenPossible(() => act(payload, { ...rest, now: clock.now() }));
     if (protocol.keptOffline.includes(action)) this.#toldAt = clock.now();
     if (isLearning) this.#startedAt = clock.now();
     this.#noteSkew(payload);
@@ -284,14 +295,15 @@ export class Connection {
    * While the database is away a call waits: a charger that gets no answer keeps what it has to tell and sends it again.
    * An error might make it forget a transaction, and any other answer would be a lie.
    */
-  async #whenPossible(act: () => Promise<object>): Promise<object> {
-    for (;;) {
+  async #whenPossible<T>(act: () => Promise<T>): Promise<T> {
+    for (let isWaiting = false; ; ) {
       try {
         const answer = await act();
-        this.#isWaitingForDatabase = false;
+        if (isWaiting) this.#isWaitingForDatabase = false;
         return answer;
       } catch (error) {
         if (!isDatabaseAway(error) || this.#isClosed) throw error;
+        isWaiting = true;
         this.#isWaitingForDatabase = true;
         for (const answer of this.#mayOvertake) void answer();
         await new Promise<void>((resolve) => this.ports.clock.after(DATABASE_RETRY_MS, resolve));

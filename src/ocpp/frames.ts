@@ -78,7 +78,7 @@ export function parseFrame(text: string, version: OcppVersion): Frame | BadFrame
   return bad(
     id,
     version === '1.6' ? undefined : 'MessageTypeNotSupported',
-    `Message type ${String(type)} is not known`,
+    `Message type ${textOf(type)} is not known`,
   );
 }
 
@@ -91,9 +91,13 @@ function parseCall(type: 'call' | 'send', id: MessageId, frame: unknown[]): Fram
 
 const MAX_TEXT = 255;
 const toError = ([, , code, description]: unknown[]) => ({
-  code: String(code).slice(0, MAX_TEXT),
-  description: String(description ?? '').slice(0, MAX_TEXT),
+  code: textOf(code),
+  description: textOf(description ?? ''),
 });
+
+/** JSON may hold an object that cannot be made a string. */
+const textOf = (value: unknown): string =>
+  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, MAX_TEXT);
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -3,6 +3,8 @@
 /** A charger that empties its offline queue waits for each answer; none has reason to send faster than this for long. */
 const FRAMES_PER_SECOND = 100;
 const BURST = 500;
+/** What one read of the socket may overdraw counts no further: it would shut the charger out for minutes. */
+const MAX_DEBT = 1000;
 
 export class RateLimit {
   #tokens = BURST;
@@ -12,11 +14,21 @@ export class RateLimit {
     this.#filledAt = now;
   }
 
-  /** Takes one frame's worth; the milliseconds until the next should be read, 0 for at once. */
-  take(now: Date): number {
-    const passedMs = Math.max(0, now.getTime() - this.#filledAt.getTime());
-    this.#tokens = Math.min(BURST, this.#tokens + (passedMs * FRAMES_PER_SECOND) / 1000) - 1;
-    this.#filledAt = now;
+  /** Takes one frame's worth. */
+  take(now: Date): void {
+    this.#fill(now);
+    this.#tokens = Math.max(-MAX_DEBT, this.#tokens - 1);
+  }
+
+  /** Milliseconds until the next frame should be read; 0: at once. */
+  waitMs(now: Date): number {
+    this.#fill(now);
     return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / FRAMES_PER_SECOND);
+  }
+
+  #fill(now: Date): void {
+    const passedMs = Math.max(0, now.getTime() - this.#filledAt.getTime());
+    this.#tokens = Math.min(BURST, this.#tokens + (passedMs * FRAMES_PER_SECOND) / 1000);
+    this.#filledAt = now;
   }
 }

@@ -158,6 +158,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
 
   async #open(): Promise<void> {
     const { url, id, password, version } = this.options;
+    await this.disconnect(); // A client that is still trying would fight with the new one for the charger's place.
     const client = new RPCClient({
       endpoint: url,
       identity: id,
@@ -206,7 +207,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
 
   /** Ends the socket as a broken network does, and stays away. */
   disconnect(): Promise<unknown> {
-    return this.#client?.close({ force: true, code: 1000, reason: 'offline' }) ?? Promise.resolve();
+    return this.#client?.close({ force: true, code: 1000, reason: 'offline' }).catch(() => {}) ?? Promise.resolve();
   }
 
   async reboot(): Promise<void> {
