@@ -16,8 +16,11 @@ export class Settling1763900000004 implements MigrationInterface {
       ALTER TABLE reservation
         ADD enforcement  text NOT NULL DEFAULT 'CHARGER' CHECK (enforcement IN ('CHARGER', 'SERVER')),
         ADD charger_said text CHECK (charger_said IN ('EXPIRED', 'REMOVED', 'NO_TRANSACTION')),
-        -- When the charger last showed that it holds it.
-        ADD confirmed_at timestamptz;
+        -- When the charger last showed that it holds it, and since when that is in doubt.
+        ADD confirmed_at timestamptz,
+        ADD doubted_at   timestamptz,
+        -- Until then one process works on the row, and nobody else, however due it is.
+        ADD claimed_until timestamptz;
       CREATE INDEX reservation_of_wire_id ON reservation (charger_id, reservation_id);
     `);
   }
@@ -25,7 +28,8 @@ export class Settling1763900000004 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP INDEX reservation_of_wire_id;
-      ALTER TABLE reservation DROP enforcement, DROP charger_said, DROP confirmed_at;
+      ALTER TABLE reservation DROP enforcement, DROP charger_said, DROP confirmed_at, DROP doubted_at,
+        DROP claimed_until;
       ALTER TABLE charger DROP clock_skew_seconds;
       ALTER TABLE site DROP precheck_status, DROP server_side_hold_allowed, DROP extension_allowed,
         DROP extension_may_replace;

@@ -29,10 +29,8 @@ interface Options {
 
 /** Connects and brings the schema up to date. Two processes that start at once wait for each other. */
 export async function openDatabase(options: Options): Promise<Database> {
-  const source = await connect(options);
-  const pool = (source.driver as unknown as { master: Pool }).master;
-  pool.on('error', () => {}); // An idle connection that breaks is replaced by the pool; the next query says what is wrong.
-  await migrate(source, pool);
+  await migrate(options);
+  const { source, pool } = await connect(options, { query_timeout: QUERY_MS, statement_timeout: QUERY_MS });
   const sqlOn = (runner: Pool | PoolClient): Sql => ({
     async query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[]) {
       return (await runner.query<Row>({ ...statement, values: [...values] })).rows;
@@ -47,8 +45,9 @@ export async function openDatabase(options: Options): Promise<Database> {
   };
 }
 
-function connect(options: Options): Promise<DataSource> {
-  return new DataSource({
+/** A server that is stopped, not ended, answers nothing at all: only the `timeouts` tell. */
+async function connect(options: Options, timeouts: object): Promise<{ source: DataSource; pool: Pool }> {
+  const source = await new DataSource({
     type: 'postgres',
     entities: [...options.entities],
     migrations,
@@ -58,11 +57,12 @@ function connect(options: Options): Promise<DataSource> {
       connectionString: options.url,
       application_name: 'ev-reservation-server',
       connectionTimeoutMillis: CONNECT_MS,
-      // A server that is stopped, not ended, answers nothing at all.
-      query_timeout: QUERY_MS,
-      statement_timeout: QUERY_MS,
+      ...timeouts,
     },
   }).initialize();
+  const pool = (source.driver as unknown as { master: Pool }).master;
+  pool.on('error', ignoreHere); // An idle connection that breaks is replaced by the pool; the next query says what is wrong.
+  return { source, pool };
 }
 
 /** Also the longest wait for a connection of the pool. */
@@ -71,18 +71,17 @@ const QUERY_MS = 10_000;
 
 const MIGRATION_LOCK = 7_237_001;
 
-async function migrate(source: DataSource, pool: Pool): Promise<void> {
+/** Takes as long as it needs: an index on a large table, or another process that is at it. */
+async function migrate(options: Options): Promise<void> {
+  const { source, pool } = await connect({ ...options, poolSize: 2 }, {});
   const guard = await pool.connect();
   guard.on('error', ignoreHere);
   try {
     await guard.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await source.runMigrations({ transaction: 'each' });
   } finally {
-    const unlocked = await guard
-      .query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
-      .catch((error: Error) => error);
-    guard.off('error', ignoreHere);
-    guard.release(unlocked instanceof Error);
+    guard.release(true); // The lock goes with its connection.
+    await source.destroy();
   }
 }
 
@@ -134,8 +133,8 @@ const AWAY = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
 ]);
-/** Connection exceptions, too many connections, shutdown, crash, starting up, an idle session ended; read-only while a standby. */
-const AWAY_STATES = /^(08...|53300|57P0[1235]|25006)$/;
+/** Connection exceptions, too many connections, a statement that took too long, shutdown, crash, starting up, an idle session ended; read-only while a standby. */
+const AWAY_STATES = /^(08...|53300|57014|57P0[1235]|25006)$/;
 /** The driver's own errors have no code. */
 const AWAY_MESSAGES =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/;

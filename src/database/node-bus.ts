@@ -10,6 +10,7 @@ import { type Database, DatabaseAway, type Statement } from './database.ts';
 const NODE_LOCKS = 7237;
 const SWEEP_MS = 1000;
 const CONNECT_MS = 5000;
+const KEEP_ALIVE_MS = 10_000;
 const HINT_EVERY_MS = 20;
 const HINTS = 'ev_reservation_hints';
 
@@ -41,7 +42,10 @@ const statements = {
           AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)
       RETURNING id`,
   },
-  count: { name: 'node-count', text: 'SELECT count(*)::int AS nodes FROM node' },
+  count: {
+    name: 'node-count',
+    text: 'SELECT count(*)::int AS nodes, count(*) FILTER (WHERE id = $1)::int AS own FROM node',
+  },
 } as const satisfies Record<string, Statement>;
 
 export interface NodeBusEvents {
@@ -79,6 +83,7 @@ export class NodeBus {
       application_name: 'ev-reservation-server node',
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     });
     client.on('error', (error) => this.#lose(client, error));
     client.on('end', () => this.#lose(client));
@@ -168,8 +173,12 @@ export class NodeBus {
     try {
       const dead = await this.database.query<{ id: number }>(statements.sweep, []);
       if (dead.length > 0) this.log.info({ nodes: dead.map(({ id }) => id) }, 'nodes that died were removed');
-      const [count] = await this.database.query<{ nodes: number }>(statements.count, []);
+      if (this.#phase.is !== 'joined') return;
+      const { nodeId, client } = this.#phase;
+      const [count] = await this.database.query<{ nodes: number; own: number }>(statements.count, [nodeId]);
       this.#isAlone = (count?.nodes ?? 1) < 2;
+      // Its lock was lost with a connection that still looks alive from here: to the others this node is dead.
+      if (count?.own === 0) this.#lose(client, new Error('This node was taken for dead'));
     } catch (error) {
       this.log.warn({ error }, 'the nodes could not be checked');
     }

@@ -39,6 +39,7 @@ interface Listening {
 export class Feed {
   readonly #listeners = new Set<Listening>();
   #phase: Phase = { is: 'idle' };
+  #reading: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly log: EventLog,
@@ -48,7 +49,10 @@ export class Feed {
 
   /** The events behind a position, in order, and the position of the last of them; none: there is nothing behind it now. */
   async read(after: Position, limit: number): Promise<{ readonly events: LogEvent[]; readonly last: Position }> {
-    const entries = await this.log.after(after, limit);
+    // One page at a time, whoever asks: those who were away for long must not take the database from the others.
+    const page = this.#reading.then(() => this.log.after(after, limit));
+    this.#reading = page.catch(() => {});
+    const entries = await page;
     return { events: entries.map(({ event }) => event), last: entries.at(-1)?.position ?? after };
   }
 

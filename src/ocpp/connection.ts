@@ -28,8 +28,8 @@ const MAX_INBOUND = 64;
 const CAPABILITY_TIMEOUT_MS = 5000;
 /** However much a charger has to tell, what is unsettled there waits no longer than this. */
 const MAX_DRAIN_MS = 60_000;
-/** Until the database is asked again for what a charger's call needs. */
-const DATABASE_RETRY_MS = 500;
+/** Until the database is asked again for what could not be stored or answered. */
+export const DATABASE_RETRY_MS = 500;
 /** Frames in a row that cannot be read, until the socket is closed. */
 const MAX_BAD_FRAMES = 100;
 /** Bytes that wait to be sent to a charger that does not read. */

@@ -7,7 +7,8 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { withDeadline } from '../common/clock.ts';
-import { Connection, type ConnectionPorts } from './connection.ts';
+import { isDatabaseAway } from '../database/database.ts';
+import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
 import type { Protocol } from './protocol.ts';
 import { v21, v201 } from './v2x/protocol.ts';
 import { v16 } from './v16/protocol.ts';
@@ -179,7 +180,9 @@ export class Gateway implements ChargerCalls {
     if (!before) return;
     try {
       const ownership = await this.ports.useCases.reclaim(chargerId, before);
-      if (ownership) this.#owned.set(connection, ownership);
+      if (ownership && !this.#owned.has(connection))
+        await this.#recordEnd(chargerId, ownership); // It closed meanwhile.
+      else if (ownership) this.#owned.set(connection, ownership);
       else connection.close(NORMAL, 'A newer connection of this charger took its place');
     } catch (error) {
       this.ports.log.error({ error, chargerId }, 'the connection of a charger could not be stored');
@@ -194,9 +197,21 @@ export class Gateway implements ChargerCalls {
     this.#owned.delete(connection);
     this.ports.log.info({ chargerId }, 'a charger disconnected');
     if (!ownership) return;
-    await this.ports.useCases
-      .disconnect(chargerId, ownership)
-      .catch((error) => this.ports.log.error({ error, chargerId }, 'the end of a connection could not be stored'));
+    await this.#recordEnd(chargerId, ownership);
+  }
+
+  /** Until it is stored, the charger counts as connected: while the database is away it is tried again. */
+  async #recordEnd(chargerId: string, ownership: Ownership): Promise<void> {
+    const { useCases, clock, log } = this.ports;
+    for (;;) {
+      try {
+        return await useCases.disconnect(chargerId, ownership);
+      } catch (error) {
+        const isOver = this.#phase.is !== 'open' || !isDatabaseAway(error);
+        if (isOver) return log.error({ error, chargerId }, 'the end of a connection could not be stored');
+        await new Promise<void>((resolve) => clock.after(DATABASE_RETRY_MS, resolve));
+      }
+    }
   }
 
   #validationOf(protocol: Protocol): Validation {

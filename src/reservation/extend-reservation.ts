@@ -2,7 +2,7 @@
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerAnswer, ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
-import { addMs, type Clock, MINUTE_MS, withDeadline } from '../common/clock.ts';
+import { addMs, type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
 import { checkExtension, type PolicyRefusal, type ReservationPolicy } from '../site/policy.ts';
@@ -17,9 +17,8 @@ import { type SettlePorts, type SettleReserve, settleHeld } from './settle-reser
 
 export interface ExtendReservationInput {
   readonly id: string;
-  readonly expiryDate?: Date;
-  /** From the expiry date that it has. */
-  readonly byMinutes?: number;
+  /** When it is to end; the same request again asks for the same. */
+  readonly expiryDate: Date;
 }
 
 export interface NotSettledRefusal extends Refusal {
@@ -65,20 +64,21 @@ export const extendReservation =
     const found = await findOwn(reservations, input, (one) => maySeeReservation(caller, one));
     if (!found) return notFound;
     if (!isHolding(found.status)) return ended(found);
-    const expiryDate = input.expiryDate ?? addMs(found.expiryDate, (input.byMinutes ?? 0) * MINUTE_MS);
+    const { expiryDate } = input;
     const policy = (await ports.sites.byIds([found.siteId]))[0]?.policy;
-    const refusal = check(found, input, expiryDate, policy);
+    const refusal = check(found, expiryDate, policy);
     if (refusal) return refusal;
     if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
     if (found.status !== 'ACCEPTED') return notSettled(found);
     if (found.enforcement === 'SERVER')
       return settledBy(await transition(found, { type: 'extended', expiryDate }, caller.role));
 
-    // One at a time: two extensions could reach the charger in another order than the database. If this process dies
-    // now, the row falls due, and it is verified what the charger holds.
+    // One at a time: two extensions could reach the charger in another order than the database.
     const dueAt = addMs(clock.now(), COMMANDS * callLeaseMs);
-    if (!(await reservations.claimToVerify(found.id, dueAt)))
-      return notSettled((await reservations.byId(found.id)) ?? found);
+    if (!(await reservations.claimToExtend(found, dueAt, clock.now()))) {
+      const current = (await reservations.byId(found.id)) ?? found;
+      return isHolding(current.status) ? notSettled(current) : ended(current);
+    }
     wakeSettler(dueAt);
     const asked = ports.background.track(ask(ports, found, expiryDate, policy));
     asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
@@ -106,7 +106,7 @@ async function ask(
       if (policy?.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
       // Some charger lost the hold over this: it is verified once its connector has had the time to say so.
       const dueAt = addMs(clock.now(), DEBOUNCE_MS);
-      await reservations.makeDue(found.id, dueAt, { isDoubted: true });
+      await reservations.makeDue(found.id, dueAt, { doubtedAt: clock.now(), givesBackClaim: true });
       wakeSettler(dueAt);
       return refused((await reservations.byId(found.id)) ?? found, answer);
     }
@@ -117,7 +117,7 @@ async function ask(
     }
     case 'offline':
       // Nothing was sent; a charger that comes back is asked no more than it was.
-      await reservations.makeDue(found.id, clock.now(), { isDoubted: false });
+      await reservations.makeDue(found.id, clock.now(), { givesBackClaim: true });
       wakeSettler(clock.now());
       return offline(found);
     default:
@@ -152,16 +152,9 @@ const settledBy = ({ reservation }: { readonly reservation: Reservation }): Rese
 
 function check(
   found: Reservation,
-  { expiryDate: given, byMinutes }: ExtendReservationInput,
   expiryDate: Date,
   policy: ReservationPolicy | undefined,
 ): InputRefusal | PolicyRefusal | undefined {
-  if ((given === undefined) === (byMinutes === undefined)) {
-    return invalidInput('expiryDate', 'Give either expiryDate or byMinutes.');
-  }
-  if (byMinutes !== undefined && (byMinutes < 1 || byMinutes > 525_600)) {
-    return invalidInput('byMinutes', 'It must be 1 or more.');
-  }
   if (expiryDate < found.expiryDate) {
     return invalidInput('expiryDate', `It must not be before ${found.expiryDate.toISOString()}; to end it, cancel it.`);
   }

@@ -27,8 +27,8 @@ export type FollowConnectorState = (
 
 /** A state inside a hold that does not fit it must last this long before it is followed: real connectors flicker. */
 export const DEBOUNCE_MS = 3000;
-/** No charger keeps a reservation for so long after its expiry date. */
-export const OUTLIVES_EXPIRY_MS = 15 * MINUTE_MS;
+/** A charger without a clock, or one that was away, may keep a reservation for so long after its expiry date. */
+export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
 
 /**
  * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them).
@@ -50,26 +50,26 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
       const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
       if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
       const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
-      if (!isExplained && connectorId > 0) await releaseGhost(ports, chargerId, connectorId);
-    } else if (isBroken || version === '1.6') {
+      if (!isExplained && connectorId > 0) await releaseGhosts(ports, chargerId, connectorId);
+    } else {
+      // In 2.x Available may mean that the idTag was presented: only a hold in doubt is asked for again (verify-hold.ts).
       for (const one of here) await verifyLater(ports, one);
     }
   };
 };
 
 async function verifyLater({ reservations, wakeSettler, clock }: FollowPorts, { id }: Reservation): Promise<void> {
-  const dueAt = await reservations.claimToVerify(id, addMs(clock.now(), DEBOUNCE_MS), DEBOUNCE_MS);
+  const dueAt = await reservations.verifyLater(id, addMs(clock.now(), DEBOUNCE_MS), DEBOUNCE_MS);
   if (dueAt) wakeSettler(dueAt);
 }
 
 /** The charger holds what has ended here: after a fault, after an expiry that it did not see. It is told to let go. */
-async function releaseGhost(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock, log } = ports;
   const now = clock.now();
-  const ended = await reservations.lastEndedOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS));
-  if (!ended) return;
-  log.warn({ chargerId, connectorId, reservation: ended.id }, 'a charger says Reserved where nothing is held here');
-  await reservations.oweRelease(ended.id, now, { evenUsed: true });
+  const owed = await reservations.oweReleasesOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS), now);
+  if (owed.length === 0) return;
+  log.warn({ chargerId, connectorId, reservations: owed }, 'a charger says Reserved where nothing is held here');
   wakeSettler(now);
 }
 

@@ -130,16 +130,15 @@ class CancelReservationInput {
   force!: boolean;
 }
 
-@InputType({ description: 'A reservation to extend: give `expiryDate` or `byMinutes`.' })
+@InputType({ description: 'A reservation to extend.' })
 class ExtendReservationInput {
   @Field(() => ID, { description: 'Its key in this API.' })
   id!: string;
 
-  @Field(() => Date, { nullable: true, description: 'When the hold ends from now on; not before it does now.' })
-  expiryDate?: Date | null;
-
-  @Field(() => Int, { nullable: true, description: 'How much longer, in minutes, than it lasts now.' })
-  byMinutes?: number | null;
+  @Field(() => Date, {
+    description: 'When the hold is to end; not before it does now. The same again is safe: it asks for the same.',
+  })
+  expiryDate!: Date;
 }
 
 const ReserveNowResult = createUnionType({
@@ -256,8 +255,7 @@ export class ReservationResolver {
     input: ExtendReservationInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    const { id, ...rest } = input;
-    return this.extend(caller, { id, ...present(rest) });
+    return this.extend(caller, input);
   }
 
   @Query(() => ReservationType, {

@@ -115,8 +115,10 @@ export interface DueReservation {
   readonly reservation: Reservation;
   readonly attempts: number;
   readonly isReleaseOwed: boolean;
-  /** When the charger last showed that it holds it; absent where that has come into doubt. */
+  /** When the charger last showed that it holds it. */
   readonly confirmedAt?: Date;
+  /** Since when that is in doubt. */
+  readonly doubtedAt?: Date;
 }
 
 export interface ReservationFilter {
@@ -186,11 +188,14 @@ const statements = {
     text: `
       WITH changed AS (
         UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
-          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16, attempts = 0,
-          confirmed_at = CASE $6 WHEN 'ACCEPTED' THEN $1 ELSE confirmed_at END,
-          -- A cancel does not settle what became owed while it was on its way.
+          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16,
+          confirmed_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') THEN $1 ELSE confirmed_at END,
+          doubted_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') THEN NULL ELSE doubted_at END,
+          -- A breach leaves what is to be done; a cancel does not settle what became owed while it was on its way.
+          attempts = CASE $3 WHEN 'BREACHED' THEN attempts ELSE 0 END,
+          claimed_until = CASE $3 WHEN 'BREACHED' THEN claimed_until END,
           is_release_owed = $13 OR (is_release_owed AND $6 = 'CANCELLED'),
-          due_at = CASE WHEN is_release_owed AND $6 = 'CANCELLED' THEN $1 ELSE $12 END
+          due_at = CASE WHEN $3 = 'BREACHED' THEN due_at WHEN is_release_owed AND $6 = 'CANCELLED' THEN $1 ELSE $12 END
         WHERE id = $4 AND version = $5 RETURNING ${aliased}
       ), logged AS (${appendEvent('changed', '$14', "$1::timestamptz, 'RESERVATION', $3")})
       SELECT FROM changed`,
@@ -205,7 +210,7 @@ const statements = {
         UPDATE reservation r SET status = rule.new_status, version = version + 1, ended_at = $1,
           reason = CASE WHEN r.status = 'CANCELLING' THEN r.reason ELSE rule.reason END,
           due_at = CASE r.enforcement WHEN 'CHARGER' THEN $3::timestamptz END,
-          is_release_owed = r.enforcement = 'CHARGER', attempts = 0
+          is_release_owed = r.enforcement = 'CHARGER', attempts = 0, claimed_until = NULL
         FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
         WHERE r.id = due.id AND rule.old_status = due.old_status
         RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}, due.old_status
@@ -217,56 +222,73 @@ const statements = {
     text: `
       WITH due AS (
         SELECT r.id FROM reservation r JOIN charger c ON c.id = r.charger_id
-        WHERE r.due_at <= $1 AND (c.connected_node = $2 OR r.status = 'PENDING')
+        WHERE r.due_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
+          AND (c.connected_node = $2 OR r.status = 'PENDING')
         ORDER BY r.due_at LIMIT 64 FOR UPDATE OF r SKIP LOCKED
       )
-      UPDATE reservation r SET due_at = $3, attempts = attempts + 1 FROM due WHERE r.id = due.id
+      UPDATE reservation r SET due_at = $3, claimed_until = $3, attempts = least(attempts + 1, 1000)
+      FROM due WHERE r.id = due.id
       RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')},
-                r.attempts, r.is_release_owed AS "isReleaseOwed", r.confirmed_at AS "confirmedAt"`,
+                r.attempts, r.is_release_owed AS "isReleaseOwed", r.confirmed_at AS "confirmedAt",
+                r.doubted_at AS "doubtedAt"`,
   },
   nextDue: {
     name: 'reservation-next-due',
     text: `
       SELECT least(
         (SELECT min(expiry_date) FROM reservation WHERE status IN (${holding})),
-        (SELECT min(r.due_at) FROM reservation r JOIN charger c ON c.id = r.charger_id
+        (SELECT min(greatest(r.due_at, r.claimed_until)) FROM reservation r JOIN charger c ON c.id = r.charger_id
          WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status = 'PENDING'))
       ) AS at`,
   },
   postpone: {
     name: 'reservation-postpone',
-    // Only as it was claimed: what became owed since then stays due.
+    // Only as it was claimed: what became due meanwhile stays due. The claim is given back in any case.
     text: `
-      UPDATE reservation SET due_at = $4, is_release_owed = $5, confirmed_at = coalesce($6, confirmed_at)
-      WHERE id = $1 AND version = $2 AND attempts = $3`,
+      UPDATE reservation SET claimed_until = NULL,
+        due_at = CASE attempts WHEN $3 THEN $4::timestamptz ELSE due_at END,
+        is_release_owed = CASE attempts WHEN $3 THEN $5::boolean ELSE is_release_owed END,
+        doubted_at = CASE WHEN attempts = $3 AND $6::timestamptz IS NOT NULL THEN NULL ELSE doubted_at END,
+        confirmed_at = coalesce($6, confirmed_at)
+      WHERE id = $1 AND version = $2`,
   },
   oweRelease: {
     name: 'reservation-owe-release',
     text: `
-      UPDATE reservation SET is_release_owed = true, attempts = attempts + 1,
+      UPDATE reservation SET is_release_owed = true, attempts = least(attempts + 1, 1000),
         due_at = CASE status WHEN 'CANCELLING' THEN due_at ELSE $2 END
       WHERE id = $1 AND enforcement = 'CHARGER' AND status NOT IN ('PENDING', 'UNKNOWN', 'ACCEPTED')
         AND (status <> 'USED' OR $3)`,
   },
-  claimToVerify: {
-    name: 'reservation-claim-to-verify',
+  verifyLater: {
+    name: 'reservation-verify-later',
     text: `
-      UPDATE reservation SET due_at = $2::timestamptz + $3 * interval '1 millisecond' * least(2 ^ attempts - 1, 20)
+      UPDATE reservation SET due_at = $2::timestamptz + $3 * interval '1 millisecond' * (2 ^ least(attempts, 4) - 1)
       WHERE id = $1 AND status = 'ACCEPTED' AND due_at IS NULL AND enforcement = 'CHARGER' RETURNING due_at AS "dueAt"`,
+  },
+  claimToExtend: {
+    name: 'reservation-claim-to-extend',
+    text: `
+      UPDATE reservation SET due_at = $3, claimed_until = $3, doubted_at = $4, attempts = least(attempts + 1, 1000)
+      WHERE id = $1 AND version = $2 AND status = 'ACCEPTED' AND due_at IS NULL AND expiry_date > $4 RETURNING id`,
   },
   makeDue: {
     name: 'reservation-make-due',
     text: `
-      UPDATE reservation SET due_at = $2, attempts = 0, confirmed_at = CASE WHEN $3 THEN NULL ELSE confirmed_at END
+      UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000), doubted_at = coalesce($3, doubted_at),
+        claimed_until = CASE WHEN $4 THEN NULL ELSE claimed_until END
       WHERE id = $1 AND status IN ('UNKNOWN', 'ACCEPTED') AND enforcement = 'CHARGER'`,
   },
-  lastEndedOn: {
-    name: 'reservation-last-ended-on',
+  oweReleasesOn: {
+    name: 'reservation-owe-releases-on',
     text: `
-      SELECT ${aliased} FROM reservation
-      WHERE charger_id = $1 AND connector_id IN ($2, 0) AND status NOT IN (${holding}) AND enforcement = 'CHARGER'
-        AND expiry_date > $3 AND NOT is_release_owed
-      ORDER BY (connector_id = $2) DESC, created_at DESC LIMIT 1`,
+      UPDATE reservation SET is_release_owed = true, due_at = $4, attempts = least(attempts + 1, 1000)
+      WHERE id IN (
+        SELECT id FROM reservation
+        WHERE charger_id = $1 AND connector_id IN ($2, 0) AND enforcement = 'CHARGER' AND NOT is_release_owed
+          AND status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'FAILED') AND expiry_date > $3
+        ORDER BY created_at DESC LIMIT 8)
+      RETURNING id`,
   },
   annotate: {
     name: 'reservation-annotate',
@@ -275,14 +297,14 @@ const statements = {
   dueOnConnect: {
     name: 'reservation-due-on-connect',
     text: `
-      UPDATE reservation SET due_at = $2
+      UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000)
       WHERE charger_id = $1 AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
         OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL))`,
   },
   dueOnBoot: {
     name: 'reservation-due-on-boot',
     text: `
-      UPDATE reservation SET due_at = $2, attempts = 0
+      UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000)
       WHERE charger_id = $1 AND enforcement = 'CHARGER'
         AND (status IN ('UNKNOWN', 'ACCEPTED', 'CANCELLING') OR is_release_owed)`,
   },
@@ -396,13 +418,18 @@ export function reservationRepository(database: Database) {
 
     /** Takes the due rows whose charger is connected to this node; nobody else gets them before `leaseUntil`. */
     async claimDue(now: Date, node: number, leaseUntil: Date): Promise<DueReservation[]> {
-      type Row = ReservationRow & { attempts: number; isReleaseOwed: boolean; confirmedAt: Date | null };
+      type Row = ReservationRow & {
+        attempts: number;
+        isReleaseOwed: boolean;
+        confirmedAt: Date | null;
+        doubtedAt: Date | null;
+      };
       const due = await database.query<Row>(statements.claimDue, [now, node, leaseUntil]);
-      return due.map(({ attempts, isReleaseOwed, confirmedAt, ...found }) => ({
+      return due.map(({ attempts, isReleaseOwed, confirmedAt, doubtedAt, ...found }) => ({
         reservation: toReservation(found),
         attempts,
         isReleaseOwed,
-        ...present({ confirmedAt }),
+        ...present({ confirmedAt, doubtedAt }),
       }));
     },
 
@@ -423,22 +450,36 @@ export function reservationRepository(database: Database) {
     },
 
     /**
-     * Somebody is to ask the charger about this hold at `dueAt`, or later by `patienceMs` for each time it was asked
-     * before, doubling. Tells when; undefined where somebody is about to ask already.
+     * The charger is to be asked about this hold at `dueAt`, or later by `patienceMs` for each time it was asked before,
+     * doubling. Tells when; undefined where it is about to be asked already.
      */
-    async claimToVerify(id: string, dueAt: Date, patienceMs = 0): Promise<Date | undefined> {
-      const [claimed] = await database.query<{ dueAt: Date }>(statements.claimToVerify, [id, dueAt, patienceMs]);
-      return claimed?.dueAt;
+    async verifyLater(id: string, dueAt: Date, patienceMs: number): Promise<Date | undefined> {
+      const [row] = await database.query<{ dueAt: Date }>(statements.verifyLater, [id, dueAt, patienceMs]);
+      return row?.dueAt;
     },
 
-    /** A live hold is to be settled at `dueAt`; `isDoubted`: that the charger accepted it once says nothing any more. */
-    async makeDue(id: string, dueAt: Date, options: { readonly isDoubted: boolean }): Promise<void> {
-      await database.query(statements.makeDue, [id, dueAt, options.isDoubted]);
+    /**
+     * One extension at a time, and none while the hold is being verified: false where somebody else is at it. What the
+     * charger holds is in doubt from then on, until the extension is stored; if it never is, the row falls due.
+     */
+    async claimToExtend({ id, version }: Reservation, until: Date, now: Date): Promise<boolean> {
+      return (await database.query(statements.claimToExtend, [id, version, until, now])).length > 0;
     },
 
-    /** The ended reservation that a charger may still be holding on this connector. */
-    lastEndedOn: (chargerId: string, connectorId: number, expiryAfter: Date) =>
-      row(statements.lastEndedOn, [chargerId, connectorId, expiryAfter]),
+    /** A live hold is to be settled at `dueAt`; from `doubtedAt` on, what the charger said before proves nothing. */
+    async makeDue(
+      id: string,
+      dueAt: Date,
+      { doubtedAt, givesBackClaim = false }: { readonly doubtedAt?: Date; readonly givesBackClaim?: boolean } = {},
+    ): Promise<void> {
+      await database.query(statements.makeDue, [id, dueAt, doubtedAt, givesBackClaim]);
+    },
+
+    /** Every ended reservation that the charger may be holding on this connector is to be let go; tells which. */
+    async oweReleasesOn(chargerId: string, connectorId: number, expiryAfter: Date, dueAt: Date): Promise<string[]> {
+      const values = [chargerId, connectorId, expiryAfter, dueAt];
+      return (await database.query<{ id: string }>(statements.oweReleasesOn, values)).map(({ id }) => id);
+    },
 
     /** What the charger told of a reservation that has ended; the first word stays. */
     async annotate(id: string, update: ReservationUpdate): Promise<void> {

@@ -1,6 +1,6 @@
 // A reservation, its states, and what each happening makes of it. Pure; it must not know the database or the wire.
 //
-//   PENDING     ReserveNow is on its way        -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, USED
+//   PENDING     ReserveNow is on its way        -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, REMOVED, USED
 //   UNKNOWN     sent, no answer                 -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED
 //   ACCEPTED    the charger holds it            -> ACCEPTED (extended), UNKNOWN, CANCELLING, USED, EXPIRED, REMOVED
 //   CANCELLING  CancelReservation is unanswered -> CANCELLED, USED, REMOVED
@@ -128,7 +128,8 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
     case 'unverified':
       return status === 'ACCEPTED' ? next(reservation, { status: 'UNKNOWN', reason: happening.reason }) : undefined;
     case 'extended':
-      if (status !== 'ACCEPTED' && status !== 'UNKNOWN') return undefined;
+      if ((status !== 'ACCEPTED' && status !== 'UNKNOWN') || happening.expiryDate <= reservation.expiryDate)
+        return undefined;
       return next({ ...reservation, expiryDate: happening.expiryDate }, { status: 'ACCEPTED' });
     case 'replaced': {
       if (status !== 'ACCEPTED') return undefined;

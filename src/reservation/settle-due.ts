@@ -6,16 +6,16 @@
 //   ACCEPTED     does the charger still hold it? (verify-hold.ts)
 //   ended        the charger may hold it all the same: cancel it there
 //
-// It cannot act twice: a row comes here from one claim at a time, the charger takes one command at a time, and whatever
+// It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and whatever
 // the answer makes of the reservation is stored only over the version it was decided on.
 import type { Outcome } from '../charger/charger-calls.ts';
 import { addMs } from '../common/clock.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
-import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
+import { DEBOUNCE_MS, OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
-import { isBlind, type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
+import { askAnew, isBlind, type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
 
 export interface SettleDuePorts extends VerifyPorts {
   readonly settleReserve: SettleReserve;
@@ -42,6 +42,7 @@ export function dutyOf({ status }: Reservation): Duty {
 /** DONE and CONFIRMED: nothing more is to be done for the row as it was claimed. One that has changed since is not its business. */
 export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
+  if (reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
   switch (dutyOf(reservation)) {
     case 'LOST':
       // The frame may have been written.
@@ -56,6 +57,15 @@ export async function settleDue(ports: SettleDuePorts, due: DueReservation): Pro
     case 'RELEASE':
       return release(ports, reservation);
   }
+}
+
+/** A hold of this server's own: no charger need be asked. */
+async function settleHere({ transition }: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  if (reservation.status === 'PENDING') await transition(reservation, { type: 'accepted' }, 'SERVER');
+  if (reservation.status === 'CANCELLING') {
+    await transition(reservation, { type: 'released', reason: reservation.reason }, 'SERVER');
+  }
+  return 'DONE';
 }
 
 /**
@@ -81,12 +91,14 @@ async function findOut(ports: SettleDuePorts, reservation: Reservation): Promise
   const current = await reservations.byId(id);
   if (current?.version !== version) return 'DONE';
   if (await isReserved()) return accept();
+  // What it had accepted before is asked for once more.
+  if (!isFirstAsked(reservation)) return askAnew(ports, reservation);
   const cancelled = await cancel(ports, reservation);
   if (cancelled.type !== 'answer') return 'AGAIN';
   const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
   // A late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
   if (!isChanged && settled.status === 'ACCEPTED') {
-    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER');
+    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER', { isReleaseOwed: true });
   }
   return 'DONE';
 }
@@ -114,7 +126,19 @@ async function release(ports: SettleDuePorts, reservation: Reservation): Promise
   const outcome = await cancel(ports, reservation);
   if (outcome.type !== 'answer') return 'AGAIN';
   log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
+  if (outcome.answer === 'ACCEPTED') await doubtOthers(ports, reservation);
   return 'DONE';
+}
+
+/** The connector may have said Reserved for what was released just now, and not for the hold that is live there. */
+async function doubtOthers(ports: SettleDuePorts, { chargerId, connectorId }: Reservation): Promise<void> {
+  const { reservations, clock, wakeSettler } = ports;
+  const now = clock.now();
+  for (const hold of await reservations.live([chargerId], now)) {
+    const isTouched = hold.connectorId > 0 && (connectorId === 0 || hold.connectorId === connectorId);
+    if (isTouched) await reservations.makeDue(hold.id, addMs(now, DEBOUNCE_MS), { doubtedAt: now });
+  }
+  wakeSettler(addMs(now, DEBOUNCE_MS));
 }
 
 const cancel = ({ calls }: SettleDuePorts, reservation: Reservation): Promise<Outcome> =>

@@ -79,7 +79,7 @@ export async function settleHeld(
   const { status, id } = result.reservation;
   if (!result.isChanged && status === 'UNKNOWN' && happening.type === 'accepted') {
     // The charger holds it otherwise than it stands here now: it is asked again.
-    await ports.reservations.makeDue(id, ports.clock.now(), { isDoubted: false });
+    await ports.reservations.makeDue(id, ports.clock.now());
     ports.wakeSettler(ports.clock.now());
   }
   if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
@@ -129,6 +129,6 @@ export const settleLateAnswer =
       return;
     }
     const dueAt = clock.now();
-    await reservations.makeDue(id, dueAt, { isDoubted: true });
+    await reservations.makeDue(id, dueAt, { doubtedAt: dueAt });
     wakeSettler(dueAt);
   };

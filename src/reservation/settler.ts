@@ -30,7 +30,7 @@ const COMMANDS_PER_CLAIM = 3;
 type Phase =
   | { readonly is: 'resting' }
   | { readonly is: 'sleeping'; readonly until: Date; readonly callOff: () => void }
-  | { readonly is: 'working'; again: boolean; readonly done: Promise<void> }
+  | { readonly is: 'working'; wokenAt?: Date; readonly done: Promise<void> }
   | { readonly is: 'stopped' };
 
 export class Settler {
@@ -41,7 +41,7 @@ export class Settler {
   /** Something is due at that time, perhaps earlier than what it sleeps for. */
   wake(at: Date): void {
     const phase = this.#phase;
-    if (phase.is === 'working') phase.again = true;
+    if (phase.is === 'working') phase.wokenAt = phase.wokenAt && phase.wokenAt < at ? phase.wokenAt : at;
     else if (phase.is === 'resting' || (phase.is === 'sleeping' && at < phase.until)) this.#sleepUntil(at);
   }
 
@@ -65,14 +65,14 @@ export class Settler {
       this.ports.log[level]({ error }, 'a round of the settler failed; it goes on');
       return undefined;
     });
-    const phase: Phase = { is: 'working', again: false, done: round.then(() => {}) };
+    const phase: Phase = { is: 'working', done: round.then(() => {}) };
     this.#phase = phase;
     void round.then((next) => {
       if (this.#phase !== phase) return;
       const now = this.ports.clock.now();
-      const poll = addMs(now, POLL_MS);
       this.#phase = { is: 'resting' };
-      this.#sleepUntil(phase.again ? now : next && next < poll ? next : poll);
+      const wanted = [next, phase.wokenAt, addMs(now, POLL_MS)].filter((at) => at !== undefined);
+      this.#sleepUntil(new Date(Math.min(...wanted.map((at) => at.getTime()))));
     });
   }
 

@@ -36,7 +36,13 @@ export const transition =
     for (let current = reservation; ; ) {
       const at = clock.now();
       const next = apply(current, happening, at);
-      if (!next) return { reservation: current, isChanged: false };
+      if (!next) {
+        // Decided on what the caller knew; somebody may have been faster.
+        const newer = await reservations.byId(current.id);
+        if (!newer || newer.version === current.version) return { reservation: newer ?? current, isChanged: false };
+        current = newer;
+        continue;
+      }
       const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
       const isStored = await reservations.advance(
         current,
@@ -70,7 +76,7 @@ function followUpOf(
   if (happening.type === 'replaced') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
   if (next.status === 'CANCELLING') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
-  const isOwed = isReleaseOwed && !isHolding(next.status) && happening.type !== 'used';
+  const isOwed = isReleaseOwed && !isHolding(next.status);
   return isOwed ? { dueAt: at, isReleaseOwed: true } : { isReleaseOwed: false };
 }
 

@@ -20,7 +20,7 @@ export interface UsePorts {
 
 /** Call it only for a start that was let in: one that was refused consumes nothing. */
 export const useReservation =
-  ({ reservations, transition, wakeSettler, clock, log }: UsePorts) =>
+  ({ reservations, transition, log }: UsePorts) =>
   async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
     const { chargerId, id: transactionId } = transaction;
     const candidates = await reservations.matchable({ chargerId, id: transactionId, startedAt: presented.startedAt });
@@ -35,12 +35,9 @@ export const useReservation =
     const { startedAt } = presented;
     const usedConnectorId = presented.connectorId ?? transaction.connectorId;
     const where = usedConnectorId === undefined ? {} : { usedConnectorId };
-    await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
-    if (presented.reservationId === used.reservationId) return;
     // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
-    const dueAt = clock.now();
-    await reservations.oweRelease(used.id, dueAt, { evenUsed: true });
-    wakeSettler(dueAt);
+    const isReleaseOwed = used.enforcement === 'CHARGER' && presented.reservationId !== used.reservationId;
+    await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER', { isReleaseOwed });
   };
 
 /**
@@ -56,7 +53,7 @@ export const doubtHolds =
     for (const hold of await reservations.live([chargerId], now)) {
       const isTouched =
         hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId);
-      if (isTouched) await reservations.makeDue(hold.id, dueAt, { isDoubted: true });
+      if (isTouched) await reservations.makeDue(hold.id, dueAt, { doubtedAt: now });
     }
     wakeSettler(dueAt);
   };

@@ -2,7 +2,7 @@
 // inside the hold, and after it refused to extend it.
 import type { ChargerRepository, LastReport } from '../charger/charger.repository.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
-import { isOutOfOrder } from '../charger/connector.ts';
+import { isInUse, isOutOfOrder } from '../charger/connector.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { type RemovalReason, type Reservation, removalReason } from './reservation.ts';
@@ -16,38 +16,54 @@ export interface VerifyPorts extends SettlePorts {
 /** CONFIRMED: it holds it. DONE: nothing more can be learned, or the reservation is ACCEPTED no longer. AGAIN: ask later. */
 export type Progress = 'CONFIRMED' | 'DONE' | 'AGAIN';
 
-/** Nothing tells of it: it names no connector, or the one it names has said nothing since it was made and the charger started. */
-export function isBlind({ stateAt, bootedAt }: LastReport, { connectorId, createdAt }: Reservation): boolean {
-  const since = bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
-  return connectorId === 0 || stateAt === undefined || stateAt < since;
-}
+/** Since when what the charger says of a hold counts: it was made, and the charger started. */
+const sinceOf = ({ bootedAt }: LastReport, { createdAt }: Reservation): Date =>
+  bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
 
-export const saysReserved = (report: LastReport, reservation: Reservation): boolean =>
-  report.state === 'RESERVED' && !isBlind(report, reservation);
+/** Nothing tells of it: it names no connector, or the one it names has said nothing since. */
+export const isBlind = (report: LastReport, reservation: Reservation, since = sinceOf(report, reservation)): boolean =>
+  reservation.connectorId === 0 || report.stateAt === undefined || report.stateAt < since;
+
+export const saysReserved = (report: LastReport, reservation: Reservation, since?: Date): boolean =>
+  report.state === 'RESERVED' && !isBlind(report, reservation, since);
+
+/** Looks after a boot for a word of the connector, until it is taken for silent. */
+const MAX_PATIENCE = 4;
 
 /** Sends the same id again, where that is safe: a charger that has it replaces it with itself. */
 export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promise<Progress> {
-  const { reservation, confirmedAt } = due;
-  const { chargerId, connectorId } = reservation;
+  const { reservation, confirmedAt, doubtedAt, attempts } = due;
+  const { chargerId, connectorId, createdAt } = reservation;
   const report = await ports.chargers.lastReport(chargerId, connectorId);
-  const hasBooted = confirmedAt !== undefined && report.bootedAt !== undefined && report.bootedAt > confirmedAt;
-  // 1.6 asks for it after each boot: its reservations need not survive one, whatever the connector says.
-  const isProved = saysReserved(report, reservation) && !(hasBooted && report.version === '1.6');
-  if (isProved) return 'CONFIRMED';
-  const reason = reasonOfLoss(report, hasBooted);
-  if (reason) return remove(ports, reservation, reason);
-  if (!hasBooted && !isFreed(report, due)) return 'DONE';
+  const hasBooted = report.bootedAt !== undefined && report.bootedAt > (confirmedAt ?? createdAt);
+  const since = sinceOf(report, reservation);
+  // Reserved proves a hold that came into doubt only when it was said since. 1.6 asks again after each boot: its
+  // reservations need not survive one, whatever the connector says.
+  const proof = doubtedAt && doubtedAt > since ? doubtedAt : since;
+  if (saysReserved(report, reservation, proof) && !(hasBooted && report.version === '1.6')) return 'CONFIRMED';
+  const isSilent = isBlind(report, reservation);
+  if (!isSilent && isOutOfOrder(report.state)) return remove(ports, reservation, removalReason(report.state));
+  const isFlicker = !isSilent && report.state === 'AVAILABLE' && report.version === '1.6';
+  if (!hasBooted && !doubtedAt && !isFlicker) return 'DONE';
+  // Whoever's vehicle that is: while it is there, the charger would say Occupied, held or not.
+  if (doubtedAt && !hasBooted && !isSilent && (isInUse(report.state) || report.state === 'PREPARING')) return 'AGAIN';
 
   const told = await ask(ports, reservation);
   if (told !== 'REFUSED') return told;
-  // Many chargers do not replace: one that refuses and says Reserved holds it still.
-  if (saysReserved(await ports.chargers.lastReport(chargerId, connectorId), reservation)) return 'CONFIRMED';
-  if (hasBooted || !isBlind(report, reservation)) return remove(ports, reservation, 'CHARGER_LOST');
-  // Nothing tells whether it holds it: after a cancel it does not, and can be asked to hold it anew.
-  const cancelled = await ports.calls.call(chargerId, cancelCommand(reservation));
+  // Many chargers do not replace: one that refuses and says Reserved holds it still, unless it says otherwise soon.
+  const after = await ports.chargers.lastReport(chargerId, connectorId);
+  if (saysReserved(after, reservation)) return doubtedAt ? 'DONE' : 'CONFIRMED';
+  if (!isBlind(after, reservation)) return remove(ports, reservation, 'CHARGER_LOST');
+  if (connectorId > 0 && hasBooted && attempts < MAX_PATIENCE) return 'AGAIN';
+  return askAnew(ports, reservation);
+}
+
+/** Nothing tells whether the charger holds it: after a cancel it does not, and can be asked to hold it anew. */
+export async function askAnew(ports: VerifyPorts, reservation: Reservation): Promise<Progress> {
+  const cancelled = await ports.calls.call(reservation.chargerId, cancelCommand(reservation));
   if (cancelled.type !== 'answer') return 'AGAIN';
-  const toldAnew = await ask(ports, reservation);
-  return toldAnew === 'REFUSED' ? remove(ports, reservation, 'CHARGER_LOST') : toldAnew;
+  const told = await ask(ports, reservation);
+  return told === 'REFUSED' ? remove(ports, reservation, 'CHARGER_LOST') : told;
 }
 
 async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progress | 'REFUSED'> {
@@ -66,27 +82,11 @@ async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progre
     case 'connection-lost': {
       const reason = outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
       await ports.transition(reservation, { type: 'unverified', reason }, 'SERVER');
-      return 'DONE';
+      return 'AGAIN';
     }
     default:
       return outcome satisfies never;
   }
-}
-
-/** A connector that broke has dropped it (2.x says so by a message of its own, which may be lost). */
-const reasonOfLoss = ({ state, stateAt, bootedAt }: LastReport, hasBooted: boolean): RemovalReason | undefined =>
-  isOutOfOrder(state) && (!hasBooted || (stateAt && bootedAt && stateAt >= bootedAt))
-    ? removalReason(state)
-    : undefined;
-
-/**
- * The connector says Available inside the hold. In 1.6 that is a flicker or a loss; in 2.x the idTag may have been
- * presented, so only a hold that came into doubt otherwise is asked for again.
- */
-function isFreed(report: LastReport, { reservation, confirmedAt }: DueReservation): boolean {
-  const isDoubted = confirmedAt === undefined;
-  if (isBlind(report, reservation)) return isDoubted;
-  return report.state === 'AVAILABLE' && (isDoubted || report.version === '1.6');
 }
 
 /** What the charger may hold all the same, it is told to let go. */

@@ -61,7 +61,8 @@ export class Client {
     await pause(Math.random() * 300);
     const choice = Math.random();
     if (choice < 0.45) await this.#then(told, CANCEL, { id: told.id });
-    else if (choice < 0.6) await this.#then(told, EXTEND, { id: told.id, byMinutes: 1 });
+    else if (choice < 0.6)
+      await this.#then(told, EXTEND, { id: told.id, expiryDate: new Date(Date.now() + 100_000).toISOString() });
     else if (choice < 0.9) await this.#charge(charger, connectorId);
   }
 

@@ -53,9 +53,12 @@ it('refused by the charger, it stays as it was, and it is seen to that the charg
   charger.answer(asked.id, { status: 'Occupied' });
   expect(await extending).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });
   server.clock.advance(3000);
+  const again = await charger.expectCall('ReserveNow');
+  expect(again.payload).toEqual(payload);
+  charger.answer(again.id, { status: 'Occupied' });
   await eventually(async () => {
-    const [row] = await server.database.query('SELECT due_at, confirmed_at IS NULL AS doubted FROM reservation');
-    expect(row).toEqual({ due_at: null, doubted: false });
+    const [row] = await server.database.query('SELECT due_at FROM reservation');
+    expect(row).toEqual({ due_at: null });
   });
   const { status, expiryDate } = await server.reservation(reservation.id);
   expect({ status, expiryDate }).toEqual({ status: 'ACCEPTED', expiryDate: reservation.expiryDate });
@@ -173,10 +176,8 @@ it('what cannot be: refused by name', async () => {
   expect(await server.extendReservation(anna, { id: 'x', byMinutes: 5 })).toMatchObject({
     code: 'RESERVATION_NOT_FOUND',
   });
-  expect(await server.extendReservation(anna, { id })).toMatchObject({ code: 'INVALID_INPUT', field: 'expiryDate' });
-  expect(await server.extendReservation(anna, { id, byMinutes: 0 })).toMatchObject({ field: 'byMinutes' });
   const earlier = await server.extendReservation(anna, { id, expiryDate: later(expiryDate, -1) });
-  expect(earlier).toMatchObject({ field: 'expiryDate' });
+  expect(earlier).toMatchObject({ code: 'INVALID_INPUT', field: 'expiryDate' });
   const long = await server.extendReservation(anna, { id, byMinutes: 161 });
   expect(long).toMatchObject({ code: 'POLICY', rule: 'MAX_DURATION', limitMinutes: 180 });
   expect(await server.extendReservation(anna, { id, expiryDate })).toMatchObject({ status: 'ACCEPTED', version: 2 });

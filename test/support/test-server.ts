@@ -34,6 +34,12 @@ export const adminToken = () => signToken('ada', { role: 'admin' });
 export const operatorToken = (...sites: string[]) => signToken('olga', { role: 'operator', sites });
 export const driverToken = (...idTags: string[]) => signToken(`driver of ${idTags[0]}`, { role: 'driver', idTags });
 
+interface ExtendInput {
+  readonly id: string;
+  readonly expiryDate?: string;
+  readonly byMinutes?: number;
+}
+
 interface Options {
   readonly env?: Record<string, string>;
   /** Another server on the same database. */
@@ -132,11 +138,15 @@ export class TestServer {
     return (await this.graphql(token, query, { input })).cancelReservation;
   }
 
-  async extendReservation(token: string, input: object): Promise<Data> {
+  /** `byMinutes` is counted from the expiry date that it has. */
+  async extendReservation(token: string, { byMinutes, ...input }: ExtendInput): Promise<Data> {
+    const before = byMinutes === undefined ? undefined : (await this.reservation(input.id))?.expiryDate;
+    const from = before === undefined ? this.clock.now().getTime() : Date.parse(before);
+    const expiryDate = input.expiryDate ?? new Date(from + (byMinutes ?? 0) * 60_000).toISOString();
     const query = `mutation ($input: ExtendReservationInput!) { extendReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
       ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ChargerRefused { answer reservation { id status } }
       ... on ReservationEnded { reservation { id status } } ... on ReservationNotSettled { reservation { id status } } } }`;
-    return (await this.graphql(token, query, { input })).extendReservation;
+    return (await this.graphql(token, query, { input: { ...input, expiryDate } })).extendReservation;
   }
 
   async reservation(id: string): Promise<Data> {
