@@ -1,4 +1,4 @@
-// What one due reservation still needs, and the one or two commands that settle it. Decided from its row alone.
+// What one due reservation still needs, and the few commands that settle it. Decided from its row alone.
 //
 //   PENDING      its process died before the answer was stored -> it becomes UNKNOWN
 //   UNKNOWN      send the same id again; refused, then cancel it -> both prove where it stands

@@ -53,6 +53,13 @@ describe.each([
   });
 });
 
+it('a variable that does not fit does not switch the limit off', async () => {
+  const query = `query ($n: Int) { x: authorization(chargerId: "CH1", connectorId: $n, idTag: "ANNA") { status } ${costly.slice(1)}`;
+  const { body } = await server.post(anna, query, { n: null });
+  expect(body.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT' } }]);
+  expect(body.data).toBeUndefined();
+});
+
 it('a fragment that is spread over and over costs no time', async () => {
   const { body } = await server.post(anna, bomb);
   expect(body.errors).toMatchObject([{ extensions: { code: 'QUERY_TOO_COSTLY' } }]);

@@ -1,5 +1,6 @@
 // Chargers that cannot be reserved, the ids on the wire, and what is policy and not law.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
 let server: TestServer;
@@ -41,6 +42,16 @@ describe('a charger without the Reservation profile (case 24)', () => {
       expect(commands).toEqual([]);
     },
   );
+});
+
+it('a hold of the server that its process left half made is finished without the charger (cases 11, 24)', async () => {
+  await server.saveSite('site', { serverSideHoldAllowed: true });
+  const charger = await server.charger('CH1', '1.6', { supportsReservation: false });
+  const { id } = await server.reserveNow(anna, input);
+  await server.database.query(`UPDATE reservation SET status = 'PENDING', version = 1, due_at = now()`);
+  await server.database.query('DELETE FROM event WHERE version > 1 AND reservation_id IS NOT NULL');
+  await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED', version: 2 }));
+  expect(charger.received.filter(({ method }) => /Reserv/.test(method))).toEqual([]);
 });
 
 it('ids on the wire are positive, differ, and an ended one is not taken while the charger may hold it (case 22)', async () => {

@@ -84,6 +84,19 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
+  it('a breach does not make it certain again that the charger holds it (case 16)', async () => {
+    const { id, wireId } = await open('ocpp1.6');
+    await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
+    const { transactionId } = await start({ idTag: 'CLEO' });
+    const meterValue = [{ timestamp: ago(0), sampledValue: [{ value: '1' }] }];
+    await charger.call('MeterValues', { connectorId: 1, transactionId, meterValue });
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED', isBreached: true });
+    server.clock.advance(3000);
+    const again = await charger.expectCall('ReserveNow');
+    expect(again.payload.reservationId).toBe(wireId);
+    charger.answer(again.id, { status: 'Accepted' });
+  });
+
   it('a use without the label is followed by a cancel: the charger need not have seen it as one', async () => {
     const { id, wireId } = await open('ocpp1.6');
     await start({});

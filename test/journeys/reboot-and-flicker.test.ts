@@ -68,6 +68,24 @@ describe('a charger starts anew (case 10)', () => {
     expect(await statusOf(id)).toBe('ACCEPTED');
   });
 
+  it('1.6: refused before the connector has said anything: it is asked again until it has (case 10)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { id } = await reserved(charger);
+    await charger.call('BootNotification', boot16);
+    const early = await charger.expectCall('ReserveNow');
+    charger.answer(early.id, { status: 'Occupied' });
+    await charger.call('StatusNotification', status16('Reserved'));
+    server.clock.advance(5000);
+    const again = await charger.expectCall('ReserveNow');
+    charger.answer(again.id, { status: 'Occupied' });
+    await eventually(async () => {
+      const [row] = await server.database.query('SELECT due_at FROM reservation');
+      expect(row).toEqual({ due_at: null });
+    });
+    expect(await statusOf(id)).toBe('ACCEPTED');
+    expect(charger.calls.all.filter(([, , action]) => action === 'CancelReservation')).toEqual([]);
+  });
+
   it('refused otherwise: REMOVED, CHARGER_LOST, and what it may hold is cancelled there (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload } = await reserved(charger);
@@ -214,6 +232,20 @@ describe('a charger that breaks, and holds on (case 19)', () => {
     expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
     charger.answer(cancel.id, { status: 'Accepted' });
     expect(await statusOf(id)).toBe('REMOVED');
+  });
+
+  it('what is cancelled there is what it holds, not what it refused since (case 19)', async () => {
+    const charger = await server.rawCharger('CH1');
+    const { payload } = await reserved(charger);
+    await charger.call('StatusNotification', status16('Faulted'));
+    const refusing = server.reserveNow(anna, input);
+    const refused = await charger.expectCall('ReserveNow');
+    charger.answer(refused.id, { status: 'Faulted' });
+    expect(await refusing).toMatchObject({ answer: 'FAULTED' });
+    await charger.call('StatusNotification', status16('Reserved'));
+    const cancel = await charger.expectCall('CancelReservation');
+    expect(cancel.payload).toEqual({ reservationId: payload.reservationId });
+    charger.answer(cancel.id, { status: 'Accepted' });
   });
 
   it('connector 0 Unavailable ends them all in 1.6 (case 19)', async () => {

@@ -230,10 +230,12 @@ export class TestServer {
         complete() {},
       },
     );
-    // A second operation on the same socket is answered after the first has begun to listen.
-    await new Promise<void>((resolve, reject) => {
-      client.subscribe({ query: '{ __typename }' }, { next() {}, error: reject, complete: resolve });
-    });
+    // It has begun to listen after two questions to the database; what is asked behind it takes longer.
+    for (let round = 0; round < 3; round += 1) {
+      await new Promise<void>((resolve, reject) => {
+        client.subscribe({ query: '{ eventCursor }' }, { next() {}, error: reject, complete: resolve });
+      });
+    }
     return events;
   }
 
