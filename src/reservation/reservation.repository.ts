@@ -290,6 +290,12 @@ const statements = {
         ORDER BY created_at DESC LIMIT 8)
       RETURNING id`,
   },
+  giveUpReleases: {
+    name: 'reservation-give-up-releases',
+    text: `
+      UPDATE reservation SET is_release_owed = false, due_at = NULL
+      WHERE due_at IS NOT NULL AND is_release_owed AND expiry_date <= $1 AND status NOT IN (${holding})`,
+  },
   annotate: {
     name: 'reservation-annotate',
     text: `UPDATE reservation SET charger_said = $2 WHERE id = $1 AND status NOT IN (${holding}) AND charger_said IS NULL`,
@@ -479,6 +485,11 @@ export function reservationRepository(database: Database) {
     async oweReleasesOn(chargerId: string, connectorId: number, expiryAfter: Date, dueAt: Date): Promise<string[]> {
       const values = [chargerId, connectorId, expiryAfter, dueAt];
       return (await database.query<{ id: string }>(statements.oweReleasesOn, values)).map(({ id }) => id);
+    },
+
+    /** Of reservations that expired so long ago that no charger holds them. */
+    async giveUpReleases(expiryUntil: Date): Promise<void> {
+      await database.query(statements.giveUpReleases, [expiryUntil]);
     },
 
     /** What the charger told of a reservation that has ended; the first word stays. */

@@ -5,6 +5,7 @@ import type { Background } from '../common/background.ts';
 import { addMs } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway } from '../database/database.ts';
+import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { dutyOf, type SettleDuePorts, settleDue } from './settle-due.ts';
 import { RETRY_MS } from './transition.ts';
@@ -22,6 +23,8 @@ export interface SettlerPorts extends SettleDuePorts {
 /** Rows that other nodes made are found at the latest after this. */
 const POLL_MS = 1000;
 const MAX_RETRY_MS = 60_000;
+/** Releases owed to chargers that never came back are given up so often. */
+const CLEAN_UP_MS = 60_000;
 /** A charger gets this long to end an expired hold by its own clock before it is told to. */
 const RELEASE_GRACE_MS = 10_000;
 /** A row needs this many commands at most before its claim is renewed or given back. */
@@ -35,6 +38,7 @@ type Phase =
 
 export class Settler {
   #phase: Phase = { is: 'resting' };
+  #cleanedAt: Date | undefined;
 
   constructor(private readonly ports: SettlerPorts) {}
 
@@ -79,6 +83,10 @@ export class Settler {
   async #round(): Promise<Date | undefined> {
     const { reservations, clock, announce, metrics, nodeId, callLeaseMs, background } = this.ports;
     const now = clock.now();
+    if (!this.#cleanedAt || addMs(this.#cleanedAt, CLEAN_UP_MS) <= now) {
+      this.#cleanedAt = now;
+      await reservations.giveUpReleases(addMs(now, -OUTLIVES_EXPIRY_MS));
+    }
     const ended = await reservations.expire(now, addMs(now, RELEASE_GRACE_MS));
     if (ended.length > 0) announce();
     metrics.expired.inc(ended.length);

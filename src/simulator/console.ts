@@ -10,7 +10,8 @@ export const commandHelp = `Commands (charger ids may be shortened to a unique e
   unplug <charger> <connector>            the vehicle leaves
   fault | repair <charger> <connector>    the connector breaks, is mended
   refuse <charger> <status>               answers so from now on, e.g. Occupied, Rejected
-  silent <charger>                        obeys, but answers no more
+  silent | deaf <charger>                 obeys, but answers no more; does not even obey
+  flicker <charger> <connector>           says Available for a moment
   late <charger> <seconds>                obeys, and answers late
   normal <charger>                        behaves again
   reboot | offline | online <charger>     its socket goes and comes
@@ -41,7 +42,11 @@ export async function runCommand(chargers: readonly SimulatedCharger[], line: st
     case 'refuse':
       charger.behaviour = { type: 'refuse', status: rest[0] ?? 'Rejected' };
       break;
+    case 'flicker':
+      await charger.flicker(connectorId);
+      break;
     case 'silent':
+    case 'deaf':
     case 'normal':
       charger.behaviour = { type: verb };
       break;

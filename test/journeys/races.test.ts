@@ -138,6 +138,22 @@ describe('two servers on one database', () => {
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
   });
 
+  it('a node that was taken for dead notices, and takes its chargers back (case 25)', async () => {
+    const charger = await one.charger('CH1');
+    await database.query('DELETE FROM node');
+    await eventually(async () => {
+      const [row] = await database.query<{ node: number | null }>('SELECT connected_node AS node FROM charger');
+      expect(row?.node).toEqual(expect.any(Number));
+    });
+    const reserved = await other.reserveNow(await driverToken('ANNA'), {
+      chargerId: 'CH1',
+      connectorId: 2,
+      idTag: 'ANNA',
+    });
+    expect(reserved).toMatchObject({ status: 'ACCEPTED' });
+    expect(charger.isConnected).toBe(true);
+  });
+
   it('a node that loses its place in the database takes its chargers back under a new one', async () => {
     const charger = await one.charger('CH1');
     const nodeOf = async () =>
