@@ -481,7 +481,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const { transaction } = connector;
     if (!transaction) return;
     delete connector.transaction;
-    connector.state = 'Available';
+    if (connector.state === 'Charging') connector.state = 'Available';
     if (this.version === '1.6') {
       const stop = { idTag: transaction.idTag, meterStop: 0, timestamp: this.#now() };
       await this.#tell(
