@@ -142,8 +142,10 @@ describe('two servers on one database', () => {
     const charger = await one.charger('CH1');
     await database.query('DELETE FROM node');
     await eventually(async () => {
-      const [row] = await database.query<{ node: number | null }>('SELECT connected_node AS node FROM charger');
-      expect(row?.node).toEqual(expect.any(Number));
+      const [row] = await database.query<{ node: number | null; nodes: number }>(
+        'SELECT connected_node AS node, (SELECT count(*)::int FROM node) AS nodes FROM charger',
+      );
+      expect(row).toEqual({ node: expect.any(Number), nodes: 2 });
     });
     const reserved = await other.reserveNow(await driverToken('ANNA'), {
       chargerId: 'CH1',
