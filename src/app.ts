@@ -193,6 +193,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     livenessMs,
   });
   metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
+  metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.listeners);
   const settler: Settler = new Settler({
     ...{ ...settling, ...settled, calls, announce, metrics, background, nodeId, callLeaseMs },
     drainedAt: (chargerId) => gateway.drainedAt(chargerId),

@@ -47,6 +47,11 @@ export class Feed {
     private readonly logger: Log,
   ) {}
 
+  /** How many get every event from now on. */
+  get listeners(): number {
+    return [...this.#listeners].filter(({ isNew }) => isNew !== undefined).length;
+  }
+
   /** The events behind a position, in order, and the position of the last of them; none: there is nothing behind it now. */
   async read(after: Position, limit: number): Promise<{ readonly events: LogEvent[]; readonly last: Position }> {
     // One page at a time, whoever asks: those who were away for long must not take the database from the others.

@@ -74,8 +74,12 @@ describe('a charger starts anew (case 10)', () => {
     await charger.call('BootNotification', boot16);
     const early = await charger.expectCall('ReserveNow');
     charger.answer(early.id, { status: 'Occupied' });
+    await eventually(async () => {
+      const rows = await server.database.query('SELECT FROM reservation WHERE attempts > 1 AND claimed_until IS NULL');
+      expect(rows).toHaveLength(1);
+    });
     await charger.call('StatusNotification', status16('Reserved'));
-    server.clock.advance(5000);
+    server.clock.advance(10_000);
     const again = await charger.expectCall('ReserveNow');
     charger.answer(again.id, { status: 'Occupied' });
     await eventually(async () => {
