@@ -152,7 +152,7 @@ export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): 
 function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
   const { chargerId, connectorId } = request;
   const wanted = connectors.filter((one) => connectorId === 0 || one.connectorId === connectorId);
-  const [taken] = wanted.filter(({ state }) => isInUse(state) || isOutOfOrder(state));
+  const [taken] = wanted;
   if (!taken || wanted.some(({ state }) => !isInUse(state) && !isOutOfOrder(state))) return undefined;
   const what = connectorId > 0 ? `Connector ${connectorId}` : 'Every connector';
   const message = `${what} of charger "${chargerId}" is in use or out of order.`;

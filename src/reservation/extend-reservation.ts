@@ -1,19 +1,18 @@
 // extendReservation: the same hold, longer. It counts only once the charger has accepted it.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
-import type { ChargerAnswer, ChargerCalls } from '../charger/charger-calls.ts';
+import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
-import { addMs, type Clock, withDeadline } from '../common/clock.ts';
-import type { Log } from '../common/log.ts';
+import { addMs, withDeadline } from '../common/clock.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
 import { checkExtension, type PolicyRefusal, type ReservationPolicy } from '../site/policy.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
+import { askAgain, doubt } from './ask-again.ts';
 import { type EndedRefusal, ended, findOwn, notFound } from './cancel-reservation.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
-import { DEBOUNCE_MS } from './follow-charger.ts';
 import { isHolding, type Reservation } from './reservation.ts';
 import type { ChargerRefusal } from './reserve-now.ts';
-import { type SettlePorts, type SettleReserve, settleHeld } from './settle-reservation.ts';
+import { reasonOf, type SettlePorts, type SettleReserve, settleHeld } from './settle-reservation.ts';
 
 export interface ExtendReservationInput {
   readonly id: string;
@@ -39,8 +38,6 @@ export interface ExtendReservationPorts extends SettlePorts {
   readonly calls: ChargerCalls;
   readonly settleReserve: SettleReserve;
   readonly background: Background;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly answerTimeoutMs: number;
   readonly callLeaseMs: number;
 }
@@ -92,7 +89,7 @@ async function ask(
   expiryDate: Date,
   policy: ReservationPolicy | undefined,
 ): Promise<Reservation | ExtendReservationRefusal> {
-  const { reservations, transition, clock, wakeSettler, calls } = ports;
+  const { reservations, transition, calls } = ports;
   const outcome = await calls.call(found.chargerId, reserveCommand({ ...found, expiryDate }));
   switch (outcome.type) {
     case 'answer':
@@ -105,20 +102,15 @@ async function ask(
       }
       if (policy?.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
       // Some charger lost the hold over this: it is verified once its connector has had the time to say so.
-      const dueAt = addMs(clock.now(), DEBOUNCE_MS);
-      await reservations.makeDue(found.id, dueAt, { doubtedAt: clock.now(), givesBackClaim: true });
-      wakeSettler(dueAt);
+      await doubt(ports, found.id, { givesBackClaim: true });
       return refused((await reservations.byId(found.id)) ?? found, answer);
     }
     case 'timed-out':
-    case 'connection-lost': {
-      const reason = outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
-      return settledBy(await transition(found, { type: 'unverified', reason }, 'SERVER'));
-    }
+    case 'connection-lost':
+      return settledBy(await transition(found, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER'));
     case 'offline':
       // Nothing was sent; a charger that comes back is asked no more than it was.
-      await reservations.makeDue(found.id, clock.now(), { givesBackClaim: true });
-      wakeSettler(clock.now());
+      await askAgain(ports, found.id, { givesBackClaim: true });
       return offline(found);
     default:
       return outcome satisfies never;
@@ -130,7 +122,7 @@ async function replace(
   ports: ExtendReservationPorts,
   found: Reservation,
   expiryDate: Date,
-  answer: Exclude<ChargerAnswer, 'ACCEPTED'> | 'CALL_ERROR',
+  answer: ChargerRefusal['answer'],
 ): Promise<Reservation | ExtendReservationRefusal> {
   const { reservations, transition, calls, settleReserve } = ports;
   const cancelled = await calls.call(found.chargerId, cancelCommand(found));

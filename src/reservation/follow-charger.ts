@@ -5,6 +5,7 @@ import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, isOutOfOrder } from '../charger/connector.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
+import { DEBOUNCE_MS } from './ask-again.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { isFirstAsked, isHolding, type Reservation, type ReservationUpdate, removalReason } from './reservation.ts';
 import type { Transition } from './transition.ts';
@@ -25,8 +26,6 @@ export type FollowConnectorState = (
   state: ConnectorState,
 ) => Promise<void>;
 
-/** A state inside a hold that does not fit it must last this long before it is followed: real connectors flicker. */
-export const DEBOUNCE_MS = 3000;
 /** A charger without a clock, or one that was away, may keep a reservation for so long after its expiry date. */
 export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
 

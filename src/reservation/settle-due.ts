@@ -10,8 +10,9 @@
 // the answer makes of the reservation is stored only over the version it was decided on.
 import type { Outcome } from '../charger/charger-calls.ts';
 import { addMs } from '../common/clock.ts';
+import { doubtEach } from './ask-again.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
-import { DEBOUNCE_MS, OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
+import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
@@ -126,19 +127,12 @@ async function release(ports: SettleDuePorts, reservation: Reservation): Promise
   const outcome = await cancel(ports, reservation);
   if (outcome.type !== 'answer') return 'AGAIN';
   log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
-  if (outcome.answer === 'ACCEPTED') await doubtOthers(ports, reservation);
-  return 'DONE';
-}
-
-/** The connector may have said Reserved for what was released just now, and not for the hold that is live there. */
-async function doubtOthers(ports: SettleDuePorts, { chargerId, connectorId }: Reservation): Promise<void> {
-  const { reservations, clock, wakeSettler } = ports;
-  const now = clock.now();
-  for (const hold of await reservations.live([chargerId], now)) {
-    const isTouched = hold.connectorId > 0 && (connectorId === 0 || hold.connectorId === connectorId);
-    if (isTouched) await reservations.makeDue(hold.id, addMs(now, DEBOUNCE_MS), { doubtedAt: now });
+  if (outcome.answer === 'ACCEPTED') {
+    // The connector may have said Reserved for this one, and not for the hold that is live there.
+    const isThere = (hold: Reservation) => connectorId === 0 || hold.connectorId === connectorId;
+    await doubtEach(ports, chargerId, (hold) => hold.connectorId > 0 && isThere(hold));
   }
-  wakeSettler(addMs(now, DEBOUNCE_MS));
+  return 'DONE';
 }
 
 const cancel = ({ calls }: SettleDuePorts, reservation: Reservation): Promise<Outcome> =>

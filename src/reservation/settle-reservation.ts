@@ -2,19 +2,15 @@
 // settler, or the gateway for an answer that came after its time.
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
-import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
-import type { ReservationRepository } from './reservation.repository.ts';
+import { type AskAgainPorts, askAgain } from './ask-again.ts';
 import { type CancelReason, type Happening, isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { Transition, Transitioned } from './transition.ts';
 
-export interface SettlePorts {
-  readonly reservations: ReservationRepository;
+export interface SettlePorts extends AskAgainPorts {
   readonly chargers: ChargerRepository;
   readonly transition: Transition;
-  readonly wakeSettler: (at: Date) => void;
-  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -49,14 +45,10 @@ export const settleReserve =
         return transition(reservation, { type: 'refused', reason: 'NOT_SUPPORTED' }, 'CHARGER');
       }
       case 'timed-out':
-        return settleHeld(ports, reservation, { type: 'unanswered', reason: 'TIMEOUT' }, { actor: 'SERVER', isRepeat });
-      case 'connection-lost':
-        return settleHeld(
-          ports,
-          reservation,
-          { type: 'unanswered', reason: 'CHARGER_LOST' },
-          { actor: 'SERVER', isRepeat },
-        );
+      case 'connection-lost': {
+        const unanswered = { type: 'unanswered', reason: reasonOf(outcome.type) } as const;
+        return settleHeld(ports, reservation, unanswered, { actor: 'SERVER', isRepeat });
+      }
       case 'offline':
         return transition(reservation, { type: 'unreachable' }, 'SERVER');
       default:
@@ -64,13 +56,17 @@ export const settleReserve =
     }
   };
 
+/** Why nothing is known of what the charger did. */
+export const reasonOf = (silence: 'timed-out' | 'connection-lost') =>
+  silence === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
+
 /**
  * The charger holds it, or may. A reservation that has ended is never revived: the charger is told to let it go, and
  * told once more where a cancel is on its way that may have been carried out before. One that was used is consumed on
  * the charger, too, unless a repeated ReserveNow made it anew.
  */
 export async function settleHeld(
-  ports: Pick<SettlePorts, 'transition' | 'reservations' | 'clock' | 'wakeSettler'>,
+  ports: AskAgainPorts & Pick<SettlePorts, 'transition'>,
   reservation: Reservation,
   happening: Happening,
   { actor, isRepeat }: { readonly actor: Actor; readonly isRepeat: boolean },
@@ -79,8 +75,7 @@ export async function settleHeld(
   const { status, id } = result.reservation;
   if (!result.isChanged && status === 'UNKNOWN' && happening.type === 'accepted') {
     // The charger holds it otherwise than it stands here now: it is asked again.
-    await ports.reservations.makeDue(id, ports.clock.now());
-    ports.wakeSettler(ports.clock.now());
+    await askAgain(ports, id);
   }
   if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
     const dueAt = ports.clock.now();
@@ -109,7 +104,7 @@ export const settleCancel =
 export const settleLateAnswer =
   (ports: SettlePorts) =>
   async (chargerId: string, command: ChargerCommand, answer: ChargerAnswer): Promise<void> => {
-    const { reservations, transition, clock, wakeSettler } = ports;
+    const { reservations, transition } = ports;
     const reservation = await reservations.byId(command.id);
     if (!reservation) return;
     const { id, status } = reservation;
@@ -128,7 +123,5 @@ export const settleLateAnswer =
       await transition(reservation, { type: 'refused', reason: answer }, 'CHARGER', { isReleaseOwed: true });
       return;
     }
-    const dueAt = clock.now();
-    await reservations.makeDue(id, dueAt, { doubtedAt: dueAt });
-    wakeSettler(dueAt);
+    await askAgain(ports, id, { isDoubted: true });
   };

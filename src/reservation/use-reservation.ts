@@ -1,20 +1,15 @@
 // A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
 // connector is a breach when it goes on although it was refused.
-import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { sameId } from '../id-tag/id-tag.ts';
 import type { Presentation, Transaction } from '../transaction/transaction.ts';
-import { DEBOUNCE_MS } from './follow-charger.ts';
+import { type AskAgainPorts, doubtEach } from './ask-again.ts';
 import { matchUse } from './match-use.ts';
-import type { ReservationRepository } from './reservation.repository.ts';
 import { isHolding } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
-export interface UsePorts {
-  readonly reservations: ReservationRepository;
+export interface UsePorts extends AskAgainPorts {
   readonly transition: Transition;
-  readonly wakeSettler: (at: Date) => void;
-  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -45,18 +40,13 @@ export const useReservation =
  * that the start was labelled with.
  */
 export const doubtHolds =
-  ({ reservations, wakeSettler, clock }: UsePorts) =>
-  async (transaction: Transaction, reservationId: number | undefined): Promise<void> => {
-    const { chargerId, connectorId } = transaction;
-    const now = clock.now();
-    const dueAt = addMs(now, DEBOUNCE_MS);
-    for (const hold of await reservations.live([chargerId], now)) {
-      const isTouched =
-        hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId);
-      if (isTouched) await reservations.makeDue(hold.id, dueAt, { doubtedAt: now });
-    }
-    wakeSettler(dueAt);
-  };
+  (ports: UsePorts) =>
+  ({ chargerId, connectorId }: Transaction, reservationId: number | undefined): Promise<void> =>
+    doubtEach(
+      ports,
+      chargerId,
+      (hold) => hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId),
+    );
 
 /** Energy flows in a transaction that was refused. */
 export const recordBreach =

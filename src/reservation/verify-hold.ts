@@ -1,15 +1,14 @@
 // Does the charger still hold a reservation that it accepted? Asked after it started anew, after it said Available
 // inside the hold, and after it refused to extend it.
-import type { ChargerRepository, LastReport } from '../charger/charger.repository.ts';
+import type { LastReport } from '../charger/charger.repository.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { isInUse, isOutOfOrder } from '../charger/connector.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import type { DueReservation } from './reservation.repository.ts';
 import { type RemovalReason, type Reservation, removalReason } from './reservation.ts';
-import { type SettlePorts, settleHeld } from './settle-reservation.ts';
+import { reasonOf, type SettlePorts, settleHeld } from './settle-reservation.ts';
 
 export interface VerifyPorts extends SettlePorts {
-  readonly chargers: ChargerRepository;
   readonly calls: ChargerCalls;
 }
 
@@ -79,11 +78,9 @@ async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progre
     case 'offline':
       return 'AGAIN';
     case 'timed-out':
-    case 'connection-lost': {
-      const reason = outcome.type === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
-      await ports.transition(reservation, { type: 'unverified', reason }, 'SERVER');
+    case 'connection-lost':
+      await ports.transition(reservation, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER');
       return 'AGAIN';
-    }
     default:
       return outcome satisfies never;
   }
