@@ -7,7 +7,7 @@ import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { DEBOUNCE_MS } from './ask-again.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { isFirstAsked, isHolding, type Reservation, type ReservationUpdate, removalReason } from './reservation.ts';
+import { isFirstAsked, isHolding, type ReservationUpdate, removalReason } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface FollowPorts {
@@ -37,28 +37,34 @@ export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
  */
 export const followConnectorState = (ports: FollowPorts): FollowConnectorState => {
   const { reservations, transition, clock } = ports;
+  const liveOn = async (chargerId: string) =>
+    (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
   return async (chargerId, version, connectorId, state) => {
     const isBroken = isOutOfOrder(state);
-    if (!isBroken && state !== 'RESERVED' && state !== 'AVAILABLE') return;
-    const live = (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
-    const here = live.filter((one) => one.connectorId === connectorId && connectorId > 0);
     if (isBroken && version === '1.6') {
-      const dropped = connectorId === 0 ? live : here;
+      const dropped = (await liveOn(chargerId)).filter((one) => connectorId === 0 || one.connectorId === connectorId);
       for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
+    } else if (connectorId === 0) {
+      // Of the charger as a whole nothing else follows.
     } else if (state === 'RESERVED') {
+      const live = await liveOn(chargerId);
+      const here = live.filter((one) => one.connectorId === connectorId);
       const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
       if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
       const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
-      if (!isExplained && connectorId > 0) await releaseGhosts(ports, chargerId, connectorId);
-    } else {
+      if (!isExplained) await releaseGhosts(ports, chargerId, connectorId);
+    } else if (isBroken || state === 'AVAILABLE') {
       // In 2.x Available may mean that the idTag was presented: only a hold in doubt is asked for again (verify-hold.ts).
-      for (const one of here) await verifyLater(ports, one);
+      await verifyLater(ports, chargerId, connectorId);
     }
   };
 };
 
-async function verifyLater({ reservations, wakeSettler, clock }: FollowPorts, { id }: Reservation): Promise<void> {
-  const dueAt = await reservations.verifyLater(id, addMs(clock.now(), DEBOUNCE_MS), DEBOUNCE_MS);
+/** Real connectors flicker: the hold is verified when the state has lasted, and later each time it was verified before. */
+async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+  const { reservations, wakeSettler, clock } = ports;
+  const now = clock.now();
+  const dueAt = await reservations.verifyLater(chargerId, connectorId, now, DEBOUNCE_MS);
   if (dueAt) wakeSettler(dueAt);
 }
 

@@ -263,8 +263,10 @@ const statements = {
   verifyLater: {
     name: 'reservation-verify-later',
     text: `
-      UPDATE reservation SET due_at = $2::timestamptz + $3 * interval '1 millisecond' * (2 ^ least(attempts, 4) - 1)
-      WHERE id = $1 AND status = 'ACCEPTED' AND due_at IS NULL AND enforcement = 'CHARGER' RETURNING due_at AS "dueAt"`,
+      UPDATE reservation SET due_at = $3::timestamptz + $4 * interval '1 millisecond' * 2 ^ least(attempts, 4)
+      WHERE charger_id = $1 AND connector_id = $2 AND status = 'ACCEPTED' AND expiry_date > $3
+        AND due_at IS NULL AND enforcement = 'CHARGER'
+      RETURNING due_at AS "dueAt"`,
   },
   claimToExtend: {
     name: 'reservation-claim-to-extend',
@@ -456,11 +458,16 @@ export function reservationRepository(database: Database) {
     },
 
     /**
-     * The charger is to be asked about this hold at `dueAt`, or later by `patienceMs` for each time it was asked before,
-     * doubling. Tells when; undefined where it is about to be asked already.
+     * The charger is to be asked about the hold of this connector after a pause, twice as long for each time it was asked
+     * before. Tells when; undefined where there is no such hold, or it is about to be asked already.
      */
-    async verifyLater(id: string, dueAt: Date, patienceMs: number): Promise<Date | undefined> {
-      const [row] = await database.query<{ dueAt: Date }>(statements.verifyLater, [id, dueAt, patienceMs]);
+    async verifyLater(chargerId: string, connectorId: number, now: Date, pauseMs: number): Promise<Date | undefined> {
+      const [row] = await database.query<{ dueAt: Date }>(statements.verifyLater, [
+        chargerId,
+        connectorId,
+        now,
+        pauseMs,
+      ]);
       return row?.dueAt;
     },
 
