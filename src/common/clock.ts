@@ -22,5 +22,11 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, deadlineMs: n
   });
 }
 
+/** Resolves after that time. */
+export const pause = (clock: Clock, ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    clock.after(ms, resolve);
+  });
+
 export const addMs = (date: Date, ms: number): Date => new Date(date.getTime() + ms);
 export const MINUTE_MS = 60_000;

@@ -3,7 +3,7 @@
 import type { RawData, WebSocket } from 'ws';
 import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { DRAIN_MS } from '../charger/follow-connection.ts';
-import { addMs, type Clock } from '../common/clock.ts';
+import { addMs, type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway, isUnstorable } from '../database/database.ts';
@@ -237,22 +237,22 @@ export class Connection {
 
   /** Who sends faster than any charger has reason to is read more slowly; nothing is lost, and nobody else waits. */
   #slowDown(): void {
-    const { clock, metrics } = this.ports;
-    this.#rate.take(clock.now());
-    if (this.#isSlowed || this.#rate.waitMs(clock.now()) === 0) return;
-    metrics.refusedFrames.inc({ reason: 'rate' });
+    const waitMs = this.#rate.take(this.ports.clock.now());
+    if (this.#isSlowed || waitMs === 0) return;
+    this.ports.metrics.refusedFrames.inc({ reason: 'rate' });
     this.#isSlowed = true;
     this.#pause();
-    this.#waitForRate();
+    void this.#resumeAfter(waitMs);
   }
 
-  #waitForRate(): void {
+  /** What had been read before the pause counts, too: the wait may have grown meanwhile. */
+  async #resumeAfter(firstMs: number): Promise<void> {
     const { clock } = this.ports;
-    clock.after(this.#rate.waitMs(clock.now()), () => {
-      if (!this.#isClosed && this.#rate.waitMs(clock.now()) > 0) return this.#waitForRate();
-      this.#isSlowed = false;
-      this.#resume();
-    });
+    for (let waitMs = firstMs; waitMs > 0 && !this.#isClosed; waitMs = this.#rate.waitMs(clock.now())) {
+      await pause(clock, waitMs);
+    }
+    this.#isSlowed = false;
+    this.#resume();
   }
 
   #pause(): void {
@@ -306,7 +306,7 @@ export class Connection {
         isWaiting = true;
         this.#isWaitingForDatabase = true;
         for (const answer of this.#mayOvertake) void answer();
-        await new Promise<void>((resolve) => this.ports.clock.after(DATABASE_RETRY_MS, resolve));
+        await pause(this.ports.clock, DATABASE_RETRY_MS);
       }
     }
   }

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
-import { withDeadline } from '../common/clock.ts';
+import { pause, withDeadline } from '../common/clock.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
 import type { Protocol } from './protocol.ts';
@@ -40,10 +40,9 @@ export class Gateway implements ChargerCalls {
   readonly #endings = new Set<Promise<void>>();
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
-  readonly #validations: ReadonlyMap<Protocol, Validation>;
 
   constructor(private readonly ports: GatewayPorts) {
-    this.#validations = new Map(protocols.map((one) => [one, validationOf(one)]));
+    for (const one of protocols) validationOf(one); // Now, so that no charger waits for it.
     this.#sockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_FRAME_BYTES,
@@ -156,7 +155,7 @@ export class Gateway implements ChargerCalls {
       chargerId,
       protocol,
       socket,
-      this.#validationOf(protocol),
+      validationOf(protocol),
       this.ports,
       before?.answered,
     );
@@ -209,15 +208,9 @@ export class Gateway implements ChargerCalls {
       } catch (error) {
         const isOver = this.#phase.is !== 'open' || !isDatabaseAway(error);
         if (isOver) return log.error({ error, chargerId }, 'the end of a connection could not be stored');
-        await new Promise<void>((resolve) => clock.after(DATABASE_RETRY_MS, resolve));
+        await pause(clock, DATABASE_RETRY_MS);
       }
     }
-  }
-
-  #validationOf(protocol: Protocol): Validation {
-    const validation = this.#validations.get(protocol);
-    if (!validation) throw new Error(`OCPP ${protocol.version} has no schemas`);
-    return validation;
   }
 
   #scheduleCheck(): void {

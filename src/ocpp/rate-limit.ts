@@ -14,15 +14,20 @@ export class RateLimit {
     this.#filledAt = now;
   }
 
-  /** Takes one frame's worth. */
-  take(now: Date): void {
+  /** Takes one frame's worth; as `waitMs`. */
+  take(now: Date): number {
     this.#fill(now);
     this.#tokens = Math.max(-MAX_DEBT, this.#tokens - 1);
+    return this.#wait;
   }
 
   /** Milliseconds until the next frame should be read; 0: at once. */
   waitMs(now: Date): number {
     this.#fill(now);
+    return this.#wait;
+  }
+
+  get #wait(): number {
     return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / FRAMES_PER_SECOND);
   }
 
