@@ -1,7 +1,7 @@
 // Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running.
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
-import { type ReservationRow, toReservation } from '../reservation/reservation.repository.ts';
+import { type ReservationRow, toReservation } from '../reservation/reservation-row.repository.ts';
 import type { ConnectorEvent, Cursor, LogEvent, ReservationEvent } from './event.ts';
 
 export interface Position {

@@ -13,7 +13,7 @@ import { addMs } from '../common/clock.ts';
 import { doubtEach } from './ask-again.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
-import type { DueReservation } from './reservation.repository.ts';
+import type { DueReservation } from './follow-up.repository.ts';
 import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
 import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
 import { askAnew, isBlind, type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';

@@ -6,7 +6,7 @@ import { addMs } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
-import type { DueReservation } from './reservation.repository.ts';
+import type { DueReservation } from './follow-up.repository.ts';
 import { dutyOf, type SettleDuePorts, settleDue } from './settle-due.ts';
 import { RETRY_MS } from './transition.ts';
 

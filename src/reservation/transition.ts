@@ -2,7 +2,8 @@
 // when somebody else was first. It must not know why the change is wanted.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
-import type { FollowUp, ReservationRepository } from './reservation.repository.ts';
+import type { FollowUp } from './follow-up.repository.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
 import { apply, type Happening, isHolding, type Reservation } from './reservation.ts';
 
 export interface TransitionPorts {

@@ -4,7 +4,7 @@ import type { LastReport } from '../charger/charger.repository.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { isInUse, isOutOfOrder } from '../charger/connector.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
-import type { DueReservation } from './reservation.repository.ts';
+import type { DueReservation } from './follow-up.repository.ts';
 import { type RemovalReason, type Reservation, removalReason } from './reservation.ts';
 import { reasonOf, type SettlePorts, settleHeld } from './settle-reservation.ts';
 

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Database, openDatabase } from '../../src/database/database.ts';
-import { reservationRepository, reservationSchema } from '../../src/reservation/reservation.repository.ts';
+import { reservationRepository } from '../../src/reservation/reservation.repository.ts';
+import { reservationSchema } from '../../src/reservation/reservation-row.repository.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 const ROWS = 200;
