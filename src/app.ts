@@ -38,20 +38,35 @@ import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
 import { removeIdTag, saveIdTag } from './id-tag/save-id-tag.ts';
 import { Gateway } from './ocpp/gateway.ts';
 import type { ChargerUseCases } from './ocpp/protocol.ts';
+import { liftBlock, readBlocks } from './reservation/blocks.ts';
 import { cancelReservation } from './reservation/cancel-reservation.ts';
 import { extendReservation } from './reservation/extend-reservation.ts';
 import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
+import { holdRepository } from './reservation/hold.repository.ts';
+import { endMoved, moveReservation } from './reservation/move-reservation.ts';
+import { noteRefusal } from './reservation/note-refusal.ts';
+import { occupancyRepository } from './reservation/occupancy.repository.ts';
+import { preempt } from './reservation/preempt.ts';
+import { readUsage } from './reservation/read-usage.ts';
 import { ReservationResolver } from './reservation/reservation.graphql.ts';
 import { reservationRepository } from './reservation/reservation.repository.ts';
 import { ReservationChangedResolver } from './reservation/reservation-changed.graphql.ts';
+import { ReservationOptionsResolver } from './reservation/reservation-options.graphql.ts';
+import { readAvailability, reservationOptions } from './reservation/reservation-options.ts';
 import { reservationSchema } from './reservation/reservation-row.repository.ts';
+import { ReservationUsageResolver } from './reservation/reservation-usage.graphql.ts';
 import { reserveNow } from './reservation/reserve-now.ts';
+import { scheduleReservation } from './reservation/schedule-reservation.ts';
 import { settleCancel, settleLateAnswer, settleReserve } from './reservation/settle-reservation.ts';
 import { Settler } from './reservation/settler.ts';
+import { strikeRepository } from './reservation/strike.repository.ts';
 import { transition } from './reservation/transition.ts';
 import { untilAnswered } from './reservation/until-answered.ts';
+import { usageRepository } from './reservation/usage.repository.ts';
 import { doubtHolds, recordBreach, useReservation } from './reservation/use-reservation.ts';
-import { removeSite, saveSite } from './site/save-site.ts';
+import { KnownPolicies } from './site/known-policies.ts';
+import { policyRepository } from './site/policy.repository.ts';
+import { removeOverride, removeSite, saveOverride, saveSite } from './site/save-site.ts';
 import { SiteResolver } from './site/site.graphql.ts';
 import { siteRepository, siteSchema } from './site/site.repository.ts';
 import {
@@ -95,10 +110,15 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const database = await openDatabase({ url: config.databaseUrl, poolSize: config.databasePoolSize, entities });
   let isDraining = false;
 
-  const sites = siteRepository(database);
+  const policyRows = policyRepository(database);
+  const sites = siteRepository(database, policyRows);
   const chargers = chargerRepository(database);
   const idTags = idTagRepository(database);
   const reservations = reservationRepository(database);
+  const holds = holdRepository(database);
+  const occupancy = occupancyRepository(database);
+  const usage = usageRepository(database);
+  const policies = new KnownPolicies(policyRows);
   const transactions = transactionRepository(database);
 
   const feed = new Feed(eventLog(database), clock, log);
@@ -195,44 +215,54 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   });
   metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
   metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.listeners);
+  const holding = { holds, policies, announce, wakeSettler, clock, callLeaseMs };
+  const asking = { ...settling, ...settled, calls, background, answerTimeoutMs };
+  const ending = endMoved({ reservations, calls, transition: change, ...settled });
+  const moving = { ...holding, ...asking, endMoved: ending };
   const settler: Settler = new Settler({
     ...{ ...settling, ...settled, calls, announce, metrics, background, nodeId, callLeaseMs },
+    ...{ policies, occupancy, moving, endMoved: ending },
     drainedAt: (chargerId) => gateway.drainedAt(chargerId),
   });
 
   const administration = { chargers, sites, clock, disconnect };
-  const waiting = { untilAnswered: untilAnswered(feed, reservations, clock), answerTimeoutMs, callLeaseMs };
-  const reserve = reserveNow({
-    reservations,
-    calls,
-    transition: change,
-    ...settled,
-    announce,
-    background,
-    wakeSettler,
-    clock,
-    log,
-    ...waiting,
-  });
-  const cancel = cancelReservation({
-    reservations,
-    calls,
-    transition: change,
-    ...settled,
-    background,
-    clock,
-    log,
-    answerTimeoutMs,
-  });
-  const extend = extendReservation({ ...settling, ...settled, sites, calls, background, answerTimeoutMs, callLeaseMs });
+  const siteAdministration = { sites, policies: policyRows, chargers, clock };
+  const making = {
+    ...holding,
+    ...asking,
+    occupancy,
+    preempt: preempt({ ...holding, reservations, calls, transition: change }),
+    noteRefusal: noteRefusal({ usage, background, announce, clock, log }),
+  };
+  const reserve = reserveNow({ ...making, untilAnswered: untilAnswered(feed, reservations, clock) });
+  const cancel = cancelReservation({ ...asking, policies });
+  const extend = extendReservation({ ...holding, ...asking });
+  const reading = { holds, occupancy, policies, clock };
+  const blocking = { strikes: strikeRepository(database), policies, clock };
   const schema = buildApiSchema([
-    new ReservationResolver(reservations, reserve, cancel, extend),
+    new ReservationResolver(
+      reservations,
+      reserve,
+      scheduleReservation(making),
+      moveReservation(moving),
+      cancel,
+      extend,
+    ),
     new ReservationChangedResolver(),
+    new ReservationOptionsResolver(reservationOptions(reading), readAvailability(reading)),
+    new ReservationUsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
     new ConnectorResolver(),
     new ConnectorChangedResolver(),
     new IdTagResolver(idTags, authorize, saveIdTag(idTags), removeIdTag(idTags), clock),
-    new SiteResolver(sites, saveSite(sites), removeSite(sites)),
+    new SiteResolver(
+      sites,
+      policyRows,
+      saveSite(siteAdministration),
+      removeSite(siteAdministration),
+      saveOverride(siteAdministration),
+      removeOverride(siteAdministration),
+    ),
   ]);
 
   const http = fastify({ bodyLimit: MAX_BODY_BYTES, requestTimeout: MAX_RECEIVE_MS });

@@ -8,14 +8,18 @@ interface Token {
 }
 
 export type Caller =
-  /** Reserves with its own idTags and sees its own reservations. */
-  | (Token & { readonly role: 'DRIVER'; readonly idTags: readonly string[] })
+  /** Reserves with its own idTags, or for its groups, and sees the reservations of both. */
+  | (Token & { readonly role: 'DRIVER'; readonly idTags: readonly string[]; readonly groups: readonly string[] })
   /** Everything at its sites. */
   | (Token & { readonly role: 'OPERATOR'; readonly sites: readonly string[] })
   | (Token & { readonly role: 'ADMIN' });
 
 export const mayUseIdTag = (caller: Caller, idTag: string): boolean =>
   caller.role !== 'DRIVER' || caller.idTags.some((own) => sameId(own, idTag));
+
+/** May reserve for the group alone: its members are who uses it. */
+export const mayUseGroup = (caller: Caller, parentIdTag: string): boolean =>
+  caller.role !== 'DRIVER' || caller.groups.some((own) => sameId(own, parentIdTag));
 
 /** Drivers look for chargers at every site; an operator sees only its own. */
 export const maySeeSite = (caller: Caller, siteId: string): boolean =>
@@ -24,12 +28,21 @@ export const maySeeSite = (caller: Caller, siteId: string): boolean =>
 export const mayAdministerSite = (caller: Caller, siteId: string): boolean =>
   caller.role === 'ADMIN' || (caller.role === 'OPERATOR' && caller.sites.includes(siteId));
 
-export const maySeeReservation = (caller: Caller, reservation: Pick<Reservation, 'siteId' | 'idTag'>): boolean =>
-  caller.role === 'DRIVER' ? mayUseIdTag(caller, reservation.idTag) : maySeeSite(caller, reservation.siteId);
+/** A driver sees what its idTags hold, and what is held for its groups alone. */
+export function maySeeReservation(
+  caller: Caller,
+  { siteId, idTag, parentIdTag }: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,
+): boolean {
+  if (caller.role !== 'DRIVER') return maySeeSite(caller, siteId);
+  if (idTag !== undefined) return mayUseIdTag(caller, idTag);
+  return parentIdTag !== undefined && mayUseGroup(caller, parentIdTag);
+}
 
 /** The caller's share of a list of reservations. */
-export const reservationScope = (caller: Caller): { siteIds?: readonly string[]; idTags?: readonly string[] } =>
-  caller.role === 'DRIVER' ? { idTags: caller.idTags } : siteScope(caller);
+export const reservationScope = (
+  caller: Caller,
+): { siteIds?: readonly string[]; idTags?: readonly string[]; groups?: readonly string[] } =>
+  caller.role === 'DRIVER' ? { idTags: caller.idTags, groups: caller.groups } : siteScope(caller);
 
 /** The caller's share of a list of sites or chargers. */
 export const siteScope = (caller: Caller): { siteIds?: readonly string[] } =>

@@ -8,7 +8,11 @@ import type { Caller } from './caller.ts';
 export class TokenError extends Error {}
 
 const claims = z.discriminatedUnion('role', [
-  z.object({ role: z.literal('driver'), idTags: z.array(z.string().min(1)).min(1).max(100) }),
+  z.object({
+    role: z.literal('driver'),
+    idTags: z.array(z.string().min(1)).min(1).max(100),
+    groups: z.array(z.string().min(1)).max(100).default([]),
+  }),
   z.object({ role: z.literal('operator'), sites: z.array(z.string().min(1)).min(1).max(1000) }),
   z.object({ role: z.literal('admin') }),
 ]);
@@ -74,7 +78,7 @@ function toCaller(payload: JWTPayload): Caller {
   const token = { subject: payload.sub ?? '', expiresAt: new Date((payload.exp ?? 0) * 1000) };
   switch (parsed.data.role) {
     case 'driver':
-      return { ...token, role: 'DRIVER', idTags: parsed.data.idTags };
+      return { ...token, role: 'DRIVER', idTags: parsed.data.idTags, groups: parsed.data.groups };
     case 'operator':
       return { ...token, role: 'OPERATOR', sites: parsed.data.sites };
     case 'admin':

@@ -9,6 +9,8 @@ export interface ReserveCommand {
   readonly reservationId: number;
   /** 0: the charger chooses. */
   readonly connectorId: number;
+  /** Only a connector with that plug. */
+  readonly plugType?: string;
   readonly idTag: string;
   readonly tokenType: TokenType;
   readonly parentIdTag?: string;

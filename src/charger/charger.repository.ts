@@ -2,6 +2,8 @@
 import { EntitySchema } from 'typeorm';
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
+import { growGuard, guardKeys } from '../reservation/hold.repository.ts';
+import { live } from '../reservation/reservation-row.repository.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion } from './charger.ts';
 import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from './connector.ts';
 
@@ -166,13 +168,12 @@ const statements = {
     name: 'charger-clock-skew',
     text: 'UPDATE charger SET clock_skew_seconds = $2 WHERE id = $1 AND clock_skew_seconds IS DISTINCT FROM $2',
   },
-  lock: { name: 'charger-lock', text: 'SELECT FROM charger WHERE id = $1 FOR UPDATE' },
   remove: {
     name: 'charger-remove',
     text: `
-      UPDATE charger SET removed_at = $2, hold_version = hold_version + 1
+      UPDATE charger SET removed_at = $2
       WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
-        AND r.status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING'))
+        AND r.status IN (${live}))
       RETURNING id`,
   },
   // The charger row is locked first, as everywhere; reports of one charger come in order.
@@ -314,7 +315,8 @@ export function chargerRepository(database: Database) {
     /** Its history stays; the charger can connect and be reserved no longer. False while it has live reservations. */
     remove(chargerId: string, now: Date): Promise<boolean> {
       return database.transaction(async (sql) => {
-        await sql.query(statements.lock, [chargerId]);
+        // Nobody makes a hold there meanwhile; whoever decided on one before finds that it has changed.
+        await growGuard(sql, guardKeys.charger(chargerId));
         return (await sql.query(statements.remove, [chargerId, now])).length > 0;
       });
     },

@@ -14,6 +14,28 @@ export type ConnectorState =
   | 'FAULTED'
   | 'UNKNOWN';
 
+/**
+ * Plugs that have a name of their own in OCPP 2.x, so that a charger can be asked for any connector with one. A plug of
+ * any other name is as good here: the server finds the connector itself.
+ */
+export const standardPlugTypes = [
+  'CCS1',
+  'CCS2',
+  'CHADEMO',
+  'TESLA',
+  'TYPE1',
+  'TYPE2_CABLE',
+  'TYPE2_SOCKET',
+  'TYPE3',
+  'SCHUKO',
+  'PANTOGRAPH',
+] as const;
+export type StandardPlugType = (typeof standardPlugTypes)[number];
+
+/** By its name without regard to case; undefined where it is none of them. */
+export const standardPlugType = (name: string): StandardPlugType | undefined =>
+  standardPlugTypes.find((one) => one === name.toUpperCase());
+
 export interface Connector {
   readonly chargerId: string;
   readonly connectorId: number;

@@ -3,10 +3,16 @@ import { SitesChargersAndIdTags1763800000001 } from '../../migrations/0001-sites
 import { ReservationsAndTransactions1763800000002 } from '../../migrations/0002-reservations-and-transactions.ts';
 import { EventLog1763800000003 } from '../../migrations/0003-event-log.ts';
 import { Settling1763900000004 } from '../../migrations/0004-settling.ts';
+import { Policies1764000000005 } from '../../migrations/0005-policies.ts';
+import { Bookings1764000000006 } from '../../migrations/0006-bookings.ts';
+import { Usage1764000000007 } from '../../migrations/0007-usage.ts';
 
 export const migrations = [
   SitesChargersAndIdTags1763800000001,
   ReservationsAndTransactions1763800000002,
   EventLog1763800000003,
   Settling1763900000004,
+  Policies1764000000005,
+  Bookings1764000000006,
+  Usage1764000000007,
 ];

@@ -2,7 +2,7 @@
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { type ReservationRow, toReservation } from '../reservation/reservation-row.repository.ts';
-import type { ConnectorEvent, Cursor, LogEvent, ReservationEvent } from './event.ts';
+import type { ConnectorEvent, Cursor, LogEvent, RefusalEvent, ReservationEvent } from './event.ts';
 
 export interface Position {
   readonly xid: string;
@@ -108,6 +108,7 @@ function toEvent(row: EventRow): LogEvent {
     const { errorCode } = row.snapshot as { errorCode?: string };
     return { kind: 'CONNECTOR', ...place, ...change, ...present({ errorCode }) } as ConnectorEvent;
   }
+  if (row.kind === 'REFUSAL') return { kind: 'REFUSAL', ...place, ...change, actor: row.actor } as RefusalEvent;
   const reservation = toReservation(row.snapshot as ReservationRow);
   return { kind: 'RESERVATION', ...place, ...change, actor: row.actor, reservation } as ReservationEvent;
 }

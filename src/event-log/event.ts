@@ -9,7 +9,9 @@ export type Cursor = string;
 export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
 
 export type ReservationEventType =
+  | 'SCHEDULED'
   | 'REQUESTED'
+  | 'POSTPONED'
   | 'ACCEPTED'
   | 'REJECTED'
   | 'OUTCOME_UNKNOWN'
@@ -21,7 +23,8 @@ export type ReservationEventType =
   | 'USED'
   | 'EXPIRED'
   | 'REMOVED'
-  | 'BREACHED';
+  | 'BREACHED'
+  | 'ENDING_SOON';
 
 export type ConnectorEventType = 'STATE_CHANGED' | 'CONNECTED' | 'DISCONNECTED';
 
@@ -52,4 +55,13 @@ export interface ConnectorEvent extends Place {
   readonly errorCode?: string;
 }
 
-export type LogEvent = ReservationEvent | ConnectorEvent;
+/** A request that was refused: no reservation came of it. */
+export interface RefusalEvent extends Place {
+  readonly kind: 'REFUSAL';
+  readonly type: 'REFUSED';
+  /** The code of the refusal, or, of a policy's, its first rule. */
+  readonly reason: string;
+  readonly actor: Actor;
+}
+
+export type LogEvent = ReservationEvent | ConnectorEvent | RefusalEvent;

@@ -71,7 +71,7 @@ export class Loaders {
   holds(chargerId: string): Promise<Reservation[]> {
     const { reservations, clock } = this.ports;
     this.#holds ??= new DataLoader(
-      async (ids) => grouped(ids, await reservations.live(ids, clock.now())),
+      async (ids) => grouped(ids, await reservations.heldAt(ids, clock.now())),
       this.options,
     );
     return this.#holds.load(chargerId);

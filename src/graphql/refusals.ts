@@ -17,6 +17,7 @@ export enum RefusalCode {
   POLICY = 'POLICY',
   RESERVED = 'RESERVED',
   CONNECTOR_NOT_FREE = 'CONNECTOR_NOT_FREE',
+  NO_CONNECTOR_FREE = 'NO_CONNECTOR_FREE',
   CHARGER_OFFLINE = 'CHARGER_OFFLINE',
   CHARGER_REFUSED = 'CHARGER_REFUSED',
   NOT_SUPPORTED = 'NOT_SUPPORTED',
@@ -43,10 +44,11 @@ registerEnumType(RefusalCode, {
     ID_TAG_BLOCKED: { description: 'The idTag is blocked.' },
     ID_TAG_EXPIRED: { description: 'The idTag has expired.' },
     ID_TAG_TOO_LONG: { description: 'The idTag or parentIdTag is longer than the OCPP version of the charger allows.' },
-    NOT_YOUR_ID_TAG: { description: 'A driver acts only with the idTags of its token.' },
-    POLICY: { description: 'The policy of the site forbids it: see `rule`.' },
+    NOT_YOUR_ID_TAG: { description: 'A driver acts only with the idTags, and for the groups, of its token.' },
+    POLICY: { description: 'The policy of the site forbids it: see `reasons`.' },
     RESERVED: { description: 'It is held for somebody else: see `reservedUntil`.' },
     CONNECTOR_NOT_FREE: { description: 'The connector is in use or out of order: see `state`.' },
+    NO_CONNECTOR_FREE: { description: 'No connector of the site that fits is free for the whole window.' },
     CHARGER_OFFLINE: { description: 'The charger is not connected.' },
     CHARGER_REFUSED: { description: 'The charger said no, or failed: see `answer`.' },
     NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
@@ -86,34 +88,8 @@ export class InUse extends Refusal {}
 
 @ObjectType({ implements: Refusal, description: 'The idTag may not reserve.' })
 export class IdTagRefused extends Refusal {
-  @Field(() => String, { description: 'The idTag as it was given.' })
+  @Field(() => String, { nullable: true, description: 'The idTag, or the group, as it was given.' })
   idTag!: string;
-}
-
-export enum PolicyRule {
-  ENABLED = 'ENABLED',
-  MIN_DURATION = 'MIN_DURATION',
-  MAX_DURATION = 'MAX_DURATION',
-  EXTENSION_ALLOWED = 'EXTENSION_ALLOWED',
-}
-registerEnumType(PolicyRule, {
-  name: 'PolicyRule',
-  description: 'A rule of a site’s reservation policy.',
-  valuesConfig: {
-    ENABLED: { description: 'Whether the site takes reservations at all.' },
-    MIN_DURATION: { description: 'The shortest reservation.' },
-    MAX_DURATION: { description: 'The longest reservation.' },
-    EXTENSION_ALLOWED: { description: 'Whether a reservation may be extended.' },
-  },
-});
-
-@ObjectType({ implements: Refusal, description: 'The policy of the site forbids it.' })
-export class PolicyRefused extends Refusal {
-  @Field(() => PolicyRule, { description: 'The rule that forbids it.' })
-  rule!: PolicyRule;
-
-  @Field(() => Int, { nullable: true, description: 'The limit of the rule, in minutes; null for a rule without one.' })
-  limitMinutes?: number;
 }
 
 @ObjectType({ implements: Refusal, description: 'The connector, or every connector of the charger, is held.' })
@@ -124,8 +100,22 @@ export class ConnectorTaken extends Refusal {
   @Field(() => Int, { description: 'The connector asked for; 0: any of the charger.' })
   connectorId!: number;
 
-  @Field(() => Date, { description: 'When the hold ends at the latest; of several, the first to end.' })
+  @Field(() => Date, {
+    description: 'When the hold, or the booking, begins; of several, the one that is first to end.',
+  })
+  reservedFrom!: Date;
+
+  @Field(() => Date, { description: 'When it ends at the latest.' })
   reservedUntil!: Date;
+
+  @Field(() => Boolean, { description: 'Whether the same request with `preempt` would take its place.' })
+  mayPreempt!: boolean;
+}
+
+@ObjectType({ implements: Refusal, description: 'No connector of the site that fits is free for the whole window.' })
+export class NoConnectorFree extends Refusal {
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
 }
 
 @ObjectType({ implements: Refusal, description: 'The charger cannot do what was asked.' })
@@ -162,6 +152,7 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   POLICY: 'PolicyRefused',
   RESERVED: 'ConnectorTaken',
   CONNECTOR_NOT_FREE: 'ConnectorNotFree',
+  NO_CONNECTOR_FREE: 'NoConnectorFree',
   CHARGER_OFFLINE: 'ChargerOffline',
   CHARGER_REFUSED: 'ChargerRefused',
   NOT_SUPPORTED: 'ReservationNotSupported',

@@ -8,11 +8,15 @@ import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.t
 import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
 import { ReservationResolver } from '../reservation/reservation.graphql.ts';
 import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
+import { ReservationOptionsResolver } from '../reservation/reservation-options.graphql.ts';
+import { ReservationUsageResolver } from '../reservation/reservation-usage.graphql.ts';
 import { SiteResolver } from '../site/site.graphql.ts';
 
 const resolvers = [
   ReservationResolver,
   ReservationChangedResolver,
+  ReservationOptionsResolver,
+  ReservationUsageResolver,
   ChargerResolver,
   ConnectorResolver,
   ConnectorChangedResolver,

@@ -26,7 +26,7 @@ export const authorizeIdTag =
     const [found, connectors, live] = await Promise.all([
       idTags.find(idTag),
       chargers.connectors([chargerId]),
-      reservations.live([chargerId], at),
+      reservations.heldAt([chargerId], at),
     ]);
     const holds = live.filter((hold) => addMs(hold.startsAt, -CLOCK_TOLERANCE_MS) <= at);
     return authorize(found, connectorId, { connectors, holds }, at);

@@ -6,7 +6,8 @@ import { type IdTag, type IdTagStatus, sameId, statusOf } from './id-tag.ts';
 /** As much of a reservation as a decision needs. */
 export interface Hold {
   readonly connectorId: number;
-  readonly idTag: string;
+  /** Absent: held for the group alone. */
+  readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly expiryDate: Date;
 }

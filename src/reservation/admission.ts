@@ -1,37 +1,53 @@
-// May this hold be made? Pure: the facts of charger, site and idTag against the request. The first obstacle refuses.
+// May this hold, or this booking, be made? Pure: the facts of charger, site and idTag against the request.
 // It must not know where the facts come from, nor send anything.
 import type { OcppVersion } from '../charger/charger.ts';
-import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
+import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
 import type { Refusal } from '../common/refusal.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../id-tag/id-tag.ts';
-import { checkPolicy, type PolicyRefusal, type ReservationPolicy } from '../site/policy.ts';
-import type { Enforcement } from './reservation.ts';
+import { decide, type PolicyFacts, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
+import type { ReservationPolicy } from '../site/policy.ts';
+import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from './occupancy.ts';
+import type { Enforcement, LiveStatus } from './reservation.ts';
 
-export interface AdmissionFacts {
+/** A hold or a booking on the charger, as far as it stands in the way. */
+export interface OtherHold extends Held {
+  readonly id: string;
+  readonly status: LiveStatus;
+  readonly group?: string;
+}
+
+export interface AdmissionFacts extends PolicyFacts {
   readonly siteId: string;
+  /** The policy that holds for this charger and this group, and the version of the site's it is taken from. */
   readonly policy: ReservationPolicy;
+  readonly policyVersion: number;
   readonly ocppVersion?: OcppVersion;
   readonly isConnected: boolean;
   readonly lastSeenAt?: Date;
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
   /** Empty until the charger has reported its connectors. */
-  readonly connectors: readonly { readonly connectorId: number; readonly state: ConnectorState }[];
-  readonly holds: readonly {
-    readonly connectorId: number;
-    readonly expiryDate: Date;
-  }[];
+  readonly connectors: readonly Place[];
+  /** What is held or booked on the charger within the window. */
+  readonly holds: readonly OtherHold[];
   /** The one that was asked for: a live reservation has it, or one that the charger has still to let go. */
   readonly isReservationIdInUse: boolean;
   readonly idTag: IdTag | undefined;
-  /** Changes with every hold made on the charger. */
-  readonly holdVersion: number;
+  /** Absent where the holder has no group. In lower case. */
+  readonly group?: string;
+  /** The rank of the group that has it, and whether the asker's is higher and may take its place. */
+  readonly priorityOf: (hold: OtherHold) => number;
+  readonly isPreemptible: (hold: OtherHold) => boolean;
+  /** When the last reservation of the idTag on this charger that was left unused ended. */
+  readonly lastUnusedEnd?: Date;
 }
 
 export interface HoldRequest {
   readonly chargerId: string;
   readonly connectorId: number;
-  readonly idTag: string;
+  /** Any connector with that plug. */
+  readonly plugType?: string;
+  readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly startsAt: Date;
   readonly expiryDate: Date;
@@ -39,7 +55,7 @@ export interface HoldRequest {
 }
 
 export interface NotFoundRefusal extends Refusal {
-  readonly code: 'CHARGER_NOT_FOUND' | 'CONNECTOR_NOT_FOUND' | 'RESERVATION_NOT_FOUND';
+  readonly code: 'SITE_NOT_FOUND' | 'CHARGER_NOT_FOUND' | 'CONNECTOR_NOT_FOUND' | 'RESERVATION_NOT_FOUND';
 }
 export interface IdTagRefusal extends Refusal {
   readonly code: 'ID_TAG_INVALID' | 'ID_TAG_BLOCKED' | 'ID_TAG_EXPIRED' | 'ID_TAG_TOO_LONG' | 'NOT_YOUR_ID_TAG';
@@ -49,7 +65,10 @@ export interface TakenRefusal extends Refusal {
   readonly code: 'RESERVED';
   readonly chargerId: string;
   readonly connectorId: number;
+  readonly reservedFrom: Date;
   readonly reservedUntil: Date;
+  /** Whether the caller's group may take its place (`preempt`). */
+  readonly mayPreempt: boolean;
 }
 export interface NotFreeRefusal extends Refusal {
   readonly code: 'CONNECTOR_NOT_FREE';
@@ -85,26 +104,69 @@ export const chargerNotFound = (chargerId: string): NotFoundRefusal => ({
   message: `There is no charger "${chargerId}".`,
 });
 
-export function admit(facts: AdmissionFacts, request: HoldRequest): AdmissionRefusal | undefined {
-  const { chargerId, connectorId, reservationId, startsAt, expiryDate } = request;
-  const connectorIds = facts.connectors.map((one) => one.connectorId);
-  if (connectorId > 0 && connectorIds.length > 0 && !connectorIds.includes(connectorId)) {
-    const known = connectorIds.toSorted((a, b) => a - b).join(', ');
-    const message = `Charger "${chargerId}" has no connector ${connectorId}; it has ${known}.`;
-    return { code: 'CONNECTOR_NOT_FOUND', message };
-  }
+/** The first obstacle; of the policy's, all. `now`, where it is the start, asks for a charger that is connected, too. */
+export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): AdmissionRefusal | undefined {
+  const { chargerId, reservationId, startsAt } = request;
+  const isNow = startsAt <= now;
   return (
+    refuseConnector(facts, request) ??
     refuseIdTag(facts, request) ??
-    checkPolicy(facts.policy, startsAt, expiryDate) ??
+    policyRefusal(decide(facts.policy, facts, { ...request, ...groupOf(facts) }, now)) ??
     refuseUnsupported(facts, request) ??
-    refuseTaken(facts, chargerId, connectorId) ??
+    refuseTaken(facts, request) ??
     (facts.isReservationIdInUse && reservationId !== undefined
       ? reservationIdInUse(chargerId, reservationId)
       : undefined) ??
-    (facts.isConnected ? undefined : offline(facts, chargerId)) ??
-    (facts.policy.precheckStatus ? refuseNotFree(facts, request) : undefined)
+    (facts.isConnected || !isNow ? undefined : offline(facts, chargerId)) ??
+    (facts.policy.precheckStatus && isNow ? refuseNotFree(facts, request) : undefined)
   );
 }
+
+const groupOf = ({ group }: AdmissionFacts) => (group === undefined ? {} : { group });
+
+function refuseConnector(
+  { connectors }: AdmissionFacts,
+  { chargerId, connectorId, plugType }: HoldRequest,
+): NotFoundRefusal | undefined {
+  const ids = connectors.map((one) => one.connectorId);
+  if (connectorId > 0 && ids.length > 0 && !ids.includes(connectorId)) {
+    const known = ids.toSorted((a, b) => a - b).join(', ');
+    const message = `Charger "${chargerId}" has no connector ${connectorId}; it has ${known}.`;
+    return { code: 'CONNECTOR_NOT_FOUND', message };
+  }
+  if (plugType === undefined || connectors.some((one) => hasPlug(one, plugType))) return undefined;
+  const known = [...new Set(connectors.flatMap(({ plugTypes }) => plugTypes))].toSorted().join(', ') || 'none known';
+  return {
+    code: 'CONNECTOR_NOT_FOUND',
+    message: `Charger "${chargerId}" has no connector with the plug "${plugType}"; its plugs: ${known}.`,
+  };
+}
+
+/**
+ * A charger of 2.x finds a connector with that plug itself; for any other, and where the caller's words are not the
+ * wire's, one is chosen here: free throughout, and, for now, not in use, what says Available first.
+ */
+export function chooseConnector(facts: AdmissionFacts, request: HoldRequest, now: Date): HoldRequest {
+  const { plugType, connectorId } = request;
+  if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
+  const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
+  const window = { from: request.startsAt, until: request.expiryDate };
+  const free = fitting.filter((one) => freePlaces(facts.connectors, facts.holds, window).includes(one));
+  const isNow = request.startsAt <= now;
+  const rank = (one: Place) => (isNow && isTaken(one) ? 2 : isNow && one.state !== 'AVAILABLE' ? 1 : 0);
+  const [best = fitting[0]] = free.toSorted((a, b) => rank(a) - rank(b) || a.connectorId - b.connectorId);
+  const { plugType: _, ...rest } = request;
+  return best ? { ...rest, connectorId: best.connectorId } : request;
+}
+
+const mayChooseByPlug = (
+  { ocppVersion, supportsConnectorZero, supportsReservation }: AdmissionFacts,
+  plugType: string,
+): boolean =>
+  (ocppVersion === '2.0.1' || ocppVersion === '2.1') &&
+  supportsConnectorZero !== false &&
+  supportsReservation !== false &&
+  standardPlugType(plugType) !== undefined;
 
 export const reservationIdInUse = (chargerId: string, reservationId: number): ReservationIdRefusal => ({
   code: 'RESERVATION_ID_IN_USE',
@@ -119,18 +181,22 @@ function offline(facts: AdmissionFacts, chargerId: string): OfflineRefusal {
 }
 
 function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: HoldRequest): IdTagRefusal | undefined {
-  const status = statusOf(facts.idTag, startsAt);
+  const status = idTag === undefined ? 'ACCEPTED' : statusOf(facts.idTag, startsAt);
   if (status === 'INVALID') {
-    return { code: 'ID_TAG_INVALID', message: `The idTag "${idTag}" is not known here.`, idTag };
+    return { code: 'ID_TAG_INVALID', message: `The idTag "${idTag}" is not known here.`, idTag: idTag ?? '' };
   }
   if (status !== 'ACCEPTED') {
-    return { code: `ID_TAG_${status}`, message: `The idTag "${idTag}" is ${status.toLowerCase()}.`, idTag };
+    return {
+      code: `ID_TAG_${status}`,
+      message: `The idTag "${idTag}" is ${status.toLowerCase()}.`,
+      idTag: idTag ?? '',
+    };
   }
   const limit = maxIdTagLength(facts.ocppVersion);
   const tooLong = [idTag, parentIdTag].find((tag) => tag !== undefined && tag.length > limit);
   if (tooLong === undefined) return undefined;
   const message = `"${tooLong}" has ${tooLong.length} characters; this charger takes ${limit}.`;
-  return { code: 'ID_TAG_TOO_LONG', message, idTag };
+  return { code: 'ID_TAG_TOO_LONG', message, idTag: tooLong };
 }
 
 function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupportedRefusal | undefined {
@@ -148,29 +214,59 @@ function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupp
 export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): Enforcement =>
   supportsReservation === false && policy.serverSideHoldAllowed ? 'SERVER' : 'CHARGER';
 
-/** By what the charger last said of its connectors; for connector 0, of all of them. */
+/** By what the charger last said of its connectors; for connector 0, of all of them that would do. */
 function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
-  const { chargerId, connectorId } = request;
-  const wanted = connectors.filter((one) => connectorId === 0 || one.connectorId === connectorId);
+  const { chargerId, connectorId, plugType } = request;
+  const wanted = connectors.filter(
+    (one) => (connectorId === 0 && hasPlug(one, plugType)) || one.connectorId === connectorId,
+  );
   const [taken] = wanted;
-  if (!taken || wanted.some(({ state }) => !isInUse(state) && !isOutOfOrder(state))) return undefined;
+  if (!taken || wanted.some((one) => !isTaken(one))) return undefined;
   const what = connectorId > 0 ? `Connector ${connectorId}` : 'Every connector';
   const message = `${what} of charger "${chargerId}" is in use or out of order.`;
   return { code: 'CONNECTOR_NOT_FREE', message, chargerId, connectorId, state: taken.state };
 }
 
-/** Holds that name a connector and holds that do not never exceed the connectors together. */
-function refuseTaken(facts: AdmissionFacts, chargerId: string, connectorId: number): TakenRefusal | undefined {
-  const { holds, connectors } = facts;
-  const here = holds.find((hold) => connectorId > 0 && hold.connectorId === connectorId);
-  const isFull = connectors.length > 0 && holds.length >= connectors.length;
-  if (!here && !isFull) return undefined;
-  const soonest = new Date(Math.min(...holds.map((hold) => hold.expiryDate.getTime())));
-  return taken(chargerId, connectorId, here?.expiryDate ?? soonest);
+/** Holds that name a connector and holds that do not never exceed the connectors together, at any instant of the window. */
+function refuseTaken(facts: AdmissionFacts, request: HoldRequest): TakenRefusal | undefined {
+  const { chargerId, connectorId } = request;
+  const inTheWay = conflictOf(facts.connectors, facts.holds, toHeld(request));
+  if (!inTheWay) return undefined;
+  const soonest = inTheWay.toSorted((a, b) => a.until.getTime() - b.until.getTime())[0] ?? toHeld(request);
+  return taken(chargerId, connectorId, soonest, victimsOf(facts, request) !== undefined);
 }
 
-export function taken(chargerId: string, connectorId: number, reservedUntil: Date): TakenRefusal {
+const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: HoldRequest): Held => ({
+  connectorId,
+  ...(plugType !== undefined && { plugType }),
+  from: startsAt,
+  until: expiryDate,
+});
+
+/** The holds that must end for this one: all of lower priority, and as few as will do; undefined where that is not allowed. */
+export function victimsOf(facts: AdmissionFacts, request: HoldRequest): OtherHold[] | undefined {
+  const wished = toHeld(request);
+  const victims: OtherHold[] = [];
+  for (;;) {
+    const rest = facts.holds.filter((hold) => !victims.includes(hold));
+    const inTheWay = conflictOf(facts.connectors, rest, wished) as OtherHold[] | undefined;
+    if (!inTheWay) return victims;
+    const [lowest] = inTheWay
+      .filter((hold) => facts.isPreemptible(hold))
+      .toSorted((a, b) => facts.priorityOf(a) - facts.priorityOf(b));
+    if (!lowest) return undefined;
+    victims.push(lowest);
+  }
+}
+
+export function taken(
+  chargerId: string,
+  connectorId: number,
+  { from, until }: { readonly from: Date; readonly until: Date },
+  mayPreempt = false,
+): TakenRefusal {
   const what = connectorId > 0 ? `Connector ${connectorId} of charger "${chargerId}"` : `Charger "${chargerId}"`;
-  const message = `${what} is reserved until ${reservedUntil.toISOString()}.`;
-  return { code: 'RESERVED', message, chargerId, connectorId, reservedUntil };
+  const message = `${what} is reserved from ${from.toISOString()} until ${until.toISOString()}.`;
+  const place = { chargerId, connectorId, reservedFrom: from, reservedUntil: until };
+  return { code: 'RESERVED', message, ...place, mayPreempt };
 }

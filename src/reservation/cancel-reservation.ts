@@ -4,12 +4,15 @@ import type { ChargerCalls, Outcome } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
+import { type InputRefusal, invalidInput } from '../common/refusal.ts';
+import { decideCancel, isLateCancel, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import { defaultPolicy, type ReservationPolicy, resolvePolicy } from '../site/policy.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
 import { cancelCommand } from './commands.ts';
+import { type ChargerRefusal, type EndedRefusal, ended, type ForbiddenRefusal, isUuid, notFound } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { type CancelReason, isHolding, type Reservation } from './reservation.ts';
-import type { ChargerRefusal } from './reserve-now.ts';
+import { type CancelReason, isHolding, isLive, type Reservation } from './reservation.ts';
 import type { SettleCancel } from './settle-reservation.ts';
 import type { Transition } from './transition.ts';
 
@@ -22,17 +25,8 @@ export interface CancelReservationInput {
   readonly force?: boolean;
 }
 
-export interface EndedRefusal extends Refusal {
-  readonly code: 'ALREADY_ENDED' | 'ALREADY_USED';
-  readonly endedAt: Date;
-  /** How it ended. */
-  readonly reservation: Reservation;
-}
 export interface CancelOfflineRefusal extends OfflineRefusal {
   readonly reservation: Reservation;
-}
-export interface ForbiddenRefusal extends Refusal {
-  readonly code: 'FORBIDDEN';
 }
 export type CancelReservationRefusal =
   | NotFoundRefusal
@@ -40,10 +34,12 @@ export type CancelReservationRefusal =
   | ChargerRefusal
   | CancelOfflineRefusal
   | InputRefusal
+  | PolicyRefusal
   | ForbiddenRefusal;
 
 export interface CancelReservationPorts {
   readonly reservations: ReservationRepository;
+  readonly policies: KnownPolicies;
   readonly calls: ChargerCalls;
   readonly transition: Transition;
   readonly settleCancel: SettleCancel;
@@ -72,7 +68,14 @@ export const cancelReservation =
     if (!found) return notFound;
     const reason = input.reason ?? (caller.role === 'DRIVER' ? 'DRIVER_REQUEST' : 'OPERATOR_REQUEST');
 
-    const wished = await ports.transition(found, { type: 'cancel-requested', reason }, caller.role);
+    // What an operator cancels never counts against the holder.
+    const now = ports.clock.now();
+    const policy = caller.role === 'DRIVER' && isLive(found.status) ? await policyOf(ports, found) : defaultPolicy;
+    const forbidden = policyRefusal(decideCancel(policy, found, now));
+    if (forbidden) return forbidden;
+    const isLate = isLateCancel(policy, found, now);
+    const wished = await ports.transition(found, { type: 'cancel-requested', reason, isLate }, caller.role);
+    if (wished.isChanged && wished.reservation.status === 'CANCELLED') return wished.reservation;
     if (!isHolding(wished.reservation.status)) return ended(wished.reservation);
 
     const { chargerId, enforcement } = wished.reservation;
@@ -95,6 +98,14 @@ export const cancelReservation =
     if (outcome.type === 'call-error' && reservation.status === 'CANCELLING') return refused(reservation, outcome.code);
     return reservation;
   };
+
+async function policyOf(
+  { policies }: CancelReservationPorts,
+  { siteId, chargerId, holderGroup }: Reservation,
+): Promise<ReservationPolicy> {
+  const known = await policies.ofSite(siteId);
+  return known ? resolvePolicy(known, { chargerId, group: holderGroup }) : defaultPolicy;
+}
 
 /** By force, or where the charger holds nothing: ended here at once; the charger is told when it can be. */
 async function release(ports: CancelReservationPorts, wished: Reservation, reason: CancelReason, caller: Caller) {
@@ -125,21 +136,6 @@ export async function findOwn(
     id === undefined ? reservations.byWireId(chargerId ?? '', reservationId ?? 0) : reservations.byId(id);
   const found = id === undefined || isUuid(id) ? await read() : undefined;
   return found && maySee(found) ? found : undefined;
-}
-
-export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
-
-export const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
-
-export function ended(reservation: Reservation): EndedRefusal {
-  const endedAt = 'endedAt' in reservation ? reservation.endedAt : reservation.expiryDate;
-  if (reservation.status === 'USED') {
-    const message =
-      'The reservation was used: a transaction runs or ran on it. A running session is not stopped by cancelling.';
-    return { code: 'ALREADY_USED', message, endedAt, reservation };
-  }
-  const message = `The reservation has ended: ${reservation.status} at ${endedAt.toISOString()}.`;
-  return { code: 'ALREADY_ENDED', message, endedAt, reservation };
 }
 
 function offline(reservation: Reservation): CancelOfflineRefusal {

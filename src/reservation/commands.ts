@@ -4,9 +4,11 @@ import { present } from '../common/present.ts';
 import type { Reservation } from './reservation.ts';
 
 export function reserveCommand(reservation: Reservation): ReserveCommand {
-  const { id, reservationId, connectorId, idTag, tokenType, parentIdTag, expiryDate } = reservation;
+  const { id, reservationId, connectorId, plugType, tokenType, parentIdTag, expiryDate } = reservation;
+  // The wire has no reservation without a token: a group that reserves alone is shown as one, which nobody can present.
+  const idTag = reservation.idTag ?? parentIdTag ?? '';
   const what = { id, reservationId, connectorId, idTag, tokenType, expiryDate };
-  return { type: 'ReserveNow', ...what, ...present({ parentIdTag }) };
+  return { type: 'ReserveNow', ...what, ...present({ parentIdTag, plugType }) };
 }
 
 export const cancelCommand = ({ id, reservationId }: Reservation): CancelCommand => ({

@@ -3,15 +3,28 @@ import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { addMs, withDeadline } from '../common/clock.ts';
-import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
-import { checkExtension, type PolicyRefusal, type ReservationPolicy } from '../site/policy.ts';
-import type { SiteRepository } from '../site/site.repository.ts';
-import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
+import { type InputRefusal, invalidInput, isRefusal } from '../common/refusal.ts';
+import { decideExtension, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import type { ReservationPolicy } from '../site/policy.ts';
+import { chargerNotFound, type NotFoundRefusal, type OfflineRefusal, type TakenRefusal, taken } from './admission.ts';
+import { type Known, readFacts } from './admission-facts.ts';
 import { askAgain, doubt } from './ask-again.ts';
-import { type EndedRefusal, ended, findOwn, notFound } from './cancel-reservation.ts';
+import { findOwn } from './cancel-reservation.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
-import { isHolding, type Reservation } from './reservation.ts';
-import type { ChargerRefusal } from './reserve-now.ts';
+import type { HoldRepository } from './hold.repository.ts';
+import { isStorable } from './hold-input.ts';
+import { conflictOf } from './occupancy.ts';
+import {
+  type ChargerRefusal,
+  type EndedRefusal,
+  ended,
+  type NotSettledRefusal,
+  notFound,
+  notSettled,
+  unchanged,
+} from './refusals.ts';
+import { isLive, type Reservation } from './reservation.ts';
 import { reasonOf, type SettlePorts, type SettleReserve, settleHeld } from './settle-reservation.ts';
 
 export interface ExtendReservationInput {
@@ -20,21 +33,19 @@ export interface ExtendReservationInput {
   readonly expiryDate: Date;
 }
 
-export interface NotSettledRefusal extends Refusal {
-  readonly code: 'NOT_SETTLED';
-  readonly reservation: Reservation;
-}
 export type ExtendReservationRefusal =
   | NotFoundRefusal
   | EndedRefusal
   | NotSettledRefusal
   | PolicyRefusal
   | InputRefusal
+  | TakenRefusal
   | ChargerRefusal
   | OfflineRefusal;
 
 export interface ExtendReservationPorts extends SettlePorts {
-  readonly sites: SiteRepository;
+  readonly holds: HoldRepository;
+  readonly policies: KnownPolicies;
   readonly calls: ChargerCalls;
   readonly settleReserve: SettleReserve;
   readonly background: Background;
@@ -53,41 +64,96 @@ const COMMANDS = 3;
 /**
  * Returns the reservation with its new expiry date; or as UNKNOWN where the charger did not answer, in which case it is
  * settled with the old one. A charger's refusal leaves it as it was, once it is clear that the charger still holds it.
+ * A booking, of which the charger does not know yet, is extended here alone.
  */
 export const extendReservation =
   (ports: ExtendReservationPorts): ExtendReservation =>
   async (caller, input) => {
-    const { reservations, transition, clock, wakeSettler, callLeaseMs, answerTimeoutMs, log } = ports;
+    const { reservations, transition, clock, wakeSettler, answerTimeoutMs, log } = ports;
     const found = await findOwn(reservations, input, (one) => maySeeReservation(caller, one));
     if (!found) return notFound;
-    if (!isHolding(found.status)) return ended(found);
+    if (!isLive(found.status)) return ended(found);
     const { expiryDate } = input;
-    const policy = (await ports.sites.byIds([found.siteId]))[0]?.policy;
-    const refusal = check(found, expiryDate, policy);
-    if (refusal) return refusal;
-    if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
-    if (found.status !== 'ACCEPTED') return notSettled(found);
-    if (found.enforcement === 'SERVER')
-      return settledBy(await transition(found, { type: 'extended', expiryDate }, caller.role));
-
-    // One at a time: two extensions could reach the charger in another order than the database.
-    const dueAt = addMs(clock.now(), COMMANDS * callLeaseMs);
-    if (!(await reservations.claimToExtend(found, dueAt, clock.now()))) {
-      const current = (await reservations.byId(found.id)) ?? found;
-      return isHolding(current.status) ? notSettled(current) : ended(current);
+    if (expiryDate < found.expiryDate) {
+      const message = `It must not be before ${found.expiryDate.toISOString()}; to end it, cancel it.`;
+      return invalidInput('expiryDate', message);
     }
-    wakeSettler(dueAt);
-    const asked = ports.background.track(ask(ports, found, expiryDate, policy));
+    if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It is too far away.');
+    if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
+    if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
+
+    const claimed = await claim(ports, found, expiryDate);
+    if (isRefusal(claimed)) return claimed;
+    if (found.enforcement === 'SERVER' || found.status === 'SCHEDULED')
+      return settledBy(await transition(found, { type: 'extended', expiryDate }, caller.role));
+    wakeSettler(claimed.until);
+    const asked = ports.background.track(ask(ports, found, expiryDate, claimed.policy));
     asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
     const answer = await withDeadline(clock, asked, COMMANDS * 2 * answerTimeoutMs);
     return answer ?? (await reservations.byId(found.id)) ?? found;
   };
 
+/**
+ * Holds the connector here until the new end, before the charger is asked: nobody else books it meanwhile. One at a
+ * time: two extensions could reach the charger in another order than the database.
+ */
+async function claim(
+  ports: ExtendReservationPorts,
+  found: Reservation,
+  expiryDate: Date,
+): Promise<{ readonly until: Date; readonly policy: ReservationPolicy } | ExtendReservationRefusal> {
+  const { reservations, holds, clock } = ports;
+  for (;;) {
+    const now = clock.now();
+    const { chargerId, idTag, holderGroup, id, expiryDate: startsAt } = found;
+    const who = {
+      ...(idTag !== undefined && { idTag }),
+      ...(holderGroup !== undefined && { parentIdTag: holderGroup }),
+    };
+    const known = await readFacts(ports, { ...who, chargerId, startsAt, expiryDate, except: id }, now);
+    if (!known) return chargerNotFound(chargerId);
+    const refusal = check(known, found, expiryDate, now);
+    if (refusal) return refusal;
+    const until = addMs(now, COMMANDS * ports.callLeaseMs);
+    const claimed = await holds.claimToExtend(found, { extendingTo: expiryDate, until, now }, known.guards);
+    if (claimed === 'CLAIMED') return { until, policy: known.facts.policy };
+    const current = (await reservations.byId(id)) ?? found;
+    if (!isLive(current.status)) return ended(current);
+    // Another hold was made in between: decide anew. Else somebody is at this reservation.
+    const again = claimed === 'CONNECTOR_HELD' || (await haveGrown(ports, known, found, expiryDate));
+    if (!again || current.version !== found.version) return notSettled(current);
+  }
+}
+
+async function haveGrown(ports: ExtendReservationPorts, known: Known, found: Reservation, expiryDate: Date) {
+  const asked = { chargerId: found.chargerId, startsAt: found.expiryDate, expiryDate, except: found.id };
+  const { idTag, holderGroup } = found;
+  const who = { ...(idTag !== undefined && { idTag }), ...(holderGroup !== undefined && { parentIdTag: holderGroup }) };
+  const later = await readFacts(ports, { ...asked, ...who }, ports.clock.now());
+  return [...known.guards].some(([key, version]) => later?.guards.get(key) !== version);
+}
+
+function check(
+  { facts, policies }: Known,
+  found: Reservation,
+  expiryDate: Date,
+  now: Date,
+): PolicyRefusal | TakenRefusal | undefined {
+  const { chargerId, connectorId, plugType } = found;
+  const timed = { ...facts, timeZone: policies.timeZone };
+  const refusal = policyRefusal(decideExtension(facts.policy, timed, found, expiryDate, now));
+  if (refusal) return refusal;
+  const plug = plugType === undefined ? {} : { plugType };
+  const wished = { connectorId, ...plug, from: found.expiryDate, until: expiryDate };
+  const [first] = conflictOf(facts.connectors, facts.holds, wished) ?? [];
+  return first && taken(chargerId, connectorId, first);
+}
+
 async function ask(
   ports: ExtendReservationPorts,
   found: Reservation,
   expiryDate: Date,
-  policy: ReservationPolicy | undefined,
+  policy: ReservationPolicy,
 ): Promise<Reservation | ExtendReservationRefusal> {
   const { reservations, transition, calls } = ports;
   const outcome = await calls.call(found.chargerId, reserveCommand({ ...found, expiryDate }));
@@ -100,7 +166,7 @@ async function ask(
           await settleHeld(ports, found, { type: 'extended', expiryDate }, { actor: 'CHARGER', isRepeat: true }),
         );
       }
-      if (policy?.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
+      if (policy.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
       // Some charger lost the hold over this: it is verified once its connector has had the time to say so.
       await doubt(ports, found.id, { givesBackClaim: true });
       return refused((await reservations.byId(found.id)) ?? found, answer);
@@ -111,7 +177,7 @@ async function ask(
     case 'offline':
       // Nothing was sent; a charger that comes back is asked no more than it was.
       await askAgain(ports, found.id, { givesBackClaim: true });
-      return offline(found);
+      return unchanged(found);
     default:
       return outcome satisfies never;
   }
@@ -140,31 +206,7 @@ async function replace(
 }
 
 const settledBy = ({ reservation }: { readonly reservation: Reservation }): Reservation | EndedRefusal =>
-  isHolding(reservation.status) ? reservation : ended(reservation);
-
-function check(
-  found: Reservation,
-  expiryDate: Date,
-  policy: ReservationPolicy | undefined,
-): InputRefusal | PolicyRefusal | undefined {
-  if (expiryDate < found.expiryDate) {
-    return invalidInput('expiryDate', `It must not be before ${found.expiryDate.toISOString()}; to end it, cancel it.`);
-  }
-  return policy && checkExtension(policy, found.startsAt, expiryDate);
-}
-
-const notSettled = (reservation: Reservation): NotSettledRefusal => ({
-  code: 'NOT_SETTLED',
-  message: `The reservation is ${reservation.status} and the charger is being asked about it; try again in a moment.`,
-  reservation,
-});
-
-const offline = (reservation: Reservation): OfflineRefusal & { readonly reservation: Reservation } => ({
-  code: 'CHARGER_OFFLINE',
-  message: `Charger "${reservation.chargerId}" is not connected; the reservation stays as it is.`,
-  chargerId: reservation.chargerId,
-  reservation,
-});
+  isLive(reservation.status) ? reservation : ended(reservation);
 
 const refused = (reservation: Reservation, answer: ChargerRefusal['answer']): ChargerRefusal => ({
   code: 'CHARGER_REFUSED',

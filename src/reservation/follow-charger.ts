@@ -56,6 +56,9 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
     } else if (isBroken || state === 'AVAILABLE') {
       // In 2.x Available may mean that the idTag was presented: only a hold in doubt is asked for again (verify-hold.ts).
       await verifyLater(ports, chargerId, connectorId);
+      if (state === 'AVAILABLE' && (await reservations.activateOn(chargerId, connectorId, clock.now()))) {
+        ports.wakeSettler(clock.now());
+      }
     }
   };
 };

@@ -2,8 +2,8 @@
 // The settler reads it; whoever learns something writes it. No version changes here but by expiry.
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
-import { atExpiry, type HoldingStatus, type Reservation } from './reservation.ts';
-import { appendEvent, holding, names, type ReservationRow, toReservation } from './reservation-row.repository.ts';
+import { atExpiry, type LiveStatus, type Reservation } from './reservation.ts';
+import { appendEvent, holding, live, names, type ReservationRow, toReservation } from './reservation-row.repository.ts';
 
 /** What the settler must know of a row beside the reservation. */
 export interface FollowUp {
@@ -19,25 +19,49 @@ export interface DueReservation {
   readonly confirmedAt?: Date;
   /** Since when that is in doubt. */
   readonly doubtedAt?: Date;
+  /** Of a booking: until when its activation is tried. */
+  readonly activateUntil?: Date;
 }
+
+/** What one round takes of what has ended, and of what is due. */
+export const MAX_ENDED = 500;
+export const MAX_CLAIMED = 64;
 
 const statements = {
   expire: {
     name: 'reservation-expire',
+    // A holder who has not come in time loses it before: no charger ends that by itself.
     text: `
       WITH due AS (
-        SELECT id, status AS old_status FROM reservation WHERE status IN (${holding}) AND expiry_date <= $1
-        ORDER BY expiry_date LIMIT 500 FOR UPDATE SKIP LOCKED
+        SELECT id, status AS old_status FROM reservation
+        WHERE status IN (${live}) AND least(expiry_date, no_show_at) <= $1
+          AND (expiry_date <= $1 OR status = 'ACCEPTED')
+        ORDER BY least(expiry_date, no_show_at) LIMIT ${MAX_ENDED} FOR UPDATE SKIP LOCKED
       ), changed AS (
         UPDATE reservation r SET status = rule.new_status, version = version + 1, ended_at = $1,
-          reason = CASE WHEN r.status = 'CANCELLING' THEN r.reason ELSE rule.reason END,
-          due_at = CASE r.enforcement WHEN 'CHARGER' THEN $3::timestamptz END,
-          is_release_owed = r.enforcement = 'CHARGER', attempts = 0, claimed_until = NULL
+          reason = CASE WHEN r.status IN ('CANCELLING', 'SCHEDULED') THEN coalesce(r.reason, rule.reason) ELSE rule.reason END,
+          due_at = CASE WHEN r.enforcement = 'CHARGER' AND r.status <> 'SCHEDULED'
+            THEN CASE WHEN r.expiry_date <= $1 THEN $3::timestamptz ELSE $1 END END,
+          is_release_owed = r.enforcement = 'CHARGER' AND r.status <> 'SCHEDULED', attempts = 0, claimed_until = NULL,
+          extending_to = NULL
         FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
         WHERE r.id = due.id AND rule.old_status = due.old_status
         RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}, due.old_status
       ), logged AS (${appendEvent('changed', 'c.old_status', "$1::timestamptz, 'RESERVATION', c.status")})
       SELECT * FROM changed`,
+  },
+  giveNotice: {
+    name: 'reservation-give-notice',
+    text: `
+      WITH due AS (
+        SELECT id FROM reservation
+        WHERE notice_at IS NOT NULL AND status IN (${holding}) AND notice_at <= $1 AND expiry_date > $1
+        ORDER BY notice_at LIMIT 500 FOR UPDATE SKIP LOCKED
+      ), changed AS (
+        UPDATE reservation r SET version = version + 1, notice_at = NULL FROM due WHERE r.id = due.id AND r.status = 'ACCEPTED'
+        RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}
+      ), logged AS (${appendEvent('changed', 'c.status', "$1::timestamptz, 'RESERVATION', 'ENDING_SOON'")})
+      SELECT FROM changed`,
   },
   claimDue: {
     name: 'reservation-claim-due',
@@ -45,22 +69,27 @@ const statements = {
       WITH due AS (
         SELECT r.id FROM reservation r JOIN charger c ON c.id = r.charger_id
         WHERE r.due_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
-          AND (c.connected_node = $2 OR r.status = 'PENDING')
-        ORDER BY r.due_at LIMIT 64 FOR UPDATE OF r SKIP LOCKED
+          AND (c.connected_node = $2 OR r.status IN ('PENDING', 'SCHEDULED'))
+        ORDER BY r.due_at LIMIT ${MAX_CLAIMED} FOR UPDATE OF r SKIP LOCKED
       )
       UPDATE reservation r SET due_at = $3, claimed_until = $3, attempts = least(attempts + 1, 1000)
       FROM due WHERE r.id = due.id
       RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')},
                 r.attempts, r.is_release_owed AS "isReleaseOwed", r.confirmed_at AS "confirmedAt",
-                r.doubted_at AS "doubtedAt"`,
+                r.doubted_at AS "doubtedAt", r.activate_until AS "activateUntil"`,
   },
   nextDue: {
     name: 'reservation-next-due',
+    // Each by its index, and no further than the first: there may be a year of bookings.
     text: `
       SELECT least(
-        (SELECT min(expiry_date) FROM reservation WHERE status IN (${holding})),
-        (SELECT min(greatest(r.due_at, r.claimed_until)) FROM reservation r JOIN charger c ON c.id = r.charger_id
-         WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status = 'PENDING'))
+        (SELECT min(least(expiry_date, no_show_at)) FROM reservation
+         WHERE status IN (${live}) AND least(expiry_date, no_show_at) > $2),
+        (SELECT min(notice_at) FROM reservation WHERE notice_at IS NOT NULL AND status IN (${holding}) AND notice_at > $2),
+        (SELECT min(due.at) FROM (
+          SELECT greatest(r.due_at, r.claimed_until) AS at FROM reservation r JOIN charger c ON c.id = r.charger_id
+          WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status IN ('PENDING', 'SCHEDULED'))
+          ORDER BY r.due_at LIMIT 64) due)
       ) AS at`,
   },
   postpone: {
@@ -71,7 +100,8 @@ const statements = {
         due_at = CASE attempts WHEN $3 THEN $4::timestamptz ELSE due_at END,
         is_release_owed = CASE attempts WHEN $3 THEN $5::boolean ELSE is_release_owed END,
         doubted_at = CASE WHEN attempts = $3 AND $6::timestamptz IS NOT NULL THEN NULL ELSE doubted_at END,
-        confirmed_at = coalesce($6, confirmed_at)
+        confirmed_at = coalesce($6, confirmed_at),
+        extending_to = CASE attempts WHEN $3 THEN NULL ELSE extending_to END
       WHERE id = $1 AND version = $2`,
   },
   oweRelease: {
@@ -90,17 +120,12 @@ const statements = {
         AND due_at IS NULL AND enforcement = 'CHARGER'
       RETURNING due_at AS "dueAt"`,
   },
-  claimToExtend: {
-    name: 'reservation-claim-to-extend',
-    text: `
-      UPDATE reservation SET due_at = $3, claimed_until = $3, doubted_at = $4, attempts = least(attempts + 1, 1000)
-      WHERE id = $1 AND version = $2 AND status = 'ACCEPTED' AND due_at IS NULL AND expiry_date > $4 RETURNING id`,
-  },
   makeDue: {
     name: 'reservation-make-due',
     text: `
       UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000), doubted_at = coalesce($3, doubted_at),
-        claimed_until = CASE WHEN $4 THEN NULL ELSE claimed_until END
+        claimed_until = CASE WHEN $4 THEN NULL ELSE claimed_until END,
+        extending_to = CASE WHEN $4 THEN NULL ELSE extending_to END
       WHERE id = $1 AND status IN ('UNKNOWN', 'ACCEPTED') AND enforcement = 'CHARGER'`,
   },
   oweReleasesOn: {
@@ -125,7 +150,15 @@ const statements = {
     text: `
       UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000)
       WHERE charger_id = $1 AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
-        OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL))`,
+        OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL)
+        OR (status = 'SCHEDULED' AND starts_at <= $2))`,
+  },
+  activateOn: {
+    name: 'reservation-activate-on',
+    text: `
+      UPDATE reservation SET due_at = $3, attempts = least(attempts + 1, 1000)
+      WHERE charger_id = $1 AND connector_id IN ($2, 0) AND status = 'SCHEDULED' AND starts_at <= $3 AND due_at > $3
+      RETURNING id`,
   },
   dueOnBoot: {
     name: 'reservation-due-on-boot',
@@ -140,7 +173,7 @@ export function followUps(database: Database) {
   return {
     /** Ends every hold that reached its expiry date by the server's clock, in one statement. */
     async expire(now: Date, releaseCheckAt: Date): Promise<Reservation[]> {
-      const rules = Object.entries(atExpiry) as [HoldingStatus, (typeof atExpiry)[HoldingStatus]][];
+      const rules = Object.entries(atExpiry) as [LiveStatus, (typeof atExpiry)[LiveStatus]][];
       const ended = await database.query<ReservationRow>(statements.expire, [
         ...[now, 'SERVER', releaseCheckAt],
         ...[rules.map(([from]) => from), rules.map(([, to]) => to.status), rules.map(([, to]) => to.reason ?? null)],
@@ -155,18 +188,25 @@ export function followUps(database: Database) {
         isReleaseOwed: boolean;
         confirmedAt: Date | null;
         doubtedAt: Date | null;
+        activateUntil: Date | null;
       };
       const due = await database.query<Row>(statements.claimDue, [now, node, leaseUntil]);
-      return due.map(({ attempts, isReleaseOwed, confirmedAt, doubtedAt, ...found }) => ({
+      return due.map(({ attempts, isReleaseOwed, confirmedAt, doubtedAt, activateUntil, ...found }) => ({
         reservation: toReservation(found),
         attempts,
         isReleaseOwed,
-        ...present({ confirmedAt, doubtedAt }),
+        ...present({ confirmedAt, doubtedAt, activateUntil }),
       }));
     },
 
-    async nextDue(node: number): Promise<Date | undefined> {
-      const [found] = await database.query<{ at: Date | null }>(statements.nextDue, [node]);
+    /** Tells the holders whose reservations end soon, each once. */
+    async giveNotice(now: Date): Promise<number> {
+      return (await database.query(statements.giveNotice, [now, 'SERVER'])).length;
+    },
+
+    /** When the next thing after `now` falls due. */
+    async nextDue(node: number, now: Date): Promise<Date | undefined> {
+      const [found] = await database.query<{ at: Date | null }>(statements.nextDue, [node, now]);
       return found?.at ?? undefined;
     },
 
@@ -195,14 +235,6 @@ export function followUps(database: Database) {
       return row?.dueAt;
     },
 
-    /**
-     * One extension at a time, and none while the hold is being verified: false where somebody else is at it. What the
-     * charger holds is in doubt from then on, until the extension is stored; if it never is, the row falls due.
-     */
-    async claimToExtend({ id, version }: Reservation, until: Date, now: Date): Promise<boolean> {
-      return (await database.query(statements.claimToExtend, [id, version, until, now])).length > 0;
-    },
-
     /** A live hold is to be settled at `dueAt`; from `doubtedAt` on, what the charger said before proves nothing. */
     async makeDue(
       id: string,
@@ -226,6 +258,11 @@ export function followUps(database: Database) {
     /** A charger started anew: what it held, or was asked, is to be verified. */
     async dueOnBoot(chargerId: string, dueAt: Date): Promise<void> {
       await database.query(statements.dueOnBoot, [chargerId, dueAt]);
+    },
+
+    /** The connector is free: bookings that wait for it are tried at once. Tells whether there are any. */
+    async activateOn(chargerId: string, connectorId: number, now: Date): Promise<boolean> {
+      return (await database.query(statements.activateOn, [chargerId, connectorId, now])).length > 0;
     },
 
     /** A charger came back: what is unsettled there is due at `dueAt`. */

@@ -3,7 +3,7 @@
 import { addMs } from '../common/clock.ts';
 import { sameId, type TokenType } from '../id-tag/id-tag.ts';
 import type { Presentation } from '../transaction/transaction.ts';
-import { isHolding, type Reservation } from './reservation.ts';
+import { isLive, type Reservation } from './reservation.ts';
 
 /** Chargers' clocks run late; a start this much before the hold still counts as within it. */
 export const CLOCK_TOLERANCE_MS = 5 * 60_000;
@@ -38,6 +38,6 @@ const isHere = (reservation: Reservation, { connectorId }: Presentation) =>
 
 /** A live hold before one that ended, one that names the connector before one that does not, then the oldest. */
 const byPreference = (one: Reservation, other: Reservation): number =>
-  Number(isHolding(other.status)) - Number(isHolding(one.status)) ||
+  Number(isLive(other.status)) - Number(isLive(one.status)) ||
   Number(other.connectorId > 0) - Number(one.connectorId > 0) ||
   one.createdAt.getTime() - other.createdAt.getTime();

@@ -18,6 +18,7 @@ import { present } from '../common/present.ts';
 import type { LogEvent, ReservationEvent } from '../event-log/event.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { sameId } from '../id-tag/id-tag.ts';
+import { isLive } from './reservation.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
 @InputType({ description: 'Which events; what is left out does not filter.' })
@@ -39,7 +40,9 @@ class ReservationEventFilter {
 }
 
 enum EventTypeEnum {
+  SCHEDULED = 'SCHEDULED',
   REQUESTED = 'REQUESTED',
+  POSTPONED = 'POSTPONED',
   ACCEPTED = 'ACCEPTED',
   REJECTED = 'REJECTED',
   OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN',
@@ -52,12 +55,15 @@ enum EventTypeEnum {
   EXPIRED = 'EXPIRED',
   REMOVED = 'REMOVED',
   BREACHED = 'BREACHED',
+  ENDING_SOON = 'ENDING_SOON',
 }
 registerEnumType(EventTypeEnum, {
   name: 'ReservationEventType',
   description: 'What happened to a reservation. More types may come.',
   valuesConfig: {
-    REQUESTED: { description: 'It was stored; the charger is being asked.' },
+    SCHEDULED: { description: 'It was booked for later.' },
+    REQUESTED: { description: 'It was stored, or its start has come; the charger is being asked.' },
+    POSTPONED: { description: 'Its start has come, but the charger is not ready: it will be asked again.' },
     ACCEPTED: { description: 'The charger holds the connector.' },
     REJECTED: { description: 'The charger refused.' },
     OUTCOME_UNKNOWN: { description: 'The charger did not answer; it may hold the connector.' },
@@ -69,6 +75,7 @@ registerEnumType(EventTypeEnum, {
     USED: { description: 'The holder, or its group, started a transaction.' },
     EXPIRED: { description: 'It reached its expiry date unused.' },
     REMOVED: { description: 'The charger dropped it.' },
+    ENDING_SOON: { description: 'It ends in so many minutes as the policy says, unless it is extended.' },
     BREACHED: { description: 'Somebody else charges on the held connector although refused.' },
   },
 });
@@ -115,6 +122,11 @@ class ReservationEventType {
   @Field(() => ActorEnum, { description: 'Who caused it.' })
   actor!: ActorEnum;
 
+  @Field(() => Boolean, {
+    description: 'Whether it ended, or is being ended, by somebody else than its holder: what the holder must be told.',
+  })
+  isEndedByOthers!: boolean;
+
   @Field(() => ReservationType, { description: 'The reservation as of this event, whatever has happened since.' })
   reservation!: ReservationType;
 }
@@ -148,9 +160,15 @@ export class ReservationChangedResolver {
       description: 'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since.',
     })
     _after?: string,
-  ): ReservationEvent {
-    return event;
+  ): ReservationEvent & { readonly isEndedByOthers: boolean } {
+    return { ...event, isEndedByOthers: isEndedByOthers(event) };
   }
+}
+
+/** A use is the holder's own, and so is what a driver cancels; everything else that ends it is done to the holder. */
+function isEndedByOthers({ to, actor }: ReservationEvent): boolean {
+  const isEnd = !isLive(to) || to === 'CANCELLING';
+  return isEnd && to !== 'USED' && actor !== 'DRIVER';
 }
 
 type PresentEventFilter = {

@@ -4,8 +4,10 @@ import { present } from '../common/present.ts';
 import { columnsOf } from '../database/row-mapping.ts';
 import type { TokenType } from '../id-tag/id-tag.ts';
 import {
+  type Alternative,
   type Enforcement,
   holdingStatuses,
+  liveStatuses,
   type Reason,
   type Reservation,
   type ReservationUpdate,
@@ -18,9 +20,12 @@ export interface ReservationRow {
   siteId: string;
   chargerId: string;
   connectorId: number;
-  idTag: string;
+  plugType: string | null;
+  idTag: string | null;
   tokenType: TokenType;
   parentIdTag: string | null;
+  holderGroup: string | null;
+  policyVersion: number;
   status: Reservation['status'];
   version: number;
   startsAt: Date | string;
@@ -34,6 +39,12 @@ export interface ReservationRow {
   isBreached: boolean;
   enforcement: Enforcement;
   chargerSaid: ReservationUpdate | null;
+  acceptedAt: Date | string | null;
+  extensions: number;
+  isLateCancel: boolean;
+  isReReservation: boolean;
+  movedFrom: string | null;
+  alternative: Alternative | null;
 }
 
 export const reservationSchema = new EntitySchema<ReservationRow>({
@@ -44,9 +55,12 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
     siteId: { type: 'text', name: 'site_id' },
     chargerId: { type: 'text', name: 'charger_id' },
     connectorId: { type: 'int', name: 'connector_id' },
-    idTag: { type: 'text', name: 'id_tag' },
+    plugType: { type: 'text', name: 'plug_type', nullable: true },
+    idTag: { type: 'text', name: 'id_tag', nullable: true },
     tokenType: { type: 'text', name: 'token_type' },
     parentIdTag: { type: 'text', name: 'parent_id_tag', nullable: true },
+    holderGroup: { type: 'text', name: 'holder_group', nullable: true },
+    policyVersion: { type: 'int', name: 'policy_version' },
     status: { type: 'text' },
     version: { type: 'int' },
     startsAt: { type: 'timestamptz', name: 'starts_at' },
@@ -60,29 +74,47 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
     isBreached: { type: 'boolean', name: 'is_breached' },
     enforcement: { type: 'text' },
     chargerSaid: { type: 'text', name: 'charger_said', nullable: true },
+    acceptedAt: { type: 'timestamptz', name: 'accepted_at', nullable: true },
+    extensions: { type: 'int' },
+    isLateCancel: { type: 'boolean', name: 'is_late_cancel' },
+    isReReservation: { type: 'boolean', name: 'is_re_reservation' },
+    movedFrom: { type: 'uuid', name: 'moved_from', nullable: true },
+    alternative: { type: 'jsonb', nullable: true },
   },
 });
 
+/** An event keeps the reservation as it was written then: what columns came later it does not have. */
+const inOldEvents = { policyVersion: 1, extensions: 0, isLateCancel: false, isReReservation: false };
+
 export function toReservation(row: ReservationRow): Reservation {
-  const { parentIdTag, reason, endedAt, usedConnectorId, transactionId, chargerSaid, ...facts } = row;
+  const { startsAt, expiryDate, createdAt, endedAt, acceptedAt, ...facts } = row;
   return {
-    ...facts,
-    ...present({ parentIdTag, reason, usedConnectorId, transactionId, chargerSaid }),
+    ...inOldEvents,
+    ...present(facts),
     ...(endedAt && { endedAt: new Date(endedAt) }),
-    startsAt: new Date(row.startsAt),
-    expiryDate: new Date(row.expiryDate),
-    createdAt: new Date(row.createdAt),
+    ...(acceptedAt && { acceptedAt: new Date(acceptedAt) }),
+    startsAt: new Date(startsAt),
+    expiryDate: new Date(expiryDate),
+    createdAt: new Date(createdAt),
   } as Reservation;
 }
 
 export const { aliased, names } = columnsOf(reservationSchema);
-/** For SQL: the statuses that hold a connector. */
+/** For SQL: the statuses that hold a connector on the charger, or may; and those with what is booked. */
 export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
+export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
 
-/** For SQL: `source` are the changed rows, aliased; $2 is the actor. */
+/**
+ * For SQL: `source` are the changed rows, aliased; $2 is the actor. An end tells how long the charger held it, a use how
+ * long after the start it came; a correction of an end counts neither again.
+ */
 export const appendEvent = (source: string, from: string, rest: string) => `
   INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, reason, actor,
-                     reservation_id, version, snapshot)
+                     reservation_id, version, snapshot, id_tag, held_seconds, waited_seconds, is_late)
   SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, $2,
-         c.id, c.version, to_jsonb(c) - 'old_status'
+         c.id, c.version, to_jsonb(c) - 'old_status', coalesce(c."idTag", c."parentIdTag"),
+         CASE WHEN c."endedAt" IS NOT NULL AND c."acceptedAt" IS NOT NULL AND ${from}::text IN (${holding})
+              THEN greatest(0, extract(epoch FROM least(c."endedAt", c."expiryDate") - c."startsAt"))::integer END,
+         CASE WHEN c.status = 'USED' THEN greatest(0, extract(epoch FROM c."endedAt" - c."startsAt"))::integer END,
+         c."isLateCancel"
   FROM ${source} c`;

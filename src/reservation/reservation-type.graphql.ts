@@ -4,6 +4,7 @@ import { ConnectorStateEnum } from '../charger/connector-state.graphql.ts';
 import { Refusal } from '../graphql/refusals.ts';
 
 export enum ReservationStatusEnum {
+  SCHEDULED = 'SCHEDULED',
   PENDING = 'PENDING',
   UNKNOWN = 'UNKNOWN',
   ACCEPTED = 'ACCEPTED',
@@ -17,8 +18,9 @@ export enum ReservationStatusEnum {
 }
 registerEnumType(ReservationStatusEnum, {
   name: 'ReservationStatus',
-  description: 'Where a reservation stands. The first four hold the connector; the others are final.',
+  description: 'Where a reservation stands. The first five hold the connector; the others are final.',
   valuesConfig: {
+    SCHEDULED: { description: 'Booked: its window is held; the charger is asked at its start.' },
     PENDING: { description: 'Stored; the charger is being asked.' },
     UNKNOWN: {
       description: 'The charger was asked and did not answer: it may hold the connector. It will be settled.',
@@ -30,7 +32,10 @@ registerEnumType(ReservationStatusEnum, {
     EXPIRED: { description: 'Reached its expiry date unused.' },
     REMOVED: { description: 'The charger dropped it.' },
     REJECTED: { description: 'The charger refused it.' },
-    FAILED: { description: 'It never reached the charger, or the outcome was not learned before it expired.' },
+    FAILED: {
+      description:
+        'It never reached the charger, the charger was not ready for a booking in time, or the outcome was not learned before it expired.',
+    },
   },
 });
 
@@ -38,6 +43,8 @@ export enum ReasonEnum {
   DRIVER_REQUEST = 'DRIVER_REQUEST',
   OPERATOR_REQUEST = 'OPERATOR_REQUEST',
   POLICY = 'POLICY',
+  PREEMPTED = 'PREEMPTED',
+  MOVED = 'MOVED',
   NO_SHOW = 'NO_SHOW',
   CHARGER_FAULTED = 'CHARGER_FAULTED',
   CHARGER_UNAVAILABLE = 'CHARGER_UNAVAILABLE',
@@ -59,6 +66,8 @@ registerEnumType(ReasonEnum, {
     DRIVER_REQUEST: { description: 'The driver cancelled.' },
     OPERATOR_REQUEST: { description: 'An operator cancelled.' },
     POLICY: { description: 'The policy of the site ended it.' },
+    PREEMPTED: { description: 'A group of higher priority took its place.' },
+    MOVED: { description: 'It was moved to another connector: see the reservation whose `movedFrom` it is.' },
     NO_SHOW: { description: 'Nobody came.' },
     CHARGER_FAULTED: { description: 'The connector broke.' },
     CHARGER_UNAVAILABLE: { description: 'The connector went out of service.' },
@@ -105,6 +114,15 @@ registerEnumType(ReservationUpdateEnum, {
   },
 });
 
+@ObjectType('AlternativeConnector', { description: 'A connector that would do instead.' })
+class AlternativeType {
+  @Field(() => ID, { description: 'Its charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'Its number on the charger.' })
+  connectorId!: number;
+}
+
 @ObjectType('Reservation', { description: 'A connector held for an idTag until an expiry date.' })
 export class ReservationType {
   @Field(() => ID, { description: 'Its key in this API.' })
@@ -131,13 +149,22 @@ export class ReservationType {
   @Field(() => Int, { description: 'The connector; 0: the charger chooses.' })
   connectorId!: number;
 
-  @Field(() => String, { description: 'The holder.' })
-  idTag!: string;
+  @Field(() => String, {
+    nullable: true,
+    description: 'The charger chooses among the connectors with that plug; null: named, or any.',
+  })
+  plugType?: string;
+
+  @Field(() => String, { nullable: true, description: 'The holder; null: the group alone.' })
+  idTag?: string;
 
   @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
   parentIdTag?: string;
 
-  @Field(() => Date, { description: 'When the hold began.' })
+  @Field(() => Int, { description: 'Version of the site’s policy that allowed it.' })
+  policyVersion!: number;
+
+  @Field(() => Date, { description: 'When the hold began, or the booking begins.' })
   startsAt!: Date;
 
   @Field(() => Date, { description: 'When the hold ends at the latest.' })
@@ -146,8 +173,31 @@ export class ReservationType {
   @Field(() => Date, { description: 'When it was asked for.' })
   createdAt!: Date;
 
+  @Field(() => Date, { nullable: true, description: 'When the charger first accepted it.' })
+  acceptedAt?: Date;
+
+  @Field(() => Int, { description: 'How often it was extended.' })
+  extensions!: number;
+
   @Field(() => Date, { nullable: true, description: 'When it ended; null while it holds.' })
   endedAt?: Date;
+
+  @Field(() => ID, { nullable: true, description: 'The reservation that it takes the place of.' })
+  movedFrom?: string;
+
+  @Field(() => AlternativeType, {
+    nullable: true,
+    description: 'Of a booking that FAILED: a free connector of the site that would have fitted then.',
+  })
+  alternative?: AlternativeType;
+
+  @Field(() => Boolean, { description: 'Whether its holder cancelled it so late that it counts against it.' })
+  isLateCancel!: boolean;
+
+  @Field(() => Boolean, {
+    description: 'Whether it followed so soon on one that was left unused that it counts against its holder.',
+  })
+  isReReservation!: boolean;
 
   @Field(() => ID, { nullable: true, description: 'Of USED: the transaction that used it.' })
   transactionId?: string;

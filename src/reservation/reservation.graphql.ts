@@ -27,17 +27,20 @@ import {
   IdempotencyKeyReused,
   IdTagRefused,
   InvalidInput,
+  NoConnectorFree,
   NotAllowed,
   NotFound,
-  PolicyRefused,
   ReservationIdInUse,
   ReservationNotSupported,
   resultType,
 } from '../graphql/refusals.ts';
 import { sameId } from '../id-tag/id-tag.ts';
+import { PolicyRefused } from '../site/policy-type.graphql.ts';
 import { SiteType } from '../site/site.graphql.ts';
-import { type CancelReservation, isUuid } from './cancel-reservation.ts';
+import type { CancelReservation } from './cancel-reservation.ts';
 import type { ExtendReservation } from './extend-reservation.ts';
+import type { MoveReservation } from './move-reservation.ts';
+import { isUuid } from './refusals.ts';
 import type { ReservationFilter, ReservationRepository } from './reservation.repository.ts';
 import type { CancelReason, Reservation } from './reservation.ts';
 import {
@@ -50,28 +53,35 @@ import {
   ReservationType,
 } from './reservation-type.graphql.ts';
 import type { ReserveNow } from './reserve-now.ts';
+import type { ScheduleReservation } from './schedule-reservation.ts';
 
-@InputType({ description: 'A connector to hold.' })
-class ReserveNowInput {
-  @Field(() => ID, { description: 'The charger.' })
-  chargerId!: string;
+@InputType({ description: 'What is to be held, and for whom.' })
+class HoldInput {
+  @Field(() => ID, { nullable: true, description: 'The charger; or else give `siteId`.' })
+  chargerId?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'Any free connector of this site; or else give `chargerId`.' })
+  siteId?: string | null;
 
   @Field(() => Int, { defaultValue: 0, description: 'The connector; 0: the charger chooses.' })
   connectorId!: number;
 
-  @Field(() => String, { description: 'The holder. A driver names one of its own.' })
-  idTag!: string;
-
   @Field(() => String, {
     nullable: true,
-    description: 'The group whose members may use it, too: the parent of the idTag.',
+    description: 'Any connector with that plug, for example CCS2: of the charger, or of the site.',
   })
+  plugType?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'Whom to hold it for; a driver’s own. Null: the group alone.' })
+  idTag?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
   parentIdTag?: string | null;
 
-  @Field(() => Date, { nullable: true, description: 'When the hold ends at the latest. Or give `durationMinutes`.' })
+  @Field(() => Date, { nullable: true, description: 'When the hold ends; or else give `durationMinutes`.' })
   expiryDate?: Date | null;
 
-  @Field(() => Int, { nullable: true, description: 'How long to hold from now, in minutes. Default: the site’s.' })
+  @Field(() => Int, { nullable: true, description: 'How long to hold it. Default: as the policy says.' })
   durationMinutes?: number | null;
 
   @Field(() => Int, {
@@ -86,12 +96,40 @@ class ReserveNowInput {
   })
   idempotencyKey?: string | null;
 
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Takes the place of reservations of lower priority, where the policy allows it (see `mayPreempt`), once their chargers have let go.',
+  })
+  preempt?: boolean | null;
+}
+
+@InputType({ description: 'A connector to hold now.' })
+class ReserveNowInput extends HoldInput {
   @Field(() => Int, {
     nullable: true,
     description:
       'How long to wait for the charger, in milliseconds, before the reservation is returned as it stands. Default: until it answers or its time is over.',
   })
   waitMs?: number | null;
+}
+
+@InputType({ description: 'A connector to book for later.' })
+class ScheduleReservationInput extends HoldInput {
+  @Field(() => Date, { description: 'When the reservation begins.' })
+  startsAt!: Date;
+}
+
+@InputType({ description: 'A reservation to move to another connector of its site.' })
+class MoveReservationInput {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => ID, { nullable: true, description: 'The charger. Default: the same.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
 }
 
 export enum CancelReasonEnum {
@@ -153,12 +191,55 @@ const ReserveNowResult = createUnionType({
       IdTagRefused,
       PolicyRefused,
       ConnectorTaken,
+      NoConnectorFree,
       ConnectorNotFree,
       ChargerOffline,
       ChargerRefused,
       ReservationNotSupported,
+      ReservationNotSettled,
       ReservationIdInUse,
       IdempotencyKeyReused,
+    ] as const,
+  resolveType: resultType('Reservation'),
+});
+
+const ScheduleReservationResult = createUnionType({
+  name: 'ScheduleReservationResult',
+  description: 'The booking: SCHEDULED. Or why nothing is booked.',
+  types: () =>
+    [
+      ReservationType,
+      InvalidInput,
+      NotFound,
+      IdTagRefused,
+      PolicyRefused,
+      ConnectorTaken,
+      NoConnectorFree,
+      ReservationNotSupported,
+      ReservationNotSettled,
+      ReservationIdInUse,
+      IdempotencyKeyReused,
+    ] as const,
+  resolveType: resultType('Reservation'),
+});
+
+const MoveReservationResult = createUnionType({
+  name: 'MoveReservationResult',
+  description: 'The new reservation, whose `movedFrom` is the old one. Or why it is not moved: the old one stays.',
+  types: () =>
+    [
+      ReservationType,
+      InvalidInput,
+      NotFound,
+      IdTagRefused,
+      PolicyRefused,
+      ConnectorTaken,
+      ConnectorNotFree,
+      ChargerOffline,
+      ChargerRefused,
+      ReservationNotSupported,
+      ReservationNotSettled,
+      ReservationEnded,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -175,6 +256,7 @@ const ExtendReservationResult = createUnionType({
       ReservationEnded,
       ReservationNotSettled,
       PolicyRefused,
+      ConnectorTaken,
       ChargerOffline,
       ChargerRefused,
     ] as const,
@@ -186,7 +268,16 @@ const CancelReservationResult = createUnionType({
   description:
     'The reservation: CANCELLED, or CANCELLING while the charger has not answered. Or why it is not (or not yet) cancelled.',
   types: () =>
-    [ReservationType, NotFound, ReservationEnded, ChargerRefused, ChargerOffline, InvalidInput, NotAllowed] as const,
+    [
+      ReservationType,
+      NotFound,
+      ReservationEnded,
+      PolicyRefused,
+      ChargerRefused,
+      ChargerOffline,
+      InvalidInput,
+      NotAllowed,
+    ] as const,
   resolveType: resultType('Reservation'),
 });
 
@@ -221,6 +312,8 @@ export class ReservationResolver {
   constructor(
     private readonly reservations: ReservationRepository,
     private readonly reserve: ReserveNow,
+    private readonly schedule: ScheduleReservation,
+    private readonly move: MoveReservation,
     private readonly cancel: CancelReservation,
     private readonly extend: ExtendReservation,
   ) {}
@@ -232,8 +325,32 @@ export class ReservationResolver {
     @Arg('input', () => ReserveNowInput, { description: 'The connector to hold.' }) input: ReserveNowInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    const { chargerId, connectorId, idTag, ...rest } = input;
-    return this.reserve(caller, { chargerId, connectorId, idTag, ...present(rest) });
+    const { connectorId, ...rest } = input;
+    return this.reserve(caller, { connectorId, ...present(rest) });
+  }
+
+  @Mutation(() => ScheduleReservationResult, {
+    description: 'Books a connector for later: its window is held from now on, the charger is asked at its start.',
+  })
+  scheduleReservation(
+    @Arg('input', () => ScheduleReservationInput, { description: 'The connector to book.' })
+    input: ScheduleReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { connectorId, startsAt, ...rest } = input;
+    return this.schedule(caller, { connectorId, startsAt, ...present(rest) });
+  }
+
+  @Mutation(() => MoveReservationResult, {
+    description:
+      'Moves a reservation to another connector of its site: that one is held first, then this one ends (CANCELLED, MOVED).',
+  })
+  moveReservation(
+    @Arg('input', () => MoveReservationInput, { description: 'The reservation to move.' }) input: MoveReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { id, connectorId, ...rest } = input;
+    return this.move(caller, { id, connectorId, ...present(rest) });
   }
 
   @Mutation(() => CancelReservationResult, {

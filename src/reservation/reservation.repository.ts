@@ -1,105 +1,43 @@
 // Reservations in PostgreSQL. Each transition is one statement: it checks the version it was decided on, writes
 // version + 1 and appends one event, so it happens whole or not at all, and once.
 import type { SelectQueryBuilder } from 'typeorm';
-import { present } from '../common/present.ts';
-import { type Database, type Statement, violatedConstraint } from '../database/database.ts';
+import type { Database, Sql, Statement } from '../database/database.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
-import type { IdTag, TokenType } from '../id-tag/id-tag.ts';
 import type { Transaction } from '../transaction/transaction.ts';
-import type { AdmissionFacts } from './admission.ts';
 import { type FollowUp, followUps } from './follow-up.repository.ts';
-import type { Enforcement, Reservation, ReservationUpdate } from './reservation.ts';
+import type { Reservation, ReservationUpdate } from './reservation.ts';
 import {
   aliased,
   appendEvent,
   holding,
+  live,
   type ReservationRow,
   reservationSchema,
   toReservation,
 } from './reservation-row.repository.ts';
 
-export interface NewReservation {
-  readonly id: string;
-  readonly chargerId: string;
-  readonly connectorId: number;
-  readonly idTag: string;
-  readonly tokenType: TokenType;
-  readonly parentIdTag?: string;
-  readonly startsAt: Date;
-  readonly expiryDate: Date;
-  readonly createdBy: string;
-  readonly actor: Actor;
-  readonly enforcement: Enforcement;
-  readonly idempotencyKey?: string;
-  readonly requestDigest?: string;
-  /** The caller's own; without it the sequence gives one. */
-  readonly reservationId?: number;
-  /** When the settler takes over if the process dies on the way. */
-  readonly dueAt: Date;
-}
-
-export type InsertConflict = 'FACTS_CHANGED' | 'CONNECTOR_HELD' | 'RESERVATION_ID_IN_USE' | 'IDEMPOTENCY_KEY_USED';
-
 export interface ReservationFilter {
   readonly siteIds?: readonly string[];
+  /** Held by one of these, or, with `groups`, for one of those alone. */
   readonly idTags?: readonly string[];
+  readonly groups?: readonly string[];
   readonly chargerId?: string;
   readonly connectorId?: number;
   readonly statuses?: readonly Reservation['status'][];
 }
 
 const statements = {
-  facts: {
-    name: 'reservation-facts',
-    text: `
-      SELECT c.site_id AS "siteId", c.ocpp_version AS "ocppVersion", c.hold_version AS "holdVersion",
-             c.supports_reservation AS "supportsReservation", c.supports_connector_zero AS "supportsConnectorZero",
-             c.connected_node IS NOT NULL AS "isConnected", c.last_seen_at AS "lastSeenAt",
-             json_build_object('enabled', s.enabled, 'minDurationMinutes', s.min_duration_minutes,
-               'maxDurationMinutes', s.max_duration_minutes, 'defaultDurationMinutes', s.default_duration_minutes,
-               'precheckStatus', s.precheck_status, 'serverSideHoldAllowed', s.server_side_hold_allowed,
-               'extensionAllowed', s.extension_allowed, 'extensionMayReplace', s.extension_may_replace
-             ) AS policy,
-             (SELECT coalesce(json_agg(json_build_object('connectorId', k.connector_id, 'state', k.state)), '[]')
-              FROM connector k WHERE k.charger_id = c.id) AS connectors,
-             (SELECT coalesce(json_agg(json_build_object('connectorId', r.connector_id,
-                'expiryDate', r.expiry_date)), '[]')
-              FROM reservation r WHERE r.charger_id = c.id AND r.status IN (${holding}) AND r.expiry_date > $3) AS holds,
-             (SELECT json_build_object('idTag', t.id_tag, 'tokenType', t.token_type, 'parentIdTag', t.parent_id_tag,
-                'status', t.status, 'expiryDate', t.expiry_date)
-              FROM id_tag t WHERE lower(t.id_tag) = lower($2)) AS "idTag",
-             EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id AND r.reservation_id = $4
-               AND (r.status IN (${holding}) OR r.is_release_owed)) AS "isReservationIdInUse"
-      FROM charger c JOIN site s ON s.id = c.site_id
-      WHERE c.id = $1 AND c.removed_at IS NULL`,
-  },
-  insert: {
-    name: 'reservation-insert',
-    text: `
-      WITH admitted AS (
-        UPDATE charger SET hold_version = hold_version + 1
-        WHERE id = $3 AND hold_version = $4 AND removed_at IS NULL
-          -- The charger may still hold an ended reservation under that id, and will be told to let it go.
-          AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = $3 AND reservation_id = $6 AND is_release_owed)
-        RETURNING id, site_id
-      ), made AS (
-        INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
-          parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
-          request_digest, due_at, enforcement)
-        SELECT $5, coalesce($6::integer, nextval('reservation_wire_id')::integer), site_id, id, $7::integer, $8, $9,
-               $10, 'PENDING', 1, $1, $11, $1, $12, $13, $14, $15, $16
-        FROM admitted RETURNING ${aliased}
-      ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', 'REQUESTED'")})
-      SELECT "reservationId", "siteId" FROM made`,
-  },
   advance: {
     name: 'reservation-advance',
     text: `
       WITH changed AS (
         UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
-          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16,
-          confirmed_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') THEN $1 ELSE confirmed_at END,
-          doubted_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') THEN NULL ELSE doubted_at END,
+          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16, extensions = $17,
+          accepted_at = $18, is_late_cancel = $19, alternative = $20,
+          extending_to = CASE $3 WHEN 'BREACHED' THEN extending_to END,
+          notice_at = CASE WHEN expiry_date = $16 THEN notice_at ELSE $16::timestamptz - notice_minutes * interval '1 minute' END,
+          confirmed_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') AND $6 = 'ACCEPTED' THEN $1 ELSE confirmed_at END,
+          doubted_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') AND $6 = 'ACCEPTED' THEN NULL ELSE doubted_at END,
           -- A breach leaves what is to be done; a cancel does not settle what became owed while it was on its way.
           attempts = CASE $3 WHEN 'BREACHED' THEN attempts ELSE 0 END,
           claimed_until = CASE $3 WHEN 'BREACHED' THEN claimed_until END,
@@ -113,6 +51,10 @@ const statements = {
     name: 'reservation-annotate',
     text: `UPDATE reservation SET charger_said = $2 WHERE id = $1 AND status NOT IN (${holding}) AND charger_said IS NULL`,
   },
+  movedTo: {
+    name: 'reservation-moved-to',
+    text: `SELECT ${aliased} FROM reservation WHERE moved_from = $1 AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED')`,
+  },
   nextReservationId: {
     name: 'reservation-next-id',
     text: `SELECT nextval('reservation_wire_id')::integer AS id`,
@@ -122,7 +64,7 @@ const statements = {
     name: 'reservation-by-wire-id',
     text: `
       SELECT ${aliased} FROM reservation WHERE charger_id = $1 AND reservation_id = $2
-      ORDER BY (status IN (${holding})) DESC, created_at DESC LIMIT 1`,
+      ORDER BY (status IN (${live})) DESC, created_at DESC LIMIT 1`,
   },
   byIdempotencyKey: {
     name: 'reservation-by-idempotency-key',
@@ -136,16 +78,44 @@ const statements = {
       SELECT ${aliased} FROM reservation
       WHERE charger_id = ANY($1::text[]) AND status IN (${holding}) AND expiry_date > $2`,
   },
+  // With the bookings whose start has come: the charger does not know of them yet, and nobody else may have the connector.
+  heldAt: {
+    name: 'reservation-held-at',
+    text: `
+      SELECT ${aliased} FROM reservation
+      WHERE charger_id = ANY($1::text[]) AND expiry_date > $2
+        AND (status IN (${holding}) OR (status = 'SCHEDULED' AND starts_at <= $2))`,
+  },
   matchable: {
     name: 'reservation-matchable',
     text: `
       SELECT ${aliased} FROM reservation
-      WHERE charger_id = $1 AND (status IN (${holding})
+      WHERE charger_id = $1 AND (status IN (${holding}) OR (status = 'SCHEDULED' AND starts_at <= $2)
         OR (status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED') AND starts_at <= $2))
         AND expiry_date > $2
         AND NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
   },
 } as const satisfies Record<string, Statement>;
+
+/** Stores what `apply` made of `previous`; false when somebody else was first. On the pool, or within a transaction. */
+export const advanceIn =
+  (sql: Sql) =>
+  async (
+    previous: Reservation,
+    next: Reservation,
+    event: { readonly type: ReservationEventType; readonly actor: Actor; readonly at: Date },
+    followUp: FollowUp,
+  ): Promise<boolean> => {
+    type OfSome = 'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId' | 'alternative';
+    const facts = next as Partial<Record<OfSome, unknown>>;
+    const changed = await sql.query(statements.advance, [
+      ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
+      ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
+      ...[previous.status, next.reservationId, next.expiryDate, next.extensions, next.acceptedAt, next.isLateCancel],
+      facts.alternative && JSON.stringify(facts.alternative),
+    ]);
+    return changed.length > 0;
+  };
 
 export type ReservationRepository = ReturnType<typeof reservationRepository>;
 
@@ -157,62 +127,7 @@ export function reservationRepository(database: Database) {
   return {
     ...followUps(database),
 
-    /** What an admission is decided on, read as one snapshot; undefined where there is no such charger. */
-    async facts(
-      { chargerId, idTag, reservationId }: { chargerId: string; idTag: string; reservationId?: number },
-      now: Date,
-    ): Promise<AdmissionFacts | undefined> {
-      type Row = Omit<AdmissionFacts, 'holds' | 'idTag'> & { holds: RawHold[]; idTag: RawIdTag | null };
-      const [found] = await database.query<Row>(statements.facts, [chargerId, idTag, now, reservationId]);
-      if (!found) return undefined;
-      const holds = found.holds.map((hold) => ({ ...hold, expiryDate: new Date(hold.expiryDate) }));
-      const facts = present(found) as unknown as AdmissionFacts;
-      return { ...facts, holds, idTag: found.idTag ? toIdTag(found.idTag) : undefined };
-    },
-
-    /**
-     * Stores the hold as PENDING, unless the facts it was admitted on have changed since (`holdVersion`).
-     * The database decides between racers; nothing is stored on a conflict.
-     */
-    async insert(made: NewReservation, holdVersion: number): Promise<Reservation | InsertConflict> {
-      const values = [
-        ...[made.startsAt, made.actor, made.chargerId, holdVersion, made.id, made.reservationId, made.connectorId],
-        ...[made.idTag, made.tokenType, made.parentIdTag, made.expiryDate, made.createdBy],
-        ...[made.idempotencyKey, made.requestDigest, made.dueAt, made.enforcement],
-      ];
-      try {
-        type Assigned = Pick<ReservationRow, 'reservationId' | 'siteId'>;
-        const [assigned] = await database.query<Assigned>(statements.insert, values);
-        return assigned ? toPending(made, assigned) : 'FACTS_CHANGED';
-      } catch (error) {
-        switch (violatedConstraint(error)) {
-          case 'reservation_connector_held':
-            return 'CONNECTOR_HELD';
-          case 'reservation_live_wire_id':
-            return made.reservationId === undefined ? 'FACTS_CHANGED' : 'RESERVATION_ID_IN_USE';
-          case 'reservation_idempotency':
-            return 'IDEMPOTENCY_KEY_USED';
-          default:
-            throw error;
-        }
-      }
-    },
-
-    /** Stores what `apply` made of `previous`; false when somebody else was first. */
-    async advance(
-      previous: Reservation,
-      next: Reservation,
-      event: { readonly type: ReservationEventType; readonly actor: Actor; readonly at: Date },
-      followUp: FollowUp,
-    ): Promise<boolean> {
-      const facts = next as Partial<Record<'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId', unknown>>;
-      const changed = await database.query(statements.advance, [
-        ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
-        ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
-        ...[previous.status, next.reservationId, next.expiryDate],
-      ]);
-      return changed.length > 0;
-    },
+    advance: advanceIn(database),
 
     /** What the charger told of a reservation that has ended; the first word stays. */
     async annotate(id: string, update: ReservationUpdate): Promise<void> {
@@ -239,8 +154,14 @@ export function reservationRepository(database: Database) {
       return { reservation: toReservation(reservation), requestDigest };
     },
 
-    /** The reservations that hold a connector of these chargers now. */
+    /** The reservation that takes the place of this one, or did. */
+    movedTo: (id: string) => row(statements.movedTo, [id]),
+
+    /** The reservations that these chargers hold now, or may. */
     live: (chargerIds: readonly string[], now: Date) => rows(statements.live, [[...chargerIds], now]),
+
+    /** Those, and the bookings whose start has come: all that keeps others away. */
+    heldAt: (chargerIds: readonly string[], at: Date) => rows(statements.heldAt, [[...chargerIds], at]),
 
     /** The reservations that a transaction could be a use of; none where it has used one already. */
     matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>
@@ -257,37 +178,17 @@ export function reservationRepository(database: Database) {
   };
 }
 
-function toPending(made: NewReservation, assigned: Pick<ReservationRow, 'reservationId' | 'siteId'>): Reservation {
-  const { id, chargerId, connectorId, idTag, tokenType, parentIdTag, startsAt, expiryDate, createdBy, enforcement } =
-    made;
-  const what = { id, ...assigned, chargerId, connectorId, idTag, tokenType, ...present({ parentIdTag }) };
-  return {
-    ...what,
-    startsAt,
-    expiryDate,
-    createdAt: startsAt,
-    createdBy,
-    status: 'PENDING',
-    version: 1,
-    isBreached: false,
-    enforcement,
-  };
-}
-
-type RawHold = { connectorId: number; expiryDate: string };
-type RawIdTag = Omit<IdTag, 'expiryDate' | 'parentIdTag'> & { expiryDate: string | null; parentIdTag: string | null };
-
-const toIdTag = ({ expiryDate, parentIdTag, ...rest }: RawIdTag): IdTag => ({
-  ...rest,
-  ...present({ parentIdTag }),
-  ...(expiryDate && { expiryDate: new Date(expiryDate) }),
-});
-
 function filterBy(query: SelectQueryBuilder<ReservationRow>, filter: ReservationFilter): void {
   const { siteIds, chargerId, connectorId, statuses } = filter;
   const idTags = filter.idTags?.map((idTag) => idTag.toLowerCase());
   if (siteIds) query.andWhere('r.siteId = ANY(:siteIds)', { siteIds });
-  if (idTags) query.andWhere('lower(r.idTag) = ANY(:idTags)', { idTags });
+  const groups = filter.groups?.map((group) => group.toLowerCase()) ?? [];
+  if (idTags && groups.length > 0) {
+    query.andWhere('(lower(r.idTag) = ANY(:idTags) OR (r.idTag IS NULL AND r.holderGroup = ANY(:groups)))', {
+      idTags,
+      groups,
+    });
+  } else if (idTags) query.andWhere('lower(r.idTag) = ANY(:idTags)', { idTags });
   if (chargerId !== undefined) query.andWhere('r.chargerId = :chargerId', { chargerId });
   if (connectorId !== undefined) query.andWhere('r.connectorId = :connectorId', { connectorId });
   if (statuses) query.andWhere('r.status = ANY(:statuses)', { statuses });

@@ -1,5 +1,6 @@
 // What one due reservation still needs, and the few commands that settle it. Decided from its row alone.
 //
+//   SCHEDULED    its start has come: ask the charger (activate-booking.ts)
 //   PENDING      its process died before the answer was stored -> it becomes UNKNOWN
 //   UNKNOWN      send the same id again; refused, then cancel it -> both prove where it stands
 //   CANCELLING   send the cancel again
@@ -10,23 +11,25 @@
 // the answer makes of the reservation is stored only over the version it was decided on.
 import type { Outcome } from '../charger/charger-calls.ts';
 import { addMs } from '../common/clock.ts';
+import { type ActivatePorts, activate } from './activate-booking.ts';
 import { doubtEach } from './ask-again.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
 import type { DueReservation } from './follow-up.repository.ts';
 import { isFirstAsked, isHolding, type Reservation } from './reservation.ts';
-import type { SettleCancel, SettleReserve } from './settle-reservation.ts';
-import { askAnew, isBlind, type Progress, saysReserved, type VerifyPorts, verifyHold } from './verify-hold.ts';
+import type { SettleCancel } from './settle-reservation.ts';
+import { askAnew, isBlind, type Progress, saysReserved, verifyHold } from './verify-hold.ts';
 
-export interface SettleDuePorts extends VerifyPorts {
-  readonly settleReserve: SettleReserve;
+export interface SettleDuePorts extends ActivatePorts {
   readonly settleCancel: SettleCancel;
 }
 
-export type Duty = 'LOST' | 'FIND_OUT' | 'CANCEL' | 'VERIFY' | 'RELEASE';
+export type Duty = 'ACTIVATE' | 'LOST' | 'FIND_OUT' | 'CANCEL' | 'VERIFY' | 'RELEASE';
 
 export function dutyOf({ status }: Reservation): Duty {
   switch (status) {
+    case 'SCHEDULED':
+      return 'ACTIVATE';
     case 'PENDING':
       return 'LOST';
     case 'UNKNOWN':
@@ -43,8 +46,12 @@ export function dutyOf({ status }: Reservation): Duty {
 /** DONE and CONFIRMED: nothing more is to be done for the row as it was claimed. One that has changed since is not its business. */
 export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
-  if (reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
-  switch (dutyOf(reservation)) {
+  const duty = dutyOf(reservation);
+  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await ports.endMoved(reservation);
+  if (duty !== 'ACTIVATE' && reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
+  switch (duty) {
+    case 'ACTIVATE':
+      return activate(ports, due);
     case 'LOST':
       // The frame may have been written.
       await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');

@@ -6,7 +6,7 @@ import { addMs } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
-import type { DueReservation } from './follow-up.repository.ts';
+import { type DueReservation, MAX_CLAIMED, MAX_ENDED } from './follow-up.repository.ts';
 import { dutyOf, type SettleDuePorts, settleDue } from './settle-due.ts';
 import { RETRY_MS } from './transition.ts';
 
@@ -88,11 +88,14 @@ export class Settler {
       await reservations.giveUpReleases(addMs(now, -OUTLIVES_EXPIRY_MS));
     }
     const ended = await reservations.expire(now, addMs(now, RELEASE_GRACE_MS));
-    if (ended.length > 0) announce();
+    const noticed = await reservations.giveNotice(now);
+    if (ended.length + noticed > 0) announce();
     metrics.expired.inc(ended.length);
     const due = await reservations.claimDue(now, nodeId(), addMs(now, COMMANDS_PER_CLAIM * callLeaseMs));
     for (const row of due) background.track(this.#settle(row));
-    return reservations.nextDue(nodeId());
+    // A round takes so many at most; the rest is for the next.
+    const isMore = ended.length === MAX_ENDED || due.length === MAX_CLAIMED;
+    return isMore ? now : reservations.nextDue(nodeId(), now);
   }
 
   async #settle(row: DueReservation): Promise<void> {
@@ -105,7 +108,7 @@ export class Settler {
       const progress = drained > clock.now() ? 'DRAINING' : await settleDue(this.ports, row);
       metrics.settled.inc({ duty, progress });
       const isSettled = progress === 'DONE' || progress === 'CONFIRMED';
-      const dueAt = progress === 'DRAINING' ? drained : this.#retryAt(attempts);
+      const dueAt = progress === 'DRAINING' ? drained : this.#retryAt(row);
       const confirmedAt = progress === 'CONFIRMED' ? clock.now() : undefined;
       await reservations.postpone(row, isSettled ? { isReleaseOwed: false } : { dueAt, isReleaseOwed }, confirmedAt);
       log.info({ ...facts, progress, ...(!isSettled && { dueAt }) }, 'a due reservation was looked at');
@@ -116,8 +119,11 @@ export class Settler {
   }
 
   /** Doubling, with jitter, so that a thousand chargers that come back at once are not asked at once. */
-  #retryAt(attempts: number): Date {
+  #retryAt({ reservation, attempts, activateUntil }: DueReservation): Date {
+    const now = this.ports.clock.now();
+    if (reservation.status === 'SCHEDULED' && reservation.startsAt > now) return reservation.startsAt;
     const pause = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** Math.min(attempts - 1, 10));
-    return addMs(this.ports.clock.now(), pause * (0.5 + Math.random() / 2));
+    const at = addMs(now, pause * (0.5 + Math.random() / 2));
+    return activateUntil && activateUntil > now && activateUntil < at ? activateUntil : at;
   }
 }

@@ -65,6 +65,9 @@ export const transition =
 /** First pause before an unanswered command is tried again; it doubles with each attempt. */
 export const RETRY_MS = 2000;
 
+/** A charger that was not ready for a booking is asked again so much later, or when its connector says Available. */
+const REACTIVATE_MS = 10_000;
+
 /** What remains to be done, by the settler, once the reservation stands like this. */
 function followUpOf(
   next: Reservation,
@@ -76,6 +79,14 @@ function followUpOf(
   // While the fresh id is being asked for, nobody else asks.
   if (happening.type === 'replaced') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
+  if (next.status === 'SCHEDULED') {
+    return { dueAt: happening.type === 'postponed' ? addMs(at, REACTIVATE_MS) : next.startsAt, isReleaseOwed: false };
+  }
+  if (happening.type === 'activated') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
+  // The one that it takes the place of is to be ended now.
+  if (next.status === 'ACCEPTED' && next.movedFrom !== undefined && happening.type === 'accepted') {
+    return { dueAt: at, isReleaseOwed: false };
+  }
   if (next.status === 'CANCELLING') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   const isOwed = isReleaseOwed && !isHolding(next.status);
   return isOwed ? { dueAt: at, isReleaseOwed: true } : { isReleaseOwed: false };
@@ -89,7 +100,10 @@ const eventTypes: Record<Happening['type'], (next: Reservation) => ReservationEv
   unverified: () => 'OUTCOME_UNKNOWN',
   extended: () => 'EXTENDED',
   replaced: () => 'REPLACED',
-  'cancel-requested': () => 'CANCEL_REQUESTED',
+  'cancel-requested': (next) => (next.status === 'CANCELLED' ? 'CANCELLED' : 'CANCEL_REQUESTED'),
+  activated: () => 'REQUESTED',
+  postponed: () => 'POSTPONED',
+  abandoned: () => 'FAILED',
   released: () => 'CANCELLED',
   removed: () => 'REMOVED',
   expired: (next) => (next.status === 'EXPIRED' || next.status === 'CANCELLED' ? next.status : 'FAILED'),

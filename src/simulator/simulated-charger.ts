@@ -27,6 +27,8 @@ export interface SimulatedChargerOptions {
   readonly password: string;
   readonly version: SimulatedVersion;
   readonly connectors: number;
+  /** 2.x: the type of each, in its words. */
+  readonly connectorTypes?: readonly string[];
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
   /** Its own clock, which may be wrong. */
@@ -54,6 +56,8 @@ type State = 'Available' | 'Preparing' | 'Charging' | 'Reserved' | 'Faulted' | '
 interface HeldReservation {
   readonly reservationId: number;
   readonly connectorId: number;
+  /** 2.x: any connector of that type. */
+  readonly connectorType?: string;
   readonly idTag: string;
   readonly parentIdTag?: string;
   readonly expiryDate: Date;
@@ -70,6 +74,7 @@ interface SimulatedConnector {
 interface ReserveCommand {
   readonly reservationId: number;
   readonly connectorId: number;
+  readonly connectorType?: string;
   readonly idTag: string;
   readonly parentIdTag?: string;
   readonly expiryDate: Date;
@@ -310,11 +315,12 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
 
   #read(payload: Payload): ReserveCommand {
     if (this.version === '1.6') return { ...payload, expiryDate: new Date(payload.expiryDate) };
-    const { id, expiryDateTime, idToken, groupIdToken, evseId = 0 } = payload;
+    const { id, expiryDateTime, idToken, groupIdToken, evseId = 0, connectorType } = payload;
     const group = groupIdToken ? { parentIdTag: groupIdToken.idToken } : {};
     return {
       reservationId: id,
       connectorId: evseId,
+      ...(connectorType && { connectorType }),
       idTag: idToken.idToken,
       ...group,
       expiryDate: new Date(expiryDateTime),
@@ -354,7 +360,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     // The same id replaces what it named before.
     const before = this.#reservations.get(reservationId);
     if (before) this.#drop(reservationId);
-    const refusal = connectorId === 0 ? this.#refuseAnywhere() : this.#refuseAt(connectorId);
+    const refusal = connectorId === 0 ? this.#refuseAnywhere(command.connectorType) : this.#refuseAt(connectorId);
     if (refusal) return refusal;
     const leftMs = Math.max(0, command.expiryDate.getTime() - this.#clock.now().getTime());
     const callOff = this.#clock.after(Math.min(leftMs, MAX_TIMER_MS), () => this.#expire(reservationId));
@@ -371,8 +377,14 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return connector.state === 'Available' ? undefined : 'Occupied';
   }
 
-  #refuseAnywhere(): string | undefined {
-    const free = this.#connectors.filter(({ state }) => state === 'Available').length;
+  #hasType(connectorId: number, connectorType: string | undefined): boolean {
+    return connectorType === undefined || this.options.connectorTypes?.[connectorId - 1] === connectorType;
+  }
+
+  #refuseAnywhere(connectorType: string | undefined): string | undefined {
+    const free = this.#connectors.filter(
+      ({ state }, index) => state === 'Available' && this.#hasType(index + 1, connectorType),
+    ).length;
     const anywhere = [...this.#reservations.values()].filter((held) => held.connectorId === 0).length;
     return free > anywhere ? undefined : 'Occupied';
   }
@@ -410,7 +422,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const mine = [...this.#reservations.values()].filter(isFor);
     const here = this.#heldAt(connectorId);
     if (here) return mine.find((held) => held === here);
-    return mine.find((held) => held.connectorId === 0);
+    return mine.find((held) => held.connectorId === 0 && this.#hasType(connectorId, held.connectorType));
   }
 
   /** A specific hold closes its connector; a hold without connector closes the last free one. */

@@ -1,65 +1,133 @@
-// The site's reservation policy: a pure function of policy and request to "allowed" or the refusal.
-// It must not know where the facts come from.
-import type { Refusal } from '../common/refusal.ts';
+// A site's reservation policy: its fields, their defaults, and which of its layers holds for whom. Pure.
+// It must not know how a request is judged by it (decide.ts), nor where it is stored.
+import type { OpeningHours } from './opening-hours.ts';
 
+/** `null` is "no limit". Minutes and counts are whole numbers; what each field means and may be: policy-fields.ts. */
 export interface ReservationPolicy {
   readonly enabled: boolean;
   readonly minDurationMinutes: number;
   readonly maxDurationMinutes: number;
   readonly defaultDurationMinutes: number;
-  /** Refuse a connector that is known to be in use or out of order, before the charger is asked. */
-  readonly precheckStatus: boolean;
-  /** A charger that cannot be reserved is held by this server's answers to it. */
-  readonly serverSideHoldAllowed: boolean;
+  readonly maxLeadTimeMinutes: number | null;
+  readonly maxActivePerIdTag: number | null;
+  readonly maxActivePerGroup: number | null;
+  readonly maxPerDayPerIdTag: number | null;
+  readonly cooldownMinutes: number;
+  readonly overlappingAllowed: boolean;
+  readonly minFreeConnectors: number;
+  readonly connectorZeroAllowed: boolean;
+  readonly allowedGroups: readonly string[] | null;
+  readonly openingHours: readonly OpeningHours[] | null;
   readonly extensionAllowed: boolean;
-  /** A charger that refuses to extend is told to cancel, and to hold the same connector under a fresh reservationId. */
+  readonly maxExtensions: number | null;
+  readonly changeUntilMinutes: number | null;
   readonly extensionMayReplace: boolean;
+  readonly cancelUntilMinutes: number | null;
+  readonly noShowTimeoutMinutes: number | null;
+  readonly endingNoticeMinutes: number | null;
+  readonly activationTimeoutMinutes: number;
+  readonly overstayAction: OverstayAction;
+  readonly precheckStatus: boolean;
+  readonly serverSideHoldAllowed: boolean;
+  readonly priority: number;
+  readonly preemptionAllowed: boolean;
+  readonly noShowLimit: number | null;
+  readonly noShowLimitPerGroup: number | null;
+  readonly lateCancelMinutes: number | null;
+  readonly lateCancelLimit: number | null;
+  readonly lateCancelLimitPerGroup: number | null;
+  readonly reReservationMinutes: number | null;
+  readonly reReservationLimit: number | null;
+  readonly reReservationLimitPerGroup: number | null;
+  readonly abuseWindowMinutes: number;
+  readonly blockMinutes: number;
 }
+
+/** What becomes of a booking whose connector is still charging somebody else when it begins. */
+export type OverstayAction = 'WAIT' | 'MOVE';
+
+const DAY = 24 * 60;
 
 export const defaultPolicy: ReservationPolicy = {
   enabled: true,
   minDurationMinutes: 0,
   maxDurationMinutes: 180,
   defaultDurationMinutes: 30,
+  maxLeadTimeMinutes: 30 * DAY,
+  maxActivePerIdTag: null,
+  maxActivePerGroup: null,
+  maxPerDayPerIdTag: null,
+  cooldownMinutes: 0,
+  overlappingAllowed: true,
+  minFreeConnectors: 0,
+  connectorZeroAllowed: true,
+  allowedGroups: null,
+  openingHours: null,
+  extensionAllowed: true,
+  maxExtensions: null,
+  changeUntilMinutes: null,
+  extensionMayReplace: false,
+  cancelUntilMinutes: null,
+  noShowTimeoutMinutes: null,
+  endingNoticeMinutes: null,
+  activationTimeoutMinutes: 10,
+  overstayAction: 'WAIT',
   precheckStatus: false,
   serverSideHoldAllowed: false,
-  extensionAllowed: true,
-  extensionMayReplace: false,
+  priority: 0,
+  preemptionAllowed: false,
+  noShowLimit: null,
+  noShowLimitPerGroup: null,
+  lateCancelMinutes: null,
+  lateCancelLimit: null,
+  lateCancelLimitPerGroup: null,
+  reReservationMinutes: null,
+  reReservationLimit: null,
+  reReservationLimitPerGroup: null,
+  abuseWindowMinutes: 30 * DAY,
+  blockMinutes: DAY,
 };
 
-export type PolicyRule = 'ENABLED' | 'MIN_DURATION' | 'MAX_DURATION' | 'EXTENSION_ALLOWED';
+/** What one layer says; what it leaves out, the layer below says. */
+export type PolicyFields = Partial<ReservationPolicy>;
 
-export interface PolicyRefusal extends Refusal {
-  readonly code: 'POLICY';
-  readonly rule: PolicyRule;
-  /** The rule's limit in minutes; absent for a rule without one. */
-  readonly limitMinutes?: number;
+export type PolicyScope = 'SITE' | 'CHARGER' | 'GROUP';
+
+export interface PolicyOverride {
+  readonly scope: Exclude<PolicyScope, 'SITE'>;
+  /** The charger's id, or the parentIdTag. */
+  readonly key: string;
+  readonly fields: PolicyFields;
 }
 
-/** Refuses with the first rule that the reservation would break. Durations compare to the millisecond, limits included. */
-export function checkPolicy(policy: ReservationPolicy, startsAt: Date, expiryDate: Date): PolicyRefusal | undefined {
-  const minutes = (expiryDate.getTime() - startsAt.getTime()) / 60_000;
-  if (!policy.enabled) return refusal('ENABLED', 'This site does not take reservations.');
-  if (minutes < policy.minDurationMinutes) {
-    const limit = policy.minDurationMinutes;
-    return refusal('MIN_DURATION', `This site reserves for at least ${limit} minutes.`, limit);
-  }
-  if (minutes > policy.maxDurationMinutes) {
-    const limit = policy.maxDurationMinutes;
-    return refusal('MAX_DURATION', `This site reserves for at most ${limit} minutes.`, limit);
-  }
-  return undefined;
+/** All that a site says, as of one version. */
+export interface SitePolicies {
+  readonly siteId: string;
+  readonly timeZone: string;
+  readonly version: number;
+  readonly fields: PolicyFields;
+  readonly overrides: readonly PolicyOverride[];
 }
 
-/** The same rules for a hold that is to last longer; its whole length counts. */
-export function checkExtension(policy: ReservationPolicy, startsAt: Date, expiryDate: Date): PolicyRefusal | undefined {
-  if (!policy.extensionAllowed) return refusal('EXTENSION_ALLOWED', 'This site does not extend reservations.');
-  return checkPolicy(policy, startsAt, expiryDate);
+/** For whom, and where: the group's word counts before the charger's, the charger's before the site's. */
+export function resolvePolicy(
+  { fields, overrides }: SitePolicies,
+  { chargerId, group }: { readonly chargerId?: string | undefined; readonly group?: string | undefined } = {},
+): ReservationPolicy {
+  const ofCharger = overrides.find(({ scope, key }) => scope === 'CHARGER' && key === chargerId);
+  const ofGroup = overrides.find(({ scope, key }) => scope === 'GROUP' && key.toLowerCase() === group?.toLowerCase());
+  return { ...defaultPolicy, ...fields, ...ofCharger?.fields, ...ofGroup?.fields };
 }
 
-const refusal = (rule: PolicyRule, message: string, limitMinutes?: number): PolicyRefusal => ({
-  code: 'POLICY',
-  rule,
-  message,
-  ...(limitMinutes !== undefined && { limitMinutes }),
-});
+/** Whether any layer of the site sets the field otherwise than the default. */
+export const isSetAnywhere = ({ fields, overrides }: SitePolicies, ...names: (keyof ReservationPolicy)[]): boolean =>
+  [fields, ...overrides.map((one) => one.fields)].some((layer) =>
+    names.some((name) => layer[name] !== undefined && layer[name] !== defaultPolicy[name]),
+  );
+
+/** The largest value that any layer gives the field. */
+export const largestAnywhere = (
+  { fields, overrides }: SitePolicies,
+  name: 'abuseWindowMinutes' | 'blockMinutes' | 'cooldownMinutes' | 'reReservationMinutes',
+): number =>
+  Math.max(...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((layer) => layer[name] ?? 0));

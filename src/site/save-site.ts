@@ -1,52 +1,153 @@
-// Administration of sites: save and remove.
+// Administration of sites and of their policies: save and remove.
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
-import { invalidInput, type Refusal } from '../common/refusal.ts';
-import { defaultPolicy, type ReservationPolicy } from './policy.ts';
+import type { ChargerRepository } from '../charger/charger.repository.ts';
+import type { Clock } from '../common/clock.ts';
+import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
+import type { Layer, PolicyRepository } from './policy.repository.ts';
+import { type PolicyFields, resolvePolicy, type SitePolicies } from './policy.ts';
+import { checkFields, checkTogether } from './policy-fields.ts';
 import type { SiteRepository } from './site.repository.ts';
 import { isTimeZone, type Site } from './site.ts';
+
+export interface SiteAdministrationPorts {
+  readonly sites: SiteRepository;
+  readonly policies: PolicyRepository;
+  readonly chargers: ChargerRepository;
+  readonly clock: Clock;
+}
 
 export interface SaveSiteInput {
   readonly id: string;
   readonly name: string;
   readonly timeZone: string;
   /** What is absent stays as it is; in a new site it takes the default. */
-  readonly policy: Partial<ReservationPolicy>;
+  readonly policy: PolicyFields;
+}
+
+/** Of one charger, or of one group. */
+export interface OverrideKey {
+  readonly siteId: string;
+  readonly chargerId?: string;
+  readonly parentIdTag?: string;
+}
+export interface SaveOverrideInput extends OverrideKey {
+  /** What is absent is as the site has it. */
+  readonly policy: PolicyFields;
 }
 
 export type SaveSite = (caller: Caller, input: SaveSiteInput) => Promise<Site | Refusal>;
 export type RemoveSite = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
+export type SaveOverride = (caller: Caller, input: SaveOverrideInput) => Promise<Site | Refusal>;
+export type RemoveOverride = (caller: Caller, input: OverrideKey) => Promise<Site | Refusal>;
 
 /** Admins make sites; an operator changes its own. */
 export const saveSite =
-  (sites: SiteRepository): SaveSite =>
+  ({ sites, policies, clock }: SiteAdministrationPorts): SaveSite =>
   async (caller, input) => {
-    const { id, name, timeZone } = input;
+    const { id, name, timeZone, policy } = input;
     if (!mayAdministerSite(caller, id)) return onlyOwn;
-    const [before] = await sites.byIds([id]);
-    if (!before && caller.role !== 'ADMIN') return onlyOwn;
-    const policy = { ...(before?.policy ?? defaultPolicy), ...input.policy };
-    const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkDurations(policy);
+    const [known] = await sites.byIds([id]);
+    if (!known && caller.role !== 'ADMIN') return onlyOwn;
+    const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkFields(policy);
     if (wrong) return wrong;
-    const site = { id, name, timeZone, policy };
-    await sites.save(site);
-    return site;
+    const edit = (before: SitePolicies | undefined) => {
+      const fields = { ...before?.fields, ...policy };
+      const after = { siteId: id, timeZone, version: 0, fields, overrides: before?.overrides ?? [] };
+      return checkLayers(after) ?? { scope: 'SITE' as const, key: '', fields };
+    };
+    const refused = await policies.change(id, edit, { by: caller.subject, at: clock.now(), site: { name, timeZone } });
+    return refused ?? (await reread(sites, id));
+  };
+
+/** One layer above the site's: what it says counts for that charger, or for that group, alone. */
+export const saveOverride =
+  (ports: SiteAdministrationPorts): SaveOverride =>
+  async (caller, { policy, ...key }) => {
+    const layer = await checkLayer(ports, caller, key);
+    if (isRefusal(layer)) return layer;
+    const wrong = checkFields(policy);
+    if (wrong) return wrong;
+    const edit = (before: SitePolicies | undefined) => {
+      if (!before) return siteNotFound(key.siteId);
+      const { scope, key: name } = layer;
+      const others = before.overrides.filter((one) => !isSame(one, layer));
+      const override = { scope: scope === 'GROUP' ? scope : ('CHARGER' as const), key: name, fields: policy };
+      return checkLayers({ ...before, overrides: [...others, override] }) ?? { ...layer, fields: policy };
+    };
+    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+    return refused ?? (await reread(ports.sites, key.siteId));
+  };
+
+/** Asks for nothing where there is none. */
+export const removeOverride =
+  (ports: SiteAdministrationPorts): RemoveOverride =>
+  async (caller, key) => {
+    const layer = await checkLayer(ports, caller, key);
+    if (isRefusal(layer)) return layer;
+    const edit = (before: SitePolicies | undefined) => (before ? layer : siteNotFound(key.siteId));
+    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+    return refused ?? (await reread(ports.sites, key.siteId));
   };
 
 export const removeSite =
-  (sites: SiteRepository): RemoveSite =>
+  ({ sites }: Pick<SiteAdministrationPorts, 'sites'>): RemoveSite =>
   async (caller, id) => {
     if (caller.role !== 'ADMIN') return onlyOwn;
     switch (await sites.remove(id)) {
       case 'REMOVED':
         return { id };
       case 'NOT_FOUND':
-        return { code: 'SITE_NOT_FOUND', message: `There is no site "${id}".` };
+        return siteNotFound(id);
       case 'IN_USE':
         return { code: 'IN_USE', message: `Site "${id}" has, or had, chargers; its history is kept.` };
     }
   };
 
+const reread = async (sites: SiteRepository, id: string): Promise<Site | Refusal> =>
+  (await sites.byIds([id]))[0] ?? siteNotFound(id);
+
 const onlyOwn: Refusal = { code: 'FORBIDDEN', message: 'Admins make and remove sites; an operator changes its own.' };
+export const siteNotFound = (id: string): Refusal => ({
+  code: 'SITE_NOT_FOUND',
+  message: `There is no site "${id}".`,
+});
+
+const isSame = (one: Layer, other: Layer): boolean =>
+  one.scope === other.scope && one.key.toLowerCase() === other.key.toLowerCase();
+
+async function checkLayer(
+  { chargers }: SiteAdministrationPorts,
+  caller: Caller,
+  { siteId, chargerId, parentIdTag }: OverrideKey,
+): Promise<Layer | Refusal> {
+  if (!mayAdministerSite(caller, siteId)) return onlyOwn;
+  if ((chargerId === undefined) === (parentIdTag === undefined)) {
+    return invalidInput('chargerId', 'Give either chargerId or parentIdTag.');
+  }
+  if (parentIdTag !== undefined) {
+    return /^[\x20-\x7e]{1,255}$/.test(parentIdTag)
+      ? { scope: 'GROUP', key: parentIdTag }
+      : invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
+  }
+  const [charger] = await chargers.byIds([chargerId ?? '']);
+  if (charger?.siteId === siteId) return { scope: 'CHARGER', key: charger.id };
+  return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${chargerId}" at site "${siteId}".` };
+}
+
+/** Every charger and every group of the site must be left with a policy that can be. */
+function checkLayers(policies: SitePolicies): InputRefusal | undefined {
+  const chargers = policies.overrides.filter(({ scope }) => scope === 'CHARGER').map(({ key }) => key);
+  const groups = policies.overrides.filter(({ scope }) => scope === 'GROUP').map(({ key }) => key);
+  for (const chargerId of [undefined, ...chargers]) {
+    for (const group of [undefined, ...groups]) {
+      const wrong = checkTogether(resolvePolicy(policies, { chargerId, group }));
+      if (!wrong) continue;
+      const where = [chargerId && `charger "${chargerId}"`, group && `group "${group}"`].filter(Boolean).join(', ');
+      return where ? { ...wrong, message: `${wrong.message} (for ${where})` } : wrong;
+    }
+  }
+  return undefined;
+}
 
 const checkId = (id: string) =>
   /^[A-Za-z0-9._-]{1,64}$/.test(id)
@@ -56,15 +157,3 @@ const checkName = (name: string) =>
   name.trim().length > 0 && name.length <= 200 ? undefined : invalidInput('name', 'It must have 1 to 200 characters.');
 const checkTimeZone = (name: string) =>
   isTimeZone(name) ? undefined : invalidInput('timeZone', `"${name}" is not an IANA time zone such as Europe/Berlin.`);
-
-function checkDurations(policy: ReservationPolicy) {
-  const { minDurationMinutes: min, maxDurationMinutes: max, defaultDurationMinutes: standard } = policy;
-  if (min < 0) return invalidInput('minDurationMinutes', 'It must be 0 or more.');
-  if (max < Math.max(min, 1) || max > 525_600) {
-    return invalidInput('maxDurationMinutes', `It must be from ${Math.max(min, 1)} to 525600.`);
-  }
-  if (standard < Math.max(min, 1) || standard > max) {
-    return invalidInput('defaultDurationMinutes', `It must be from ${Math.max(min, 1)} to ${max}.`);
-  }
-  return undefined;
-}

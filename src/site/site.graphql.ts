@@ -2,9 +2,11 @@
 import {
   Arg,
   Args,
+  ArgsType,
   Ctx,
   createUnionType,
   Field,
+  FieldResolver,
   ID,
   InputType,
   Int,
@@ -12,52 +14,26 @@ import {
   ObjectType,
   Query,
   Resolver,
+  Root,
 } from 'type-graphql';
-import { maySeeSite, siteScope } from '../auth/caller.ts';
+import { mayAdministerSite, maySeeSite, siteScope } from '../auth/caller.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { badInput, forbidden } from '../graphql/errors.ts';
+import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import { InUse, InvalidInput, NotAllowed, NotFound, resultType } from '../graphql/refusals.ts';
-import type { RemoveSite, SaveSite } from './save-site.ts';
+import type { PolicyChange, PolicyRepository } from './policy.repository.ts';
+import { type PolicyOverride, type ReservationPolicy, resolvePolicy } from './policy.ts';
+import {
+  PolicyChangeType,
+  PolicyOverrideType,
+  PolicyType,
+  ReservationPolicyInput,
+  toFields,
+} from './policy-type.graphql.ts';
+import type { OverrideKey, RemoveOverride, RemoveSite, SaveOverride, SaveSite } from './save-site.ts';
 import type { SiteRepository } from './site.repository.ts';
 import type { Site } from './site.ts';
-
-@ObjectType('ReservationPolicy', { description: 'What a site allows of reservations.' })
-class PolicyType {
-  @Field(() => Boolean, { description: 'Whether the site takes reservations at all.' })
-  enabled!: boolean;
-
-  @Field(() => Int, { description: 'The shortest reservation, in minutes.' })
-  minDurationMinutes!: number;
-
-  @Field(() => Int, { description: 'The longest reservation, in minutes.' })
-  maxDurationMinutes!: number;
-
-  @Field(() => Int, { description: 'How long a reservation lasts that names no end, in minutes.' })
-  defaultDurationMinutes!: number;
-
-  @Field(() => Boolean, {
-    description:
-      'Whether a connector that is known to be in use or out of order is refused before the charger is asked.',
-  })
-  precheckStatus!: boolean;
-
-  @Field(() => Boolean, {
-    description: 'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else.',
-  })
-  serverSideHoldAllowed!: boolean;
-
-  @Field(() => Boolean, {
-    description: 'Whether a reservation may be extended.',
-  })
-  extensionAllowed!: boolean;
-
-  @Field(() => Boolean, {
-    description:
-      'Whether a charger that refuses an extension is told to cancel and to hold the connector under a fresh reservationId.',
-  })
-  extensionMayReplace!: boolean;
-}
 
 @ObjectType('Site', { description: 'A place with chargers and one reservation policy.' })
 export class SiteType {
@@ -69,57 +45,12 @@ export class SiteType {
 
   @Field(() => String, { description: 'IANA time zone, for example Europe/Berlin.' })
   timeZone!: string;
-
-  @Field(() => PolicyType, { description: 'What the site allows of reservations.' })
-  policy!: PolicyType;
 }
 
 @ObjectType({ description: 'Something was removed.' })
 export class Removed {
   @Field(() => ID, { description: 'Key of what was removed.' })
   id!: string;
-}
-
-@InputType({ description: 'Policy fields; one left out stays as it is, or takes its default in a new site.' })
-class ReservationPolicyInput {
-  @Field(() => Boolean, { nullable: true, description: 'Whether the site takes reservations. Default: true.' })
-  enabled?: boolean | null;
-
-  @Field(() => Int, { nullable: true, description: 'The shortest reservation, in minutes. Default: 0.' })
-  minDurationMinutes?: number | null;
-
-  @Field(() => Int, { nullable: true, description: 'The longest reservation, in minutes. Default: 180.' })
-  maxDurationMinutes?: number | null;
-
-  @Field(() => Int, { nullable: true, description: 'How long a reservation lasts that names no end. Default: 30.' })
-  defaultDurationMinutes?: number | null;
-
-  @Field(() => Boolean, {
-    nullable: true,
-    description:
-      'Whether a connector that is known to be in use or out of order is refused before the charger is asked. Default: false.',
-  })
-  precheckStatus?: boolean | null;
-
-  @Field(() => Boolean, {
-    nullable: true,
-    description:
-      'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else. Default: false.',
-  })
-  serverSideHoldAllowed?: boolean | null;
-
-  @Field(() => Boolean, {
-    nullable: true,
-    description: 'Whether a reservation may be extended. Default: true.',
-  })
-  extensionAllowed?: boolean | null;
-
-  @Field(() => Boolean, {
-    nullable: true,
-    description:
-      'Whether a charger that refuses an extension is told to cancel and to hold the connector under a fresh reservationId. Default: false.',
-  })
-  extensionMayReplace?: boolean | null;
 }
 
 @InputType({ description: 'A site to make or to change.' })
@@ -137,6 +68,24 @@ class SaveSiteInput {
   policy?: ReservationPolicyInput | null;
 }
 
+@InputType({ description: 'An override: of one charger, or of one group.' })
+class PolicyOverrideKey {
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+
+  @Field(() => ID, { nullable: true, description: 'The charger; or else give `parentIdTag`.' })
+  chargerId?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'The group; or else give `chargerId`.' })
+  parentIdTag?: string | null;
+}
+
+@InputType({ description: 'An override to make or to replace: of one charger, or of one group.' })
+class SavePolicyOverrideInput extends PolicyOverrideKey {
+  @Field(() => ReservationPolicyInput, { description: 'What it has otherwise than the site.' })
+  policy!: ReservationPolicyInput;
+}
+
 const SaveSiteResult = createUnionType({
   name: 'SaveSiteResult',
   description: 'The site as saved, or why not.',
@@ -151,14 +100,32 @@ const RemoveSiteResult = createUnionType({
   resolveType: resultType('Removed'),
 });
 
+const SavePolicyOverrideResult = createUnionType({
+  name: 'SavePolicyOverrideResult',
+  description: 'The site with its overrides, or why not.',
+  types: () => [SiteType, InvalidInput, NotFound, NotAllowed] as const,
+  resolveType: resultType('Site'),
+});
+
+const PolicyChangeConnection = pageTypes(PolicyChangeType, 'PolicyChange', 'policy changes');
+
+@ArgsType()
+class PolicyChangesArgs extends PageArgs {
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+}
+
 const SiteConnection = pageTypes(SiteType, 'Site', 'sites');
 
 @Resolver(() => SiteType)
 export class SiteResolver {
   constructor(
     private readonly sites: SiteRepository,
+    private readonly policies: PolicyRepository,
     private readonly save: SaveSite,
     private readonly remove: RemoveSite,
+    private readonly saveOverride: SaveOverride,
+    private readonly removeOverride: RemoveOverride,
   ) {}
 
   @Query(() => SiteType, {
@@ -186,11 +153,77 @@ export class SiteResolver {
     @Arg('input', () => SaveSiteInput, { description: 'The site.' }) input: SaveSiteInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.save(caller, { ...input, policy: present(input.policy ?? {}) });
+    return this.save(caller, { ...input, policy: toFields(input.policy) });
   }
 
   @Mutation(() => RemoveSiteResult, { description: 'Removes a site that never had a charger. Admins.' })
   removeSite(@Arg('id', () => ID, { description: 'Key of the site.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.remove(caller, id);
   }
+
+  @Mutation(() => SavePolicyOverrideResult, {
+    description: 'Sets what one charger, or one group, has otherwise than its site. Admins, and operators of the site.',
+  })
+  savePolicyOverride(
+    @Arg('input', () => SavePolicyOverrideInput, { description: 'The override.' }) input: SavePolicyOverrideInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.saveOverride(caller, { ...toKey(input), policy: toFields(input.policy) });
+  }
+
+  @Mutation(() => SavePolicyOverrideResult, {
+    description:
+      'Removes an override: the charger, or the group, has what its site has. Admins, and operators of the site.',
+  })
+  removePolicyOverride(
+    @Arg('input', () => PolicyOverrideKey, { description: 'The override.' }) input: PolicyOverrideKey,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.removeOverride(caller, toKey(input));
+  }
+
+  @Query(() => PolicyChangeConnection, {
+    description: 'The versions of a site’s policy, the newest first. Admins, and operators of the site.',
+  })
+  async policyChanges(
+    @Args(() => PolicyChangesArgs) { siteId, ...page }: PolicyChangesArgs,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Page<PolicyChange>> {
+    if (!mayAdministerSite(caller, siteId)) throw forbidden('Admins and the operators of the site see who changed it.');
+    return readPage(
+      page,
+      ({ version }) => [`${version}`],
+      (limit, after) => this.policies.changes(siteId, limit, after ? toVersion(after[0]) : NEWEST),
+    );
+  }
+
+  @FieldResolver(() => PolicyType, { description: 'What the site allows of reservations, before any override.' })
+  policy(@Root() { policies }: Site): ReservationPolicy {
+    return resolvePolicy(policies);
+  }
+
+  @FieldResolver(() => Int, { description: 'The version of all of the site’s policy; each change makes a new one.' })
+  policyVersion(@Root() { policies }: Site): number {
+    return policies.version;
+  }
+
+  @FieldResolver(() => [PolicyOverrideType], {
+    description: 'What single chargers and groups have otherwise. Admins, and operators of the site; else empty.',
+  })
+  policyOverrides(@Root() { id, policies }: Site, @Ctx() { caller }: ApiContext): readonly PolicyOverride[] {
+    return mayAdministerSite(caller, id) ? policies.overrides : [];
+  }
 }
+
+const NEWEST = 2_147_483_647;
+
+function toVersion(text: string | undefined): number {
+  const version = Number(text);
+  if (!Number.isInteger(version) || version < 0 || version > NEWEST) throw badInput('after', NO_CURSOR);
+  return version;
+}
+
+const toKey = ({ siteId, ...key }: PolicyOverrideKey): OverrideKey => {
+  const { chargerId, parentIdTag } = present(key);
+  return { siteId, ...present({ chargerId, parentIdTag }) };
+};

@@ -1,12 +1,12 @@
-// A site: a place with chargers and one reservation policy.
-import type { ReservationPolicy } from './policy.ts';
+// A site: a place with chargers and a reservation policy.
+import type { SitePolicies } from './policy.ts';
 
 export interface Site {
   readonly id: string;
   readonly name: string;
   /** IANA name, for example Europe/Berlin. */
   readonly timeZone: string;
-  readonly policy: ReservationPolicy;
+  readonly policies: SitePolicies;
 }
 
 export function isTimeZone(name: string): boolean {

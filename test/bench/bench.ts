@@ -172,7 +172,7 @@ async function startOurs(url: string): Promise<Target> {
 async function startFloor(url: string): Promise<Target> {
   const client = new Client({ connectionString: url });
   await client.connect();
-  await client.query(`INSERT INTO site VALUES ('site', 'Bench', 'UTC', true, 0, 180, 30)`);
+  await client.query(`INSERT INTO site VALUES ('site', 'Bench', 'UTC')`);
   await client.query(
     `INSERT INTO charger (id, site_id, name, password_hash) SELECT id, 'site', id, '' FROM unnest($1::text[]) id`,
     [ids],

@@ -218,15 +218,13 @@ describe('bad input of reserveNow is named', () => {
   it('a policy refusal carries the rule and its limit', async () => {
     await server.saveSite('site', { minDurationMinutes: 5, maxDurationMinutes: 60 });
     expect(await server.reserveNow(admin, { ...base, durationMinutes: 4 })).toMatchObject({
-      rule: 'MIN_DURATION',
-      limitMinutes: 5,
+      reasons: [{ rule: 'MIN_DURATION', limitMinutes: 5 }],
     });
     expect(await server.reserveNow(admin, { ...base, durationMinutes: 61 })).toMatchObject({
-      rule: 'MAX_DURATION',
-      limitMinutes: 60,
+      reasons: [{ rule: 'MAX_DURATION', limitMinutes: 60 }],
     });
     await server.saveSite('site', { enabled: false });
-    expect(await server.reserveNow(admin, base)).toMatchObject({ rule: 'ENABLED', limitMinutes: null });
+    expect(await server.reserveNow(admin, base)).toMatchObject({ reasons: [{ rule: 'ENABLED', limitMinutes: null }] });
     await server.saveSite('site', { enabled: true, minDurationMinutes: 0, maxDurationMinutes: 180 });
   });
 });

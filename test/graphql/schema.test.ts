@@ -63,7 +63,10 @@ it('members of a union may be asked for the same field side by side', () => {
 
 it('every refusal implements Refusal', () => {
   const results = types.filter(isUnionType);
-  const successes = ['Reservation', 'Site', 'Charger', 'IdTag', 'Removed'];
+  const successes = [
+    ...['Reservation', 'Site', 'Charger', 'IdTag', 'Removed', 'ReservationOptions', 'Availability'],
+    ...['ReservationUsage', 'ReservationBlocks'],
+  ];
   for (const union of results) {
     for (const member of union.getTypes()) {
       const isRefusal = member.getInterfaces().some(({ name }) => name === 'Refusal');

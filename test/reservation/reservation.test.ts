@@ -3,7 +3,7 @@ import { matchUse } from '../../src/reservation/match-use.ts';
 import {
   apply,
   type Happening,
-  isHolding,
+  isLive,
   type Reservation,
   type ReservationStatus,
 } from '../../src/reservation/reservation.ts';
@@ -24,9 +24,14 @@ const facts = {
   version: 3,
   isBreached: false,
   enforcement: 'CHARGER',
+  policyVersion: 1,
+  extensions: 0,
+  isLateCancel: false,
+  isReReservation: false,
 } as const;
 
 const in_: Record<ReservationStatus, Reservation> = {
+  SCHEDULED: { ...facts, status: 'SCHEDULED' },
   PENDING: { ...facts, status: 'PENDING' },
   UNKNOWN: { ...facts, status: 'UNKNOWN', reason: 'TIMEOUT' },
   ACCEPTED: { ...facts, status: 'ACCEPTED' },
@@ -48,6 +53,9 @@ const happenings: Record<string, Happening> = {
   extended: { type: 'extended', expiryDate: new Date('2026-05-01T11:00:00Z') },
   replaced: { type: 'replaced', reservationId: 8, expiryDate: new Date('2026-05-01T11:00:00Z') },
   'cancel-requested': { type: 'cancel-requested', reason: 'OPERATOR_REQUEST' },
+  activated: { type: 'activated' },
+  postponed: { type: 'postponed', reason: 'OCCUPIED' },
+  abandoned: { type: 'abandoned', reason: 'OFFLINE' },
   released: { type: 'released', reason: 'OPERATOR_REQUEST' },
   removed: { type: 'removed', reason: 'CHARGER_FAULTED' },
   expired: { type: 'expired' },
@@ -62,17 +70,22 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
   unanswered: { PENDING: 'UNKNOWN' },
   unreachable: { PENDING: 'FAILED' },
   unverified: { ACCEPTED: 'UNKNOWN' },
-  extended: { UNKNOWN: 'ACCEPTED', ACCEPTED: 'ACCEPTED' },
+  extended: { SCHEDULED: 'SCHEDULED', UNKNOWN: 'ACCEPTED', ACCEPTED: 'ACCEPTED' },
   replaced: { ACCEPTED: 'UNKNOWN' },
-  'cancel-requested': { PENDING: 'CANCELLING', UNKNOWN: 'CANCELLING', ACCEPTED: 'CANCELLING' },
+  'cancel-requested': {
+    ...{ SCHEDULED: 'CANCELLED', PENDING: 'CANCELLING', UNKNOWN: 'CANCELLING', ACCEPTED: 'CANCELLING' },
+  },
+  activated: { SCHEDULED: 'PENDING' },
+  postponed: { PENDING: 'SCHEDULED' },
+  abandoned: { SCHEDULED: 'FAILED', PENDING: 'FAILED' },
   released: { PENDING: 'CANCELLED', UNKNOWN: 'CANCELLED', ACCEPTED: 'CANCELLED', CANCELLING: 'CANCELLED' },
   removed: { PENDING: 'REMOVED', UNKNOWN: 'REMOVED', ACCEPTED: 'REMOVED', CANCELLING: 'REMOVED' },
-  expired: { PENDING: 'FAILED', UNKNOWN: 'FAILED', ACCEPTED: 'EXPIRED', CANCELLING: 'CANCELLED' },
+  expired: { SCHEDULED: 'FAILED', PENDING: 'FAILED', UNKNOWN: 'FAILED', ACCEPTED: 'EXPIRED', CANCELLING: 'CANCELLED' },
   'used inside the hold': {
-    ...{ PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
+    ...{ SCHEDULED: 'USED', PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
     ...{ CANCELLED: 'USED', EXPIRED: 'USED', REMOVED: 'USED', FAILED: 'USED' },
   },
-  'used after it': { PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
+  'used after it': { SCHEDULED: 'USED', PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
 };
 
 describe.each(Object.entries(table))('%s', (name, changes) => {
@@ -81,7 +94,7 @@ describe.each(Object.entries(table))('%s', (name, changes) => {
     expect(next?.status).toBe(changes[status]);
     if (!next) return;
     expect(next.version).toBe(4);
-    expect('endedAt' in next).toBe(!isHolding(next.status));
+    expect('endedAt' in next).toBe(!isLive(next.status));
   });
 });
 

@@ -16,8 +16,7 @@ beforeAll(async () => {
     processes.push(await openDatabase({ url: database.url, poolSize: 4, entities: [reservationSchema] }));
   }
   await database.query(`
-    INSERT INTO site (id, name, time_zone, enabled, min_duration_minutes, max_duration_minutes, default_duration_minutes)
-    VALUES ('site', 'site', 'UTC', true, 0, 60, 30)`);
+    INSERT INTO site (id, name, time_zone) VALUES ('site', 'site', 'UTC')`);
   await database.query(`INSERT INTO node (id, started_at) VALUES (1, now()), (2, now())`);
   await database.query(
     `INSERT INTO charger (id, site_id, name, password_hash, connected_node) VALUES ('CH1', 'site', 'CH1', '', 1), ('CH2', 'site', 'CH2', '', 2)`,

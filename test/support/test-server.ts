@@ -32,6 +32,9 @@ export function signToken(subject: string, claims: object, options: { secret?: s
 
 export const adminToken = () => signToken('ada', { role: 'admin' });
 export const operatorToken = (...sites: string[]) => signToken('olga', { role: 'operator', sites });
+/** A driver whose token names groups, too. */
+export const memberToken = (idTag: string, ...groups: string[]) =>
+  signToken(`driver of ${idTag}`, { role: 'driver', idTags: [idTag], groups });
 export const driverToken = (...idTags: string[]) => signToken(`driver of ${idTags[0]}`, { role: 'driver', idTags });
 
 interface ExtendInput {
@@ -127,14 +130,26 @@ export class TestServer {
 
   async reserveNow(token: string, input: object): Promise<Data> {
     const query = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { __typename ${RESERVATION} ${REFUSAL}
-      ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ConnectorTaken { reservedUntil }
+      ... on InvalidInput { field } ${REASONS} ... on ConnectorTaken { reservedFrom reservedUntil mayPreempt }
       ... on ConnectorNotFree { connectorId state } ... on ChargerOffline { lastSeenAt } ... on ChargerRefused { answer reservation { id status reason } } } }`;
     return (await this.graphql(token, query, { input })).reserveNow;
   }
 
+  async scheduleReservation(token: string, input: object): Promise<Data> {
+    const query = `mutation ($input: ScheduleReservationInput!) { scheduleReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
+      ... on InvalidInput { field } ${REASONS} ... on ConnectorTaken { reservedFrom reservedUntil mayPreempt } } }`;
+    return (await this.graphql(token, query, { input })).scheduleReservation;
+  }
+
+  async moveReservation(token: string, input: object): Promise<Data> {
+    const query = `mutation ($input: MoveReservationInput!) { moveReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
+      ... on InvalidInput { field } ${REASONS} ... on ConnectorTaken { reservedFrom reservedUntil } ... on ChargerRefused { answer } } }`;
+    return (await this.graphql(token, query, { input })).moveReservation;
+  }
+
   async cancelReservation(token: string, input: object): Promise<Data> {
     const query = `mutation ($input: CancelReservationInput!) { cancelReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
-      ... on InvalidInput { field } ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
+      ... on InvalidInput { field } ${REASONS} ... on ReservationEnded { endedAt reservation { id status reason } } ... on ChargerOffline { reservation { id status } }
       ... on ChargerRefused { answer reservation { id status } } } }`;
     return (await this.graphql(token, query, { input })).cancelReservation;
   }
@@ -145,7 +160,7 @@ export class TestServer {
     const from = before === undefined ? this.clock.now().getTime() : Date.parse(before);
     const expiryDate = input.expiryDate ?? new Date(from + (byMinutes ?? 0) * 60_000).toISOString();
     const query = `mutation ($input: ExtendReservationInput!) { extendReservation(input: $input) { __typename ${RESERVATION} ${REFUSAL}
-      ... on InvalidInput { field } ... on PolicyRefused { rule limitMinutes } ... on ChargerRefused { answer reservation { id status } }
+      ... on InvalidInput { field } ${REASONS} ... on ConnectorTaken { reservedFrom reservedUntil } ... on ChargerRefused { answer reservation { id status } }
       ... on ReservationEnded { reservation { id status } } ... on ReservationNotSettled { reservation { id status } } } }`;
     return (await this.graphql(token, query, { input: { ...input, expiryDate } })).extendReservation;
   }
@@ -246,12 +261,14 @@ export class TestServer {
 
   async watchReservations(token?: string, filter: object = {}): Promise<Queue<Data>> {
     const query = `subscription ($filter: ReservationEventFilter) { reservationChanged(filter: $filter) {
-      cursor type from to reason actor at reservation { ${FIELDS} } } }`;
+      cursor type from to reason actor at isEndedByOthers reservation { ${FIELDS} } } }`;
     return this.subscribe(token ?? (await adminToken()), query, { filter });
   }
 }
 
-const FIELDS = `id reservationId status reason version chargerId connectorId idTag parentIdTag startsAt expiryDate
-  endedAt transactionId usedConnectorId isBreached enforcement`;
+const FIELDS = `id reservationId status reason version siteId chargerId connectorId plugType idTag parentIdTag
+  policyVersion createdAt startsAt expiryDate acceptedAt extensions endedAt movedFrom alternative { chargerId connectorId }
+  isLateCancel isReReservation transactionId usedConnectorId isBreached enforcement`;
 const RESERVATION = `... on Reservation { ${FIELDS} }`;
+const REASONS = '... on PolicyRefused { reasons { rule message limitMinutes limitCount allowedFrom } }';
 const REFUSAL = '... on Refusal { code message }';

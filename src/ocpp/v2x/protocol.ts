@@ -1,7 +1,7 @@
 // OCPP 2.0.1 and 2.1: their words <-> ours. The action table is the index of what a 2.x charger may call.
 import type { Capabilities, OcppVersion } from '../../charger/charger.ts';
 import type { ChargerAnswer, ChargerCommand } from '../../charger/charger-calls.ts';
-import type { ConnectorState } from '../../charger/connector.ts';
+import { type ConnectorState, type StandardPlugType, standardPlugType } from '../../charger/connector.ts';
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
@@ -147,16 +147,31 @@ const tokenTypes: Record<TokenType, string> = {
 const toTokenType = (word: string | undefined) =>
   (Object.keys(tokenTypes) as TokenType[]).find((type) => tokenTypes[type] === word);
 
+const connectorTypes: Record<StandardPlugType, string> = {
+  CCS1: 'cCCS1',
+  CCS2: 'cCCS2',
+  CHADEMO: 'cG105',
+  TESLA: 'cTesla',
+  TYPE1: 'cType1',
+  TYPE2_CABLE: 'cType2',
+  TYPE2_SOCKET: 'sType2',
+  TYPE3: 'sType3',
+  SCHUKO: 'sCEE-7-7',
+  PANTOGRAPH: 'Pan',
+};
+
 function encode(command: ChargerCommand): { action: string; payload: object } {
   if (command.type === 'CancelReservation') {
     return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
   }
-  const { connectorId, expiryDate, idTag, tokenType, parentIdTag, reservationId } = command;
+  const { connectorId, plugType, expiryDate, idTag, tokenType, parentIdTag, reservationId } = command;
+  const plug = plugType === undefined ? undefined : standardPlugType(plugType);
   const payload = {
     id: reservationId,
     expiryDateTime: expiryDate.toISOString(),
     idToken: { idToken: idTag, type: tokenTypes[tokenType] },
     ...(connectorId > 0 && { evseId: connectorId }),
+    ...(plug && { connectorType: connectorTypes[plug] }),
     ...(parentIdTag !== undefined && { groupIdToken: { idToken: parentIdTag, type: 'Central' } }),
   };
   return { action: 'ReserveNow', payload };

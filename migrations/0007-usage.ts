@@ -1,0 +1,31 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+export class Usage1764000000007 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      -- A refused request is an event, too: no reservation came of it.
+      ALTER TABLE event DROP CONSTRAINT event_kind_check;
+      ALTER TABLE event ADD CONSTRAINT event_kind_check CHECK (kind IN ('RESERVATION', 'CONNECTOR', 'REFUSAL'));
+      ALTER TABLE event
+        ADD id_tag         text,
+        -- Of an end: for how long the charger held it; of a use: how long after its start the holder came.
+        ADD held_seconds   integer,
+        ADD waited_seconds integer,
+        ADD is_late        boolean;
+      -- All that the usage of a site is counted from, without the rows themselves.
+      CREATE INDEX event_usage ON event (site_id, at)
+        INCLUDE (type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late)
+        WHERE type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED');
+    `);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      DROP INDEX event_usage;
+      DELETE FROM event WHERE kind = 'REFUSAL';
+      ALTER TABLE event DROP CONSTRAINT event_kind_check, DROP id_tag, DROP held_seconds, DROP waited_seconds,
+        DROP is_late;
+      ALTER TABLE event ADD CONSTRAINT event_kind_check CHECK (kind IN ('RESERVATION', 'CONNECTOR'));
+    `);
+  }
+}

@@ -1,0 +1,109 @@
+// A booking whose start has come: the charger is asked, again for as long as the site's policy says where it is offline
+// or its connector still occupied; then the booking fails, and its end names another connector that would have done.
+import type { Caller } from '../auth/caller.ts';
+import type { Outcome } from '../charger/charger-calls.ts';
+import { isInUse } from '../charger/connector.ts';
+import { isRefusal } from '../common/refusal.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import { resolvePolicy } from '../site/policy.ts';
+import { reserveCommand } from './commands.ts';
+import type { DueReservation } from './follow-up.repository.ts';
+import { type EndMoved, type MoveReservationPorts, moveTo } from './move-reservation.ts';
+import type { OccupancyRepository } from './occupancy.repository.ts';
+import { findAlternative } from './place-at-site.ts';
+import type { RefusalReason, Reservation } from './reservation.ts';
+import type { SettleReserve } from './settle-reservation.ts';
+import type { Progress, VerifyPorts } from './verify-hold.ts';
+
+export interface ActivatePorts extends VerifyPorts {
+  readonly settleReserve: SettleReserve;
+  readonly endMoved: EndMoved;
+  readonly policies: KnownPolicies;
+  readonly occupancy: OccupancyRepository;
+  readonly moving: MoveReservationPorts;
+}
+
+type Obstacle = RefusalReason | 'OFFLINE';
+
+/** Nobody's token stands behind what policy does. */
+const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15) };
+
+/** AGAIN: it is not time yet, or the charger is not ready. */
+export async function activate(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
+  const { reservation, activateUntil = due.reservation.expiryDate } = due;
+  const now = ports.clock.now();
+  if (reservation.movedFrom !== undefined) await ports.endMoved(reservation);
+  if (reservation.startsAt > now) return 'AGAIN';
+  const obstacle = await obstacleOf(ports, reservation);
+  const isLast = now >= activateUntil;
+  if (!obstacle) return ask(ports, reservation, isLast);
+  if (obstacle === 'OCCUPIED' && (await moveAway(ports, reservation))) return 'DONE';
+  if (!isLast) return 'AGAIN';
+  await abandon(ports, reservation, obstacle);
+  return 'DONE';
+}
+
+/** What is known to stand in the way, without asking the charger. */
+async function obstacleOf(
+  { chargers }: ActivatePorts,
+  { chargerId, connectorId, enforcement }: Reservation,
+): Promise<Obstacle | undefined> {
+  const { state } = await chargers.lastReport(chargerId, connectorId);
+  if (connectorId > 0 && isInUse(state)) return 'OCCUPIED';
+  if (enforcement === 'SERVER') return undefined;
+  return (await chargers.nodeOf(chargerId)) === undefined ? 'OFFLINE' : undefined;
+}
+
+async function ask(ports: ActivatePorts, reservation: Reservation, isLast: boolean): Promise<Progress> {
+  const { transition, settleReserve, chargers, calls } = ports;
+  const activated = await transition(reservation, { type: 'activated' }, 'SERVER');
+  const pending = activated.reservation;
+  if (!activated.isChanged || pending.status !== 'PENDING') return 'DONE';
+  if (pending.enforcement === 'SERVER') {
+    await transition(pending, { type: 'accepted' }, 'SERVER');
+    return 'DONE';
+  }
+  const outcome = await calls.call(pending.chargerId, reserveCommand(pending));
+  const refusal = refusalOf(outcome);
+  if (!refusal) {
+    await settleReserve(pending, outcome);
+    return 'DONE';
+  }
+  if (refusal === 'NOT_SUPPORTED') await chargers.recordCapabilities(pending.chargerId, { supportsReservation: false });
+  if (isLast || refusal === 'NOT_SUPPORTED') await abandon(ports, pending, refusal);
+  else await transition(pending, { type: 'postponed', reason: refusal }, refusal === 'OFFLINE' ? 'SERVER' : 'CHARGER');
+  return 'DONE';
+}
+
+/** Undefined where the charger holds it, or may. */
+function refusalOf(outcome: Outcome): Obstacle | undefined {
+  switch (outcome.type) {
+    case 'answer':
+      return outcome.answer === 'ACCEPTED' ? undefined : outcome.answer;
+    case 'call-error':
+      return outcome.code === 'NotSupported' || outcome.code === 'NotImplemented' ? 'NOT_SUPPORTED' : 'REJECTED';
+    case 'offline':
+      return 'OFFLINE';
+    default:
+      return undefined;
+  }
+}
+
+async function abandon(ports: ActivatePorts, reservation: Reservation, reason: Obstacle): Promise<void> {
+  const alternative = await findAlternative(ports, reservation);
+  const happening = { type: 'abandoned', reason, ...(alternative && { alternative }) } as const;
+  // A charger that failed inside the command may have carried it out.
+  const isReleaseOwed = reservation.enforcement === 'CHARGER' && reservation.status === 'PENDING';
+  await ports.transition(reservation, happening, 'SERVER', { isReleaseOwed });
+}
+
+/** A vehicle that overstays: the booking moves, where the policy says so and another connector fits. */
+async function moveAway(ports: ActivatePorts, reservation: Reservation): Promise<boolean> {
+  const { chargerId, siteId, holderGroup } = reservation;
+  const policies = await ports.policies.ofSite(siteId);
+  if (!policies || resolvePolicy(policies, { chargerId, group: holderGroup }).overstayAction !== 'MOVE') return false;
+  const alternative = await findAlternative(ports, reservation);
+  if (!alternative) return false;
+  const moved = await moveTo(ports.moving, server, reservation, alternative, 'SERVER');
+  return !isRefusal(moved);
+}

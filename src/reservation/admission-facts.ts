@@ -1,0 +1,139 @@
+// The facts that a hold is decided on: what the site's policy makes one ask the database, and what its answer means.
+import { addMs, MINUTE_MS } from '../common/clock.ts';
+import { present } from '../common/present.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import { localDay, type Window } from '../site/opening-hours.ts';
+import {
+  defaultPolicy,
+  isSetAnywhere,
+  largestAnywhere,
+  type ReservationPolicy,
+  resolvePolicy,
+  type SitePolicies,
+} from '../site/policy.ts';
+import type { AdmissionFacts, OtherHold } from './admission.ts';
+import { type FactsQuery, type Guards, guardKeys, type HoldFacts, type HoldStore } from './hold.repository.ts';
+import { fewestFree } from './occupancy.ts';
+
+/** Who asks for what; without an expiry date the policy's default duration counts. */
+export interface Asked {
+  readonly chargerId: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly reservationId?: number;
+  readonly startsAt: Date;
+  readonly expiryDate?: Date;
+  readonly durationMinutes?: number;
+  /** The reservation that is being changed, or moved from: it counts for no limit. */
+  readonly except?: string;
+}
+
+export interface Known {
+  readonly facts: AdmissionFacts;
+  readonly expiryDate: Date;
+  readonly guards: Guards;
+  readonly policies: SitePolicies;
+}
+
+/** Reads the facts, by the policy as it stands now; undefined where there is no such charger. */
+export async function readFacts(
+  { holds, policies: known }: { readonly holds: Pick<HoldStore, 'facts'>; readonly policies: KnownPolicies },
+  asked: Asked,
+  now: Date,
+): Promise<Known | undefined> {
+  for (;;) {
+    const policies = await known.ofCharger(asked.chargerId);
+    if (!policies) return undefined;
+    const raw = await holds.facts(queryOf(policies, asked, now), now);
+    if (raw && raw.siteId === policies.siteId && raw.policyVersion === policies.version) {
+      return toKnown(policies, raw, asked, now);
+    }
+    // The policy was changed, or the charger stands elsewhere now, or nowhere.
+    known.forget(policies, asked.chargerId);
+  }
+}
+
+const strikeLimits = [
+  'noShowLimit',
+  'noShowLimitPerGroup',
+  'lateCancelLimit',
+  'lateCancelLimitPerGroup',
+  'reReservationLimit',
+  'reReservationLimitPerGroup',
+] as const satisfies (keyof ReservationPolicy)[];
+
+/** Which group asks, and so which override counts, is known only with the answer: any layer's need is read. */
+function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
+  const { chargerId, startsAt, except } = asked;
+  const { idTag, parentIdTag, reservationId } = asked;
+  const wants = {
+    live: isSetAnywhere(policies, 'maxActivePerIdTag', 'maxActivePerGroup', 'cooldownMinutes', 'overlappingAllowed'),
+    lastEnd: isSetAnywhere(policies, 'cooldownMinutes'),
+    site: isSetAnywhere(policies, 'minFreeConnectors'),
+  };
+  const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
+  return {
+    chargerId,
+    ...present({ idTag, parentIdTag, reservationId, except }),
+    window: { from: startsAt, until: asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS) },
+    wants,
+    ...(isSetAnywhere(policies, 'maxPerDayPerIdTag') && { day: localDay(startsAt, policies.timeZone) }),
+    ...(isSetAnywhere(policies, ...strikeLimits) && {
+      strikesSince: ago(largestAnywhere(policies, 'abuseWindowMinutes') + largestAnywhere(policies, 'blockMinutes')),
+    }),
+    ...(isSetAnywhere(policies, 'reReservationMinutes') && {
+      unusedSince: ago(largestAnywhere(policies, 'reReservationMinutes')),
+    }),
+  } as FactsQuery;
+}
+
+const longestDefault = ({ fields, overrides }: SitePolicies, { durationMinutes }: Asked): number =>
+  durationMinutes ??
+  Math.max(
+    ...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((one) => one.defaultDurationMinutes ?? 0),
+  );
+
+function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date): Known {
+  const { sitePlaces, siteHolds, guards, ...facts } = raw;
+  const { chargerId, startsAt } = asked;
+  const { group } = facts;
+  const policy = resolvePolicy(policies, { chargerId, group });
+  const minutes = asked.durationMinutes ?? policy.defaultDurationMinutes;
+  const expiryDate = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
+  const window: Window = { from: startsAt, until: expiryDate };
+  const free = policy.minFreeConnectors > 0 ? fewestFree(sitePlaces, siteHolds, window, now) : undefined;
+  const policyOf = (hold: OtherHold) => resolvePolicy(policies, { chargerId, group: hold.group });
+  return {
+    policies,
+    expiryDate,
+    guards: guardsOf(policies, raw, asked),
+    facts: {
+      ...facts,
+      policy,
+      timeZone: policies.timeZone,
+      ...(free && { free: { ...free, count: free.count - 1 } }),
+      priorityOf: (hold) => policyOf(hold).priority,
+      isPreemptible: (hold) => policyOf(hold).preemptionAllowed && policyOf(hold).priority < policy.priority,
+    },
+  };
+}
+
+/** What the hold counts for where any layer of the site limits it: others that count for the same wait for each other. */
+function guardsOf(policies: SitePolicies, { siteId, group, guards }: HoldFacts, { chargerId, idTag }: Asked): Guards {
+  const keys = [guardKeys.charger(chargerId)];
+  const ofIdTag = [
+    'maxActivePerIdTag',
+    'maxPerDayPerIdTag',
+    'cooldownMinutes',
+    'overlappingAllowed',
+    'reReservationLimit',
+  ];
+  if (idTag !== undefined && isSetAnywhere(policies, ...(ofIdTag as (keyof ReservationPolicy)[]))) {
+    keys.push(guardKeys.idTag(siteId, idTag));
+  }
+  if (group !== undefined && isSetAnywhere(policies, 'maxActivePerGroup', 'reReservationLimitPerGroup')) {
+    keys.push(guardKeys.group(siteId, group));
+  }
+  if (isSetAnywhere(policies, 'minFreeConnectors')) keys.push(guardKeys.site(siteId));
+  return new Map(keys.map((key) => [key, guards.get(key) ?? 0]));
+}

@@ -1,0 +1,76 @@
+// Who is blocked at a site for not coming, cancelling late or reserving again and again; and lifting it.
+import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
+import { blocks, type PolicyReason } from '../site/decide.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import { largestAnywhere, resolvePolicy } from '../site/policy.ts';
+import { siteNotFound } from '../site/save-site.ts';
+import type { StrikeRepository } from './strike.repository.ts';
+
+/** Of an idTag, or of a group. */
+export interface ReservationBlock {
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly reasons: readonly PolicyReason[];
+  readonly blockedUntil: Date;
+}
+
+export interface BlockPorts {
+  readonly strikes: StrikeRepository;
+  readonly policies: KnownPolicies;
+  readonly clock: Clock;
+}
+
+export interface LiftBlockInput {
+  readonly siteId: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+}
+
+export type ReadBlocks = (caller: Caller, siteId: string) => Promise<readonly ReservationBlock[] | Refusal>;
+export type LiftBlock = (caller: Caller, input: LiftBlockInput) => Promise<{ readonly id: string } | Refusal>;
+
+const onlyOperators: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'Admins and the operators of the site see and lift blocks.',
+};
+
+export const readBlocks =
+  ({ strikes, policies, clock }: BlockPorts): ReadBlocks =>
+  async (caller, siteId) => {
+    if (!mayAdministerSite(caller, siteId)) return onlyOperators;
+    const known = await policies.ofSite(siteId);
+    if (!known) return siteNotFound(siteId);
+    const now = clock.now();
+    const back = largestAnywhere(known, 'abuseWindowMinutes') + largestAnywhere(known, 'blockMinutes');
+    const found = await strikes.ofSite(siteId, addMs(now, -back * MINUTE_MS));
+    return found.flatMap(({ idTag, group, parentIdTag, strikes: of }) => {
+      const policy = resolvePolicy(known, { group });
+      const facts =
+        idTag === undefined ? { strikesOfIdTag: [], strikesOfGroup: of } : { strikesOfIdTag: of, strikesOfGroup: [] };
+      const reasons = blocks(policy, facts, now);
+      const [blockedUntil] = reasons
+        .flatMap(({ allowedFrom }) => allowedFrom ?? [])
+        .toSorted((a, b) => b.getTime() - a.getTime());
+      if (!blockedUntil) return [];
+      const who = idTag === undefined ? { parentIdTag: parentIdTag ?? group ?? '' } : { idTag };
+      return [{ ...who, reasons, blockedUntil }];
+    });
+  };
+
+/** What was before it counts no more. */
+export const liftBlock =
+  ({ strikes, policies, clock }: BlockPorts): LiftBlock =>
+  async (caller, { siteId, idTag, parentIdTag }) => {
+    if (!mayAdministerSite(caller, siteId)) return onlyOperators;
+    if ((idTag === undefined) === (parentIdTag === undefined))
+      return invalidInput('idTag', 'Give either idTag or parentIdTag.');
+    if (!(await policies.ofSite(siteId))) return siteNotFound(siteId);
+    const who =
+      idTag === undefined
+        ? { scope: 'GROUP' as const, key: parentIdTag ?? '' }
+        : { scope: 'ID_TAG' as const, key: idTag };
+    await strikes.pardon(siteId, who, clock.now(), caller.subject);
+    return { id: who.key };
+  };

@@ -1,0 +1,112 @@
+// What reserveNow and scheduleReservation have in common before anything is read: the input by itself, who may ask, the
+// same request sent again, and the refusals that are noted.
+import { createHash } from 'node:crypto';
+import { type Caller, mayUseGroup, mayUseIdTag } from '../auth/caller.ts';
+import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
+import type { IdTagRefusal } from './admission.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import type { Reservation } from './reservation.ts';
+
+export interface HoldInput {
+  /** One of the two. */
+  readonly chargerId?: string;
+  readonly siteId?: string;
+  readonly connectorId: number;
+  readonly plugType?: string;
+  /** Absent: for the group alone. */
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly expiryDate?: Date;
+  readonly durationMinutes?: number;
+  readonly reservationId?: number;
+  readonly idempotencyKey?: string;
+}
+
+export interface IdempotencyRefusal extends Refusal {
+  readonly code: 'IDEMPOTENCY_KEY_REUSED';
+  readonly idempotencyKey: string;
+}
+
+const MAX_INT32 = 2_147_483_647;
+
+const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
+export const isWithin = (value: number | undefined, min: number, max: number) =>
+  value === undefined || (Number.isInteger(value) && value >= min && value <= max);
+
+/** `startsAt` is now, or when the booking begins. */
+export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal | undefined {
+  const { chargerId, siteId, connectorId, idTag, parentIdTag, expiryDate, durationMinutes } = input;
+  if ((chargerId === undefined) === (siteId === undefined)) {
+    return invalidInput('chargerId', 'Give either chargerId, or siteId for any free connector of the site.');
+  }
+  if (chargerId === '') return invalidInput('chargerId', 'It must not be empty.');
+  if (!isWithin(connectorId, 0, 65_535))
+    return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+  if (siteId !== undefined && connectorId > 0)
+    return invalidInput('connectorId', 'A connector belongs to a charger: give its chargerId.');
+  if (siteId !== undefined && input.reservationId !== undefined)
+    return invalidInput('reservationId', 'It belongs to a charger: give its chargerId.');
+  if (input.plugType !== undefined) {
+    if (!isIdentifier(input.plugType)) return invalidInput('plugType', 'It must have 1 to 255 printable characters.');
+    if (connectorId > 0) return invalidInput('plugType', 'Give connectorId or plugType, not both.');
+  }
+  if (idTag === undefined && parentIdTag === undefined)
+    return invalidInput('idTag', 'Give an idTag, or a parentIdTag to reserve for the group alone.');
+  if (idTag !== undefined && !isIdentifier(idTag))
+    return invalidInput('idTag', 'It must have 1 to 255 printable characters.');
+  if (parentIdTag !== undefined && !isIdentifier(parentIdTag)) {
+    return invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
+  }
+  if (expiryDate && durationMinutes !== undefined) {
+    return invalidInput('durationMinutes', 'Give expiryDate or durationMinutes, not both.');
+  }
+  if (!isWithin(durationMinutes, 1, 525_600)) return invalidInput('durationMinutes', 'It must be 1 or more.');
+  if (expiryDate && expiryDate <= startsAt) {
+    return invalidInput('expiryDate', `It must be later than the start, which is ${startsAt.toISOString()}.`);
+  }
+  if (expiryDate && !isStorable(expiryDate)) return invalidInput('expiryDate', 'It is too far away.');
+  if (!isWithin(input.reservationId, 1, MAX_INT32))
+    return invalidInput('reservationId', `It must be from 1 to ${MAX_INT32}.`);
+  if (input.idempotencyKey !== undefined && !isIdentifier(input.idempotencyKey)) {
+    return invalidInput('idempotencyKey', 'It must have 1 to 255 printable characters.');
+  }
+  return undefined;
+}
+
+/** PostgreSQL and the calendar go on, OCPP's dates do not. */
+export const isStorable = (at: Date): boolean => at.getTime() < Date.UTC(10_000, 0);
+
+/** With its own idTags, or for its own groups alone. */
+export function checkHolder(caller: Caller, { idTag, parentIdTag }: HoldInput): IdTagRefusal | undefined {
+  if (idTag !== undefined) {
+    if (mayUseIdTag(caller, idTag)) return undefined;
+    return { code: 'NOT_YOUR_ID_TAG', message: `The idTag "${idTag}" is not one of yours.`, idTag };
+  }
+  if (mayUseGroup(caller, parentIdTag ?? '')) return undefined;
+  const message = `The group "${parentIdTag}" is not one of yours.`;
+  return { code: 'NOT_YOUR_ID_TAG', message, idTag: parentIdTag ?? '' };
+}
+
+export const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal => ({
+  code: 'IDEMPOTENCY_KEY_REUSED',
+  message: 'This idempotencyKey was used for another request; use a new one for each reservation you want.',
+  idempotencyKey,
+});
+
+export function digestOf(input: HoldInput & { readonly waitMs?: number; readonly startsAt?: Date }): string {
+  const { idempotencyKey: _, waitMs: __, ...request } = input;
+  const members = Object.entries(request).filter(([, value]) => value !== undefined);
+  return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
+}
+
+/** What the same caller was given under the same key; undefined where it is a new request. */
+export async function findReplay(
+  reservations: ReservationRepository,
+  caller: Caller,
+  input: HoldInput,
+): Promise<Reservation | IdempotencyRefusal | undefined> {
+  if (input.idempotencyKey === undefined) return undefined;
+  const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
+  if (!found) return undefined;
+  return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
+}

@@ -1,0 +1,127 @@
+// moveReservation: to another connector, as one operation that never leaves the holder without both. The new one is made
+// first, under all the rules, and the old one ends once the new one holds; the settler finishes what is left half done.
+import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import type { ChargerCalls } from '../charger/charger-calls.ts';
+import { invalidInput, isRefusal } from '../common/refusal.ts';
+import type { Actor } from '../event-log/event.ts';
+import { changeUntil, policyRefusal } from '../site/decide.ts';
+import { resolvePolicy } from '../site/policy.ts';
+import type { NotFoundRefusal } from './admission.ts';
+import { findOwn } from './cancel-reservation.ts';
+import { cancelCommand } from './commands.ts';
+import { type HoldPorts, holdConnector, isInTheWay } from './hold-connector.ts';
+import { type EndedRefusal, ended, notFound, notSettled } from './refusals.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import { isLive, type Reservation } from './reservation.ts';
+import { type AskPorts, askFor, type ReserveNowRefusal } from './reserve-now.ts';
+import type { SettleCancel } from './settle-reservation.ts';
+import type { Transition } from './transition.ts';
+
+export interface MoveReservationInput {
+  readonly id: string;
+  /** Of the same site; absent: the same charger. */
+  readonly chargerId?: string;
+  readonly connectorId: number;
+}
+
+export type MoveReservationRefusal = ReserveNowRefusal | EndedRefusal | NotFoundRefusal;
+
+export interface MoveReservationPorts extends HoldPorts, AskPorts {
+  readonly reservations: ReservationRepository;
+  readonly endMoved: EndMoved;
+  readonly clock: HoldPorts['clock'];
+}
+
+export type MoveReservation = (
+  caller: Caller,
+  input: MoveReservationInput,
+) => Promise<Reservation | MoveReservationRefusal>;
+
+/**
+ * Returns the new reservation; `movedFrom` names the old one, which ends as CANCELLED, MOVED. A refusal leaves the old
+ * one as it is. Where the charger has not answered, both stay until it is clear that the new one holds.
+ */
+export const moveReservation =
+  (ports: MoveReservationPorts): MoveReservation =>
+  async (caller, input) => {
+    const found = await findOwn(ports.reservations, input, (one) => maySeeReservation(caller, one));
+    if (!found) return notFound;
+    if (!isLive(found.status)) return ended(found);
+    const chargerId = input.chargerId ?? found.chargerId;
+    const { connectorId } = input;
+    if (!Number.isInteger(connectorId) || connectorId < 0 || connectorId > 65_535)
+      return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+    if (chargerId === found.chargerId && connectorId === found.connectorId)
+      return invalidInput('connectorId', 'The reservation holds that connector already.');
+    if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
+    const before = await ports.reservations.movedTo(found.id);
+    if (before) return notSettled(found);
+
+    const now = ports.clock.now();
+    const policies = await ports.policies.ofSite(found.siteId);
+    const policy = policies && resolvePolicy(policies, { chargerId: found.chargerId, group: found.holderGroup });
+    const tooLate = policy && changeUntil(policy, found, now);
+    const forbidden = policyRefusal(tooLate ? [tooLate] : []);
+    if (forbidden) return forbidden;
+    const target = await ports.policies.ofCharger(chargerId);
+    if (target?.siteId !== found.siteId)
+      return {
+        code: 'CHARGER_NOT_FOUND',
+        message: `There is no charger "${chargerId}" at the site of the reservation.`,
+      };
+    return moveTo(ports, caller, found, { chargerId, connectorId });
+  };
+
+/** With everything but the connector as it is; what has begun begins now. */
+export async function moveTo(
+  ports: MoveReservationPorts,
+  caller: Caller,
+  found: Reservation,
+  place: { readonly chargerId: string; readonly connectorId: number },
+  actor: Actor = caller.role,
+): Promise<Reservation | MoveReservationRefusal> {
+  const now = ports.clock.now();
+  const { idTag, parentIdTag, expiryDate } = found;
+  const made = await holdConnector(ports, caller, {
+    ...place,
+    ...(idTag !== undefined && { idTag }),
+    ...(parentIdTag !== undefined && { parentIdTag }),
+    startsAt: found.startsAt > now ? found.startsAt : now,
+    expiryDate,
+    movedFrom: found,
+    actor,
+  });
+  if (typeof made === 'string' || isInTheWay(made)) return notSettled(found);
+  if (isRefusal(made)) return made;
+  const held = made.status === 'SCHEDULED' ? made : await askFor(ports, made, undefined);
+  if (isRefusal(held)) return held;
+  if (held.status === 'ACCEPTED' || held.status === 'SCHEDULED') await ports.endMoved(held);
+  return (await ports.reservations.byId(held.id)) ?? held;
+}
+
+export interface EndMovedPorts {
+  readonly reservations: ReservationRepository;
+  readonly calls: ChargerCalls;
+  readonly transition: Transition;
+  readonly settleCancel: SettleCancel;
+}
+
+export type EndMoved = (reservation: Reservation) => Promise<'DONE' | 'AGAIN'>;
+
+/** The new one holds: the old one goes, where it has not been used meanwhile. Called again, it does no harm. */
+export const endMoved =
+  ({ reservations, calls, transition, settleCancel }: EndMovedPorts): EndMoved =>
+  async ({ movedFrom }) => {
+    const old = movedFrom === undefined ? undefined : await reservations.byId(movedFrom);
+    if (!old || !isLive(old.status)) return 'DONE';
+    const wished = await transition(old, { type: 'cancel-requested', reason: 'MOVED' }, 'SERVER');
+    const { reservation } = wished;
+    if (reservation.status !== 'CANCELLING') return 'DONE';
+    if (reservation.enforcement === 'SERVER') {
+      await transition(reservation, { type: 'released', reason: 'MOVED' }, 'SERVER');
+      return 'DONE';
+    }
+    const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
+    await settleCancel(reservation, outcome, reservation.reason, 'SERVER');
+    return 'DONE'; // What is CANCELLING now the settler brings to its end.
+  };

@@ -1,0 +1,136 @@
+// Who has which connector when. Pure. A hold names its connector, or leaves it to the charger: any of it, or any with
+// that plug. At every instant each hold must find a connector of its own.
+import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
+import type { Window } from '../site/opening-hours.ts';
+
+export interface Place {
+  readonly connectorId: number;
+  readonly plugTypes: readonly string[];
+  readonly state: ConnectorState;
+}
+
+export interface Held extends Window {
+  /** 0: the charger chooses. */
+  readonly connectorId: number;
+  readonly plugType?: string;
+}
+
+export const hasPlug = ({ plugTypes }: Pick<Place, 'plugTypes'>, plugType: string | undefined): boolean =>
+  plugType === undefined || plugTypes.some((one) => one.toLowerCase() === plugType.toLowerCase());
+
+export const isTaken = ({ state }: Pick<Place, 'state'>): boolean => isInUse(state) || isOutOfOrder(state);
+
+export const overlaps = (one: Window, other: Window): boolean => one.from < other.until && other.from < one.until;
+
+const isAt = ({ from, until }: Window, at: Date): boolean => from <= at && at < until;
+
+/** Whether every hold finds a connector of its own: those that name one first, then the others, each moved where that helps. */
+export function isPlaceable(places: readonly Place[], holds: readonly Held[]): boolean {
+  const named = holds.filter(({ connectorId }) => connectorId > 0);
+  const taken = new Set(named.map(({ connectorId }) => connectorId));
+  if (taken.size < named.length) return false;
+  const open = places.filter(({ connectorId }) => !taken.has(connectorId));
+  const holderOf = new Map<number, Held>();
+  const place = (hold: Held, tried: Set<number>): boolean => {
+    for (const one of open) {
+      const { connectorId } = one;
+      if (tried.has(connectorId) || !hasPlug(one, hold.plugType)) continue;
+      tried.add(connectorId);
+      const before = holderOf.get(connectorId);
+      if (before && !place(before, tried)) continue;
+      holderOf.set(connectorId, hold);
+      return true;
+    }
+    return false;
+  };
+  return holds.filter(({ connectorId }) => connectorId === 0).every((hold) => place(hold, new Set()));
+}
+
+/** The moments of the window at which more may be held than before: its start, and each start of a hold within it. */
+function instantsOf(holds: readonly Held[], { from, until }: Window): Date[] {
+  const starts = holds.map((hold) => hold.from).filter((start) => start > from && start < until);
+  return [from, ...starts];
+}
+
+/** The holds of the first moment at which the wished one would find no place; undefined: it fits throughout. */
+export function conflictOf(
+  places: readonly Place[],
+  holds: readonly Held[],
+  wished: Held,
+): readonly Held[] | undefined {
+  const near = holds.filter((hold) => overlaps(hold, wished));
+  const namesakes = near.filter(({ connectorId }) => connectorId > 0 && connectorId === wished.connectorId);
+  if (namesakes.length > 0) return namesakes;
+  if (places.length === 0) return undefined; // The charger has not told what it has: it decides.
+  for (const at of instantsOf(near, wished)) {
+    const active = near.filter((hold) => isAt(hold, at));
+    if (!isPlaceable(places, [...active, wished])) return active;
+  }
+  return undefined;
+}
+
+/** The connectors that could be held by name for that window, in the order in which they are given. */
+export const freePlaces = <P extends Place>(places: readonly P[], holds: readonly Held[], window: Window): P[] =>
+  places.filter(({ connectorId }) => !conflictOf(places, holds, { connectorId, ...window }));
+
+export interface SitePlace extends Place {
+  readonly chargerId: string;
+}
+export interface SiteHold extends Held {
+  readonly chargerId: string;
+}
+
+/** How many connectors of a site are free at the tightest moment of a window, and when the next hold of then ends. */
+export function fewestFree(
+  places: readonly SitePlace[],
+  holds: readonly SiteHold[],
+  window: Window,
+  now: Date,
+): { readonly count: number; readonly moreFrom?: Date } {
+  const near = holds.filter((hold) => overlaps(hold, window));
+  let fewest: { count: number; moreFrom?: Date } | undefined;
+  for (const at of instantsOf(near, window)) {
+    const active = near.filter((hold) => isAt(hold, at));
+    const isHeld = (place: SitePlace) =>
+      active.some((hold) => hold.chargerId === place.chargerId && hold.connectorId === place.connectorId);
+    // What a connector says counts for now; nobody knows how it will be later.
+    const busy = at <= now ? places.filter((place) => isTaken(place) && !isHeld(place)).length : 0;
+    const count = places.length - busy - active.length;
+    if (fewest && fewest.count <= count) continue;
+    const ends = active.map(({ until }) => until.getTime());
+    fewest = { count, ...(ends.length > 0 && { moreFrom: new Date(Math.min(...ends)) }) };
+  }
+  return fewest ?? { count: places.length };
+}
+
+/** When each connector could be held by name within the window, in order. */
+export function freeWindows(
+  places: readonly Place[],
+  holds: readonly Held[],
+  window: Window,
+): { readonly connectorId: number; readonly windows: Window[] }[] {
+  const near = holds.filter((hold) => overlaps(hold, window));
+  const edges = near.flatMap(({ from, until }) => [from, until]).filter((at) => at > window.from && at < window.until);
+  const moments = [window.from, ...edges.toSorted((a, b) => a.getTime() - b.getTime())];
+  const byStart = near.toSorted((a, b) => a.from.getTime() - b.from.getTime());
+  const free = new Map(places.map(({ connectorId }) => [connectorId, [] as { from: Date; until: Date }[]]));
+  let active: Held[] = [];
+  let next = 0;
+  for (const [index, at] of moments.entries()) {
+    const until = moments[index + 1] ?? window.until;
+    if (until <= at) continue;
+    active = active.filter((hold) => hold.until > at);
+    for (let hold = byStart[next]; hold && hold.from <= at; hold = byStart[next]) {
+      if (hold.until > at) active.push(hold);
+      next += 1;
+    }
+    for (const { connectorId } of places) {
+      if (!isPlaceable(places, [...active, { connectorId, from: at, until }])) continue;
+      const windows = free.get(connectorId);
+      const last = windows?.at(-1);
+      if (last && last.until.getTime() === at.getTime()) last.until = until;
+      else windows?.push({ from: at, until });
+    }
+  }
+  return [...free].map(([connectorId, windows]) => ({ connectorId, windows }));
+}

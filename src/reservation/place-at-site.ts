@@ -1,0 +1,94 @@
+// Any connector of a site that would do: free for the whole window, with the plug, and, for now, ready.
+import { type Caller, maySeeSite } from '../auth/caller.ts';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import type { Refusal } from '../common/refusal.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import type { Window } from '../site/opening-hours.ts';
+import { resolvePolicy } from '../site/policy.ts';
+import type { NotFoundRefusal } from './admission.ts';
+import type { ChargerOccupancy, OccupancyRepository } from './occupancy.repository.ts';
+import { freePlaces, hasPlug, isTaken, type Place } from './occupancy.ts';
+import type { Alternative } from './reservation.ts';
+
+export interface PlacePorts {
+  readonly occupancy: OccupancyRepository;
+  readonly policies: KnownPolicies;
+  readonly clock: Clock;
+}
+
+export interface NoPlaceRefusal extends Refusal {
+  readonly code: 'NO_CONNECTOR_FREE';
+  readonly siteId: string;
+}
+
+interface Wanted {
+  readonly startsAt: Date;
+  readonly expiryDate?: Date;
+  readonly durationMinutes?: number;
+  readonly plugType?: string;
+}
+
+/** The best first; never empty. */
+export async function placesAtSite(
+  ports: PlacePorts,
+  caller: Caller,
+  siteId: string,
+  { startsAt, expiryDate, durationMinutes, plugType }: Wanted,
+): Promise<readonly Alternative[] | NoPlaceRefusal | NotFoundRefusal> {
+  const policies = maySeeSite(caller, siteId) ? await ports.policies.ofSite(siteId) : undefined;
+  if (!policies) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+  const minutes = durationMinutes ?? resolvePolicy(policies).defaultDurationMinutes;
+  const window = { from: startsAt, until: expiryDate ?? addMs(startsAt, minutes * MINUTE_MS) };
+  const chargers = await ports.occupancy.of(siteId, window);
+  if (!chargers.some(({ places }) => places.some((one) => hasPlug(one, plugType)))) {
+    const what = plugType === undefined ? 'known connector' : `connector with the plug "${plugType}"`;
+    return { code: 'CONNECTOR_NOT_FOUND', message: `Site "${siteId}" has no ${what}.` };
+  }
+  const places = rankPlaces(chargers, window, (place) => hasPlug(place, plugType), ports.clock.now());
+  if (places.length > 0) return places;
+  const message = `No connector of site "${siteId}" that fits is free from ${window.from.toISOString()} until ${window.until.toISOString()}.`;
+  return { code: 'NO_CONNECTOR_FREE', message, siteId };
+}
+
+/** For now only what is connected, reservable and not in use, Available first; for later all that is not booked. */
+export function rankPlaces(
+  chargers: readonly ChargerOccupancy[],
+  window: Window,
+  fits: (place: Place) => boolean,
+  now: Date,
+): Alternative[] {
+  const isNow = window.from <= now;
+  const ranked = chargers.flatMap(({ chargerId, isConnected, isReservable, places, holds }) => {
+    if (!isReservable || (isNow && !isConnected)) return [];
+    const free = freePlaces(places, holds, window).filter((one) => fits(one) && !(isNow && isTaken(one)));
+    return free.map(({ connectorId, state }) => ({
+      place: { chargerId, connectorId },
+      rank: (isNow && state !== 'AVAILABLE' ? 2 : 0) + (isConnected ? 0 : 1),
+    }));
+  });
+  return ranked.toSorted((a, b) => a.rank - b.rank).map(({ place }) => place);
+}
+
+/** Another connector of the site for the rest of a booking whose own is not to be had. */
+export async function findAlternative(
+  { occupancy, clock }: Pick<PlacePorts, 'occupancy' | 'clock'>,
+  booking: {
+    readonly siteId: string;
+    readonly chargerId: string;
+    readonly connectorId: number;
+    readonly plugType?: string;
+    readonly expiryDate: Date;
+  },
+): Promise<Alternative | undefined> {
+  const now = clock.now();
+  const { siteId, chargerId, connectorId, plugType, expiryDate } = booking;
+  if (expiryDate <= now) return undefined;
+  const window = { from: now, until: expiryDate };
+  const chargers = await occupancy.of(siteId, window);
+  const own = chargers.find((one) => one.chargerId === chargerId)?.places;
+  const plugs = own?.find((one) => one.connectorId === connectorId)?.plugTypes ?? [];
+  const wanted = plugType === undefined ? plugs : [plugType];
+  const fits = (place: Place) => wanted.length === 0 || wanted.some((plug) => hasPlug(place, plug));
+  const others = rankPlaces(chargers, window, fits, now);
+  return others.find((one) => one.chargerId !== chargerId || (connectorId > 0 && one.connectorId !== connectorId));
+}

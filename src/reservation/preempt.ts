@@ -1,0 +1,64 @@
+// A group of higher priority takes the place of holds of lower priority, where the policy allows it. Their holders are
+// told; the newcomer is stored only once the charger has confirmed that it lets go, in the transaction that ends them.
+import type { Caller } from '../auth/caller.ts';
+import type { ChargerCalls } from '../charger/charger-calls.ts';
+import { isRefusal } from '../common/refusal.ts';
+import { cancelCommand } from './commands.ts';
+import {
+  type HoldPorts,
+  type HoldRefusal,
+  type HoldWish,
+  holdConnector,
+  type InTheWay,
+  isInTheWay,
+} from './hold-connector.ts';
+import { notSettled } from './refusals.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import { isLive, type Reservation } from './reservation.ts';
+import type { Transition } from './transition.ts';
+
+export interface PreemptPorts extends HoldPorts {
+  readonly reservations: ReservationRepository;
+  readonly calls: ChargerCalls;
+  readonly transition: Transition;
+}
+
+export type Preempt = (
+  caller: Caller,
+  wish: HoldWish,
+  inTheWay: InTheWay,
+) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
+
+/**
+ * Refuses with NOT_SETTLED where the charger has not confirmed: the victim stays CANCELLING and is told to let go until
+ * it does, so that the same request can be sent again.
+ */
+export const preempt =
+  (ports: PreemptPorts): Preempt =>
+  async (caller, wish, { victims }) => {
+    for (let inTheWay = victims; ; ) {
+      const ended: Reservation[] = [];
+      for (const { id } of inTheWay) {
+        const victim = await letGo(ports, caller, id);
+        if (isRefusal(victim)) return victim;
+        if (isLive(victim.status)) ended.push(victim);
+      }
+      const made = await holdConnector(ports, caller, wish, ended);
+      if (typeof made === 'string' || isRefusal(made) || !isInTheWay(made)) return made;
+      inTheWay = made.victims;
+    }
+  };
+
+/** The victim as it stands once its charger holds it no longer; a booking is not there yet. */
+async function letGo({ reservations, calls, transition }: PreemptPorts, { role }: Caller, id: string) {
+  const victim = await reservations.byId(id);
+  if (!victim) throw new Error(`Reservation ${id} is gone`);
+  if (!isLive(victim.status) || victim.status === 'SCHEDULED') return victim;
+  const wished = await transition(victim, { type: 'cancel-requested', reason: 'PREEMPTED' }, role);
+  const { reservation } = wished;
+  if (reservation.status !== 'CANCELLING' || reservation.enforcement === 'SERVER') return reservation;
+  const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
+  // A use that came first has ended it; the newcomer then finds the connector in use.
+  const current = (await reservations.byId(id)) ?? reservation;
+  return outcome.type === 'answer' || !isLive(current.status) ? current : notSettled(current);
+}

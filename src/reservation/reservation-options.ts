@@ -1,0 +1,207 @@
+// What a caller may do at a place now, before it asks for it: by the same facts and the same decision as the request
+// itself, so that what is read here is what would be answered.
+import { type Caller, maySeeSite } from '../auth/caller.ts';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
+import { blocks, type PolicyReason, type PolicyRefusal } from '../site/decide.ts';
+import type { KnownPolicies } from '../site/known-policies.ts';
+import { openWindows, type Window } from '../site/opening-hours.ts';
+import { type ReservationPolicy, resolvePolicy } from '../site/policy.ts';
+import { type AdmissionFacts, type AdmissionRefusal, admit, chargerNotFound, enforcementOf } from './admission.ts';
+import { readFacts } from './admission-facts.ts';
+import type { HoldRepository } from './hold.repository.ts';
+import { checkHolder } from './hold-input.ts';
+import type { OccupancyRepository } from './occupancy.repository.ts';
+import { freeWindows, hasPlug } from './occupancy.ts';
+import type { Enforcement } from './reservation.ts';
+
+export interface OptionsInput {
+  /** One of the two. */
+  readonly chargerId?: string;
+  readonly siteId?: string;
+  readonly connectorId: number;
+  readonly idTag: string;
+}
+
+export interface FreeWindow extends Window {
+  readonly chargerId: string;
+  readonly connectorId: number;
+}
+
+export interface ReservationOptions {
+  /** Whether reserveNow, for the default duration, would be sent to the charger now. */
+  readonly isAllowed: boolean;
+  /** Every rule of the policy that forbids it now. */
+  readonly reasons: readonly PolicyReason[];
+  /** What else stands in the way first. */
+  readonly refusal?: Refusal;
+  readonly policy: ReservationPolicy;
+  readonly policyVersion: number;
+  readonly minDurationMinutes: number;
+  /** As long as the policy, the opening hours and the next booking allow from now; absent where none. */
+  readonly maxDurationMinutes?: number;
+  readonly defaultDurationMinutes: number;
+  /** A booking begins no later; absent: no limit. */
+  readonly latestStart?: Date;
+  /** Absent: no limit. */
+  readonly remainingActive?: number;
+  readonly remainingToday?: number;
+  readonly blockedUntil?: Date;
+  /** Within the next day, or up to the latest start if that is sooner. */
+  readonly freeWindows: readonly FreeWindow[];
+  readonly enforcement?: Enforcement;
+}
+
+export interface OptionsPorts {
+  readonly holds: HoldRepository;
+  readonly occupancy: OccupancyRepository;
+  readonly policies: KnownPolicies;
+  readonly clock: Clock;
+}
+
+export type ReadOptions = (caller: Caller, input: OptionsInput) => Promise<ReservationOptions | Refusal>;
+
+const HORIZON_MINUTES = 24 * 60;
+
+export const reservationOptions =
+  (ports: OptionsPorts): ReadOptions =>
+  async (caller, input) => {
+    const { chargerId, siteId, connectorId, idTag } = input;
+    if ((chargerId === undefined) === (siteId === undefined))
+      return invalidInput('chargerId', 'Give either chargerId or siteId.');
+    if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
+      return invalidInput('connectorId', 'It must be 0 or more, and 0 for a site.');
+    const notYours = checkHolder(caller, { connectorId, idTag });
+    if (notYours) return notYours;
+    const now = ports.clock.now();
+    const policies =
+      siteId === undefined ? await ports.policies.ofCharger(chargerId ?? '') : await ports.policies.ofSite(siteId);
+    if (!policies || !maySeeSite(caller, policies.siteId))
+      return siteId === undefined
+        ? chargerNotFound(chargerId ?? '')
+        : { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+
+    const horizon = resolvePolicy(policies).maxLeadTimeMinutes ?? HORIZON_MINUTES;
+    const window = { from: now, until: addMs(now, Math.max(1, Math.min(horizon, HORIZON_MINUTES)) * MINUTE_MS) };
+    const chargers = await ports.occupancy.of(policies.siteId, window, chargerId);
+    const reachable = chargers.toSorted((a, b) => Number(b.isConnected) - Number(a.isConnected));
+    const id = chargerId ?? reachable[0]?.chargerId;
+    if (id === undefined) return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
+    const known = await readFacts(ports, { chargerId: id, idTag, startsAt: now }, now);
+    if (!known) return chargerNotFound(id);
+
+    const free = chargers.flatMap((one) =>
+      freeWindows(one.places, one.holds, window).flatMap((place) =>
+        connectorId > 0 && place.connectorId !== connectorId
+          ? []
+          : place.windows.flatMap((each) =>
+              within(known.facts, each).map((open) => ({
+                chargerId: one.chargerId,
+                connectorId: place.connectorId,
+                ...open,
+              })),
+            ),
+      ),
+    );
+    // Of a site any connector would do: it is asked for one that is free now, where there is one.
+    const place = siteId === undefined ? undefined : free.find(({ from }) => from <= now);
+    const asked = place ?? { chargerId: id, connectorId };
+    const at =
+      place && place.chargerId !== id ? await readFacts(ports, { ...asked, idTag, startsAt: now }, now) : known;
+    if (!at) return chargerNotFound(asked.chargerId);
+    const { facts, expiryDate } = at;
+    const request = { chargerId: asked.chargerId, connectorId: asked.connectorId, idTag, startsAt: now, expiryDate };
+    const refusal = admit(facts, request, now);
+    return { ...describe(facts, refusal, free, now), freeWindows: free };
+  };
+
+/** The parts of a free window in which the site is open. */
+const within = ({ policy: { openingHours }, timeZone }: AdmissionFacts, window: Window): Window[] =>
+  openingHours === null ? [window] : intersect(window, openWindows(openingHours, timeZone, window));
+
+function describe(
+  facts: AdmissionFacts,
+  refusal: AdmissionRefusal | undefined,
+  free: readonly FreeWindow[],
+  now: Date,
+): Omit<ReservationOptions, 'freeWindows'> {
+  const { policy, policyVersion, ofIdTag, ofGroup, startingThatDay, group } = facts;
+  const reasons = refusal?.code === 'POLICY' ? (refusal as PolicyRefusal).reasons : [];
+  const untils = free.filter(({ from }) => from <= now).map(({ until }) => until.getTime());
+  const longest = Math.min(policy.maxDurationMinutes, Math.floor((Math.max(0, ...untils) - now.getTime()) / MINUTE_MS));
+  const quotas = [
+    policy.maxActivePerIdTag === null ? undefined : policy.maxActivePerIdTag - ofIdTag.length,
+    policy.maxActivePerGroup === null || group === undefined ? undefined : policy.maxActivePerGroup - ofGroup.length,
+  ].filter((one) => one !== undefined);
+  const blockedUntil = blocks(policy, facts, now)
+    .flatMap(({ allowedFrom }) => allowedFrom ?? [])
+    .toSorted((a, b) => b.getTime() - a.getTime())[0];
+  return {
+    isAllowed: refusal === undefined,
+    reasons,
+    ...(refusal && refusal.code !== 'POLICY' && { refusal }),
+    policy,
+    policyVersion,
+    minDurationMinutes: policy.minDurationMinutes,
+    ...(longest >= Math.max(1, policy.minDurationMinutes) && { maxDurationMinutes: longest }),
+    defaultDurationMinutes: policy.defaultDurationMinutes,
+    ...(policy.maxLeadTimeMinutes !== null && { latestStart: addMs(now, policy.maxLeadTimeMinutes * MINUTE_MS) }),
+    ...(quotas.length > 0 && { remainingActive: Math.max(0, Math.min(...quotas)) }),
+    ...(policy.maxPerDayPerIdTag !== null && {
+      remainingToday: Math.max(0, policy.maxPerDayPerIdTag - startingThatDay),
+    }),
+    ...(blockedUntil && { blockedUntil }),
+    enforcement: enforcementOf(facts),
+  };
+}
+
+export interface AvailabilityInput {
+  readonly siteId: string;
+  readonly from: Date;
+  readonly to: Date;
+  readonly plugType?: string;
+}
+
+export interface ConnectorAvailability {
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly plugTypes: readonly string[];
+  readonly windows: readonly Window[];
+}
+
+export type ReadAvailability = (
+  caller: Caller,
+  input: AvailabilityInput,
+) => Promise<readonly ConnectorAvailability[] | Refusal>;
+
+const MAX_RANGE_DAYS = 366;
+
+/** Whatever it is for: holds and bookings count, opening hours do. */
+export const readAvailability =
+  ({ occupancy, policies }: Pick<OptionsPorts, 'occupancy' | 'policies'>): ReadAvailability =>
+  async (caller, { siteId, from, to, plugType }) => {
+    if (to <= from) return invalidInput('to', 'It must be later than from.');
+    if (to.getTime() - from.getTime() > MAX_RANGE_DAYS * 24 * 60 * MINUTE_MS)
+      return invalidInput('to', `It must be at most ${MAX_RANGE_DAYS} days after from.`);
+    const known = maySeeSite(caller, siteId) ? await policies.ofSite(siteId) : undefined;
+    if (!known) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+    const window = { from, until: to };
+    const chargers = await occupancy.of(siteId, window);
+    return chargers.flatMap(({ chargerId, places, holds }) => {
+      const { openingHours } = resolvePolicy(known, { chargerId });
+      const open = openingHours === null ? [window] : openWindows(openingHours, known.timeZone, window);
+      const free = new Map(freeWindows(places, holds, window).map((one) => [one.connectorId, one.windows]));
+      return places
+        .filter((place) => hasPlug(place, plugType))
+        .map(({ connectorId, plugTypes }) => {
+          const windows = (free.get(connectorId) ?? []).flatMap((each) => intersect(each, open));
+          return { chargerId, connectorId, plugTypes, windows };
+        });
+    });
+  };
+
+const intersect = (window: Window, others: readonly Window[]): Window[] =>
+  others.flatMap(({ from, until }) => {
+    const part = { from: from > window.from ? from : window.from, until: until < window.until ? until : window.until };
+    return part.from < part.until ? [part] : [];
+  });

@@ -1,0 +1,90 @@
+// scheduleReservation: a booking ahead. Its window is held from now on; the charger hears of it at its start
+// (activate-booking.ts).
+import type { Caller } from '../auth/caller.ts';
+import { invalidInput, isRefusal } from '../common/refusal.ts';
+import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+import {
+  checkHolder,
+  checkHoldInput,
+  digestOf,
+  findReplay,
+  type HoldInput,
+  type IdempotencyRefusal,
+  idempotencyKeyReused,
+  isStorable,
+} from './hold-input.ts';
+import type { NoteRefusal } from './note-refusal.ts';
+import { type NoPlaceRefusal, type PlacePorts, placesAtSite } from './place-at-site.ts';
+import type { Preempt } from './preempt.ts';
+import type { ReservationRepository } from './reservation.repository.ts';
+import type { Reservation } from './reservation.ts';
+
+export interface ScheduleReservationInput extends HoldInput {
+  readonly startsAt: Date;
+  readonly preempt?: boolean;
+}
+
+export type ScheduleReservationRefusal = HoldRefusal | IdempotencyRefusal | NoPlaceRefusal;
+
+export interface ScheduleReservationPorts extends HoldPorts, PlacePorts {
+  readonly reservations: ReservationRepository;
+  readonly preempt: Preempt;
+  readonly noteRefusal: NoteRefusal;
+}
+
+export type ScheduleReservation = (
+  caller: Caller,
+  input: ScheduleReservationInput,
+) => Promise<Reservation | ScheduleReservationRefusal>;
+
+/** Returns the booking as SCHEDULED, or the refusal, in which case nothing is booked. The charger need not be there. */
+export const scheduleReservation =
+  (ports: ScheduleReservationPorts): ScheduleReservation =>
+  async (caller, input) => {
+    const now = ports.clock.now();
+    const { startsAt } = input;
+    const refusal =
+      (startsAt <= now
+        ? invalidInput('startsAt', `It must be in the future; the server's time is ${now.toISOString()}.`)
+        : isStorable(startsAt)
+          ? undefined
+          : invalidInput('startsAt', 'It is too far away.')) ??
+      checkHoldInput(input, startsAt) ??
+      checkHolder(caller, input);
+    if (refusal) return refusal;
+
+    const replay = await findReplay(ports.reservations, caller, input);
+    if (replay) return replay;
+
+    const made = await book(ports, caller, input);
+    if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
+    const twin = await findReplay(ports.reservations, caller, input);
+    if (twin) return twin;
+    if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(input.idempotencyKey ?? '');
+    ports.noteRefusal(caller, input, made);
+    return made;
+  };
+
+async function book(
+  ports: ScheduleReservationPorts,
+  caller: Caller,
+  input: ScheduleReservationInput,
+): Promise<Reservation | ScheduleReservationRefusal | 'IDEMPOTENCY_KEY_USED'> {
+  const { siteId, chargerId, ...wish } = input;
+  const keyed = { ...wish, ...(input.idempotencyKey !== undefined && { requestDigest: digestOf(input) }) };
+  const hold = async (wished: HoldWish) => {
+    const made = await holdConnector(ports, caller, wished);
+    return typeof made === 'object' && isInTheWay(made) ? ports.preempt(caller, wished, made) : made;
+  };
+  if (siteId === undefined) return hold({ ...keyed, chargerId: chargerId ?? '' });
+  const { plugType: _, ...where } = keyed;
+  // Another booking may take a place first; each that is lost was won by another, and a site has only so many.
+  for (;;) {
+    const places = await placesAtSite(ports, caller, siteId, input);
+    if (isRefusal(places)) return places;
+    for (const place of places) {
+      const made = await hold({ ...where, ...place });
+      if (typeof made === 'string' || !isRefusal(made) || made.code !== 'RESERVED') return made;
+    }
+  }
+}
