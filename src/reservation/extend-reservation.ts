@@ -120,17 +120,8 @@ async function claim(
     const current = (await reservations.byId(id)) ?? found;
     if (!isLive(current.status)) return ended(current);
     // Another hold was made in between: decide anew. Else somebody is at this reservation.
-    const again = claimed === 'CONNECTOR_HELD' || (await haveGrown(ports, known, found, expiryDate));
-    if (!again || current.version !== found.version) return notSettled(current);
+    if (claimed === 'NOT_NOW' || current.version !== found.version) return notSettled(current);
   }
-}
-
-async function haveGrown(ports: ExtendReservationPorts, known: Known, found: Reservation, expiryDate: Date) {
-  const asked = { chargerId: found.chargerId, startsAt: found.expiryDate, expiryDate, except: found.id };
-  const { idTag, holderGroup } = found;
-  const who = { ...(idTag !== undefined && { idTag }), ...(holderGroup !== undefined && { parentIdTag: holderGroup }) };
-  const later = await readFacts(ports, { ...asked, ...who }, ports.clock.now());
-  return [...known.guards].some(([key, version]) => later?.guards.get(key) !== version);
 }
 
 function check(
@@ -145,7 +136,9 @@ function check(
   if (refusal) return refusal;
   const plug = plugType === undefined ? {} : { plugType };
   const wished = { connectorId, ...plug, from: found.expiryDate, until: expiryDate };
-  const [first] = conflictOf(facts.connectors, facts.holds, wished) ?? [];
+  // An extension that is under way holds the connector for itself.
+  const others = facts.holds.filter(({ id }) => id !== found.id);
+  const [first] = conflictOf(facts.connectors, others, wished) ?? [];
   return first && taken(chargerId, connectorId, first);
 }
 

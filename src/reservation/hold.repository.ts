@@ -197,14 +197,16 @@ const statements = {
   claimToExtend: {
     name: 'hold-claim-to-extend',
     text: `
-      WITH ${guarded('$6', '$7')}
-      UPDATE reservation SET due_at = $3, claimed_until = $3,
-        doubted_at = CASE WHEN status = 'ACCEPTED' AND enforcement = 'CHARGER' THEN $4::timestamptz ELSE doubted_at END,
-        extending_to = $5, attempts = least(attempts + 1, 1000)
-      WHERE id = $1 AND version = $2 AND expiry_date > $4 AND (SELECT count(*) FROM guarded) = cardinality($6::text[])
-        AND (claimed_until IS NULL OR claimed_until <= $4)
-        AND ((status = 'ACCEPTED' AND due_at IS NULL) OR status = 'SCHEDULED')
-      RETURNING id`,
+      WITH ${guarded('$6', '$7')}, claimed AS (
+        UPDATE reservation SET due_at = $3, claimed_until = $3, extending_to = $5, attempts = least(attempts + 1, 1000),
+          doubted_at = CASE WHEN status = 'ACCEPTED' AND enforcement = 'CHARGER' THEN $4::timestamptz ELSE doubted_at END
+        WHERE id = $1 AND version = $2 AND expiry_date > $4 AND (SELECT count(*) FROM guarded) = cardinality($6::text[])
+          AND (claimed_until IS NULL OR claimed_until <= $4)
+          AND ((status = 'ACCEPTED' AND due_at IS NULL) OR status = 'SCHEDULED')
+        RETURNING id
+      )
+      SELECT (SELECT count(*) FROM guarded) = cardinality($6::text[]) AS "isCurrent",
+             EXISTS (SELECT FROM claimed) AS "isClaimed"`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -324,20 +326,21 @@ export function holdStore(sql: Sql) {
     },
 
     /**
-     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it, or the
-     * facts have changed. From then on the connector is held here until `extendingTo`, and what the charger holds is in
+     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it. From then on the connector is held here until `extendingTo`, and what the charger holds is in
      * doubt until the extension is stored; if it never is, the row falls due.
      */
     async claimToExtend(
       { id, version }: Reservation,
       { extendingTo, until, now }: { readonly extendingTo: Date; readonly until: Date; readonly now: Date },
       guards: Guards,
-    ): Promise<'CLAIMED' | 'NOT_NOW' | 'CONNECTOR_HELD'> {
+    ): Promise<'CLAIMED' | 'NOT_NOW' | 'FACTS_CHANGED'> {
       const values = [id, version, until, now, extendingTo, [...guards.keys()], [...guards.values()]];
       try {
-        return (await sql.query(statements.claimToExtend, values)).length > 0 ? 'CLAIMED' : 'NOT_NOW';
+        type Row = { isCurrent: boolean; isClaimed: boolean };
+        const [row] = await sql.query<Row>(statements.claimToExtend, values);
+        return row?.isClaimed ? 'CLAIMED' : row?.isCurrent ? 'NOT_NOW' : 'FACTS_CHANGED';
       } catch (error) {
-        if (violatedConstraint(error) === 'reservation_connector_held') return 'CONNECTOR_HELD';
+        if (violatedConstraint(error) === 'reservation_connector_held') return 'FACTS_CHANGED';
         throw error;
       }
     },

@@ -179,10 +179,12 @@ it('what cannot be: refused by name', async () => {
   const earlier = await server.extendReservation(anna, { id, expiryDate: later(expiryDate, -1) });
   expect(earlier).toMatchObject({ code: 'INVALID_INPUT', field: 'expiryDate' });
   const long = await server.extendReservation(anna, { id, byMinutes: 161 });
-  expect(long).toMatchObject({ code: 'POLICY', rule: 'MAX_DURATION', limitMinutes: 180 });
+  expect(long).toMatchObject({ code: 'POLICY', reasons: [{ rule: 'MAX_DURATION', limitMinutes: 180 }] });
   expect(await server.extendReservation(anna, { id, expiryDate })).toMatchObject({ status: 'ACCEPTED', version: 2 });
   await server.saveSite('site', { extensionAllowed: false });
-  expect(await server.extendReservation(anna, { id, byMinutes: 5 })).toMatchObject({ rule: 'EXTENSION_ALLOWED' });
+  expect(await server.extendReservation(anna, { id, byMinutes: 5 })).toMatchObject({
+    reasons: [{ rule: 'EXTENSION_ALLOWED' }],
+  });
   await server.saveSite('site', { extensionAllowed: true });
   expect(await server.extendReservation(await adminToken(), { id, byMinutes: 160 })).toMatchObject({
     status: 'ACCEPTED',
