@@ -32,7 +32,7 @@ const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8
 export async function activate(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
   const { reservation, activateUntil = due.reservation.expiryDate } = due;
   const now = ports.clock.now();
-  if (reservation.movedFrom !== undefined) await ports.endMoved(reservation);
+  if (reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
   if (reservation.startsAt > now) return 'AGAIN';
   const obstacle = await obstacleOf(ports, reservation);
   const isLast = now >= activateUntil;

@@ -95,7 +95,7 @@ export async function moveTo(
   if (isRefusal(made)) return made;
   const held = made.status === 'SCHEDULED' ? made : await askFor(ports, made, undefined);
   if (isRefusal(held)) return held;
-  if (held.status === 'ACCEPTED' || held.status === 'SCHEDULED') await ports.endMoved(held);
+  if (held.status === 'ACCEPTED' || held.status === 'SCHEDULED') await ports.endMoved(held, actor);
   return (await ports.reservations.byId(held.id)) ?? held;
 }
 
@@ -106,22 +106,22 @@ export interface EndMovedPorts {
   readonly settleCancel: SettleCancel;
 }
 
-export type EndMoved = (reservation: Reservation) => Promise<'DONE' | 'AGAIN'>;
+export type EndMoved = (reservation: Reservation, actor: Actor) => Promise<void>;
 
 /** The new one holds: the old one goes, where it has not been used meanwhile. Called again, it does no harm. */
 export const endMoved =
   ({ reservations, calls, transition, settleCancel }: EndMovedPorts): EndMoved =>
-  async ({ movedFrom }) => {
+  async ({ movedFrom }, actor) => {
     const old = movedFrom === undefined ? undefined : await reservations.byId(movedFrom);
-    if (!old || !isLive(old.status)) return 'DONE';
-    const wished = await transition(old, { type: 'cancel-requested', reason: 'MOVED' }, 'SERVER');
+    if (!old || !isLive(old.status)) return;
+    const wished = await transition(old, { type: 'cancel-requested', reason: 'MOVED' }, actor);
     const { reservation } = wished;
-    if (reservation.status !== 'CANCELLING') return 'DONE';
+    if (reservation.status !== 'CANCELLING') return;
     if (reservation.enforcement === 'SERVER') {
-      await transition(reservation, { type: 'released', reason: 'MOVED' }, 'SERVER');
-      return 'DONE';
+      await transition(reservation, { type: 'released', reason: 'MOVED' }, actor);
+      return;
     }
     const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
-    await settleCancel(reservation, outcome, reservation.reason, 'SERVER');
-    return 'DONE'; // What is CANCELLING now the settler brings to its end.
+    // Not answered, it stays CANCELLING, and the settler brings it to its end.
+    await settleCancel(reservation, outcome, reservation.reason, actor);
   };

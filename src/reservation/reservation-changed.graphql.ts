@@ -165,10 +165,11 @@ export class ReservationChangedResolver {
   }
 }
 
-/** A use is the holder's own, and so is what a driver cancels; everything else that ends it is done to the holder. */
-function isEndedByOthers({ to, actor }: ReservationEvent): boolean {
+/** A use is the holder's own, and so is what it cancels or moves; everything else that ends it is done to the holder. */
+function isEndedByOthers({ to, actor, reason }: ReservationEvent): boolean {
   const isEnd = !isLive(to) || to === 'CANCELLING';
-  return isEnd && to !== 'USED' && actor !== 'DRIVER';
+  const isOwn = to === 'USED' || (actor === 'DRIVER' && (reason === 'DRIVER_REQUEST' || reason === 'MOVED'));
+  return isEnd && !isOwn;
 }
 
 type PresentEventFilter = {

@@ -47,7 +47,7 @@ export function dutyOf({ status }: Reservation): Duty {
 export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
   const duty = dutyOf(reservation);
-  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await ports.endMoved(reservation);
+  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
   if (duty !== 'ACTIVATE' && reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
   switch (duty) {
     case 'ACTIVATE':

@@ -1,0 +1,317 @@
+// Bookings ahead: held by window from the moment they are made, put to the charger at their start, and what becomes of
+// them where the charger is not ready.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let anna: string;
+let cleo: string;
+const MINUTE = 60_000;
+
+beforeEach(async () => {
+  server = await TestServer.start({ env: { CHARGER_ANSWER_TIMEOUT_SECONDS: '1' } });
+  await server.fill();
+  [anna, cleo] = await Promise.all([driverToken('ANNA'), driverToken('CLEO')]);
+});
+afterEach(() => server.stop());
+
+const inMinutes = (minutes: number) => new Date(server.clock.now().getTime() + minutes * MINUTE).toISOString();
+const booking = (from: number, until: number, extra: object = {}) => ({
+  ...{ chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', startsAt: inMinutes(from), expiryDate: inMinutes(until) },
+  ...extra,
+});
+const book = (from: number, until: number, extra: object = {}) =>
+  server.scheduleReservation(anna, booking(from, until, extra));
+const commandsOf = (charger: { received: readonly { method: string }[] }) =>
+  charger.received.filter(({ method }) => /Reserv/.test(method)).map(({ method }) => method);
+const comesTo = (id: string, expected: object) =>
+  eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
+
+describe('made', () => {
+  it('it holds its window against bookings and holds, and no more than that', async () => {
+    await server.charger('CH1');
+    const made = await book(60, 90);
+    expect(made).toMatchObject({ status: 'SCHEDULED', version: 1, acceptedAt: null, startsAt: made.startsAt });
+    const other = { idTag: 'CLEO' };
+    const taken = { __typename: 'ConnectorTaken', reservedFrom: made.startsAt, reservedUntil: made.expiryDate };
+    expect(await server.scheduleReservation(cleo, { ...booking(75, 120), ...other })).toMatchObject(taken);
+    expect(
+      await server.scheduleReservation(cleo, {
+        ...booking(30, 60),
+        ...other,
+        startsAt: inMinutes(30),
+        expiryDate: made.startsAt,
+      }),
+    ).toMatchObject({ status: 'SCHEDULED' });
+    expect(
+      await server.scheduleReservation(cleo, { ...booking(90, 120), ...other, startsAt: made.expiryDate }),
+    ).toMatchObject({ status: 'SCHEDULED' });
+    const now = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
+    expect(await server.reserveNow(cleo, { ...now, durationMinutes: 61 })).toMatchObject({ code: 'RESERVED' });
+    expect(await server.reserveNow(cleo, { ...now, durationMinutes: 25 })).toMatchObject({ status: 'ACCEPTED' });
+  });
+
+  it('the charger hears nothing of it, and need not be there', async () => {
+    expect(await book(60, 90)).toMatchObject({ status: 'SCHEDULED' });
+    const charger = await server.charger('CH1');
+    const second = await book(120, 150);
+    expect(await server.cancelReservation(anna, { id: second.id })).toMatchObject({ status: 'CANCELLED', version: 2 });
+    expect(commandsOf(charger)).toEqual([]);
+  });
+
+  it('others charge there until it begins', async () => {
+    const charger = await server.charger('CH1');
+    await book(60, 90);
+    expect(await server.authorization(cleo, { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' })).toMatchObject({
+      status: 'ACCEPTED',
+    });
+    expect(await charger.present(1, 'CLEO')).toBe('charging');
+  });
+
+  it('a hundred at once for one window: one is made', async () => {
+    const operator = await operatorToken('site');
+    const input = booking(60, 90, { idTag: 'CLEO' });
+    const made = await Promise.all(Array.from({ length: 100 }, () => server.scheduleReservation(operator, input)));
+    expect(made.filter(({ status }) => status === 'SCHEDULED')).toHaveLength(1);
+    expect(made.filter(({ code }) => code === 'RESERVED')).toHaveLength(99);
+  });
+
+  it('the same request again, under its key, is the same booking', async () => {
+    const input = booking(60, 90, { idempotencyKey: 'tap-1' });
+    const made = await Promise.all(Array.from({ length: 10 }, () => server.scheduleReservation(anna, input)));
+    expect(new Set(made.map(({ id }) => id)).size).toBe(1);
+    expect(await server.scheduleReservation(anna, { ...input, connectorId: 2 })).toMatchObject({
+      code: 'IDEMPOTENCY_KEY_REUSED',
+    });
+  });
+
+  it.each<[string, object, string]>([
+    ['a start in the past', { startsAt: '2020-01-01T00:00:00Z' }, 'startsAt'],
+    ['an end before the start', { expiryDate: '2020-01-01T00:00:00Z' }, 'expiryDate'],
+    ['both ends', { durationMinutes: 5 }, 'durationMinutes'],
+    ['no place', { chargerId: null }, 'chargerId'],
+    ['two places', { siteId: 'site' }, 'chargerId'],
+    ['nobody', { idTag: null }, 'idTag'],
+    ['a plug and a connector', { plugType: 'CCS2' }, 'plugType'],
+    ['the end of time', { startsAt: '9999-12-31T23:59:59Z', expiryDate: '+010000-01-01T00:00:00Z' }, 'expiryDate'],
+  ])('%s is bad input', async (_, extra, field) => {
+    const { body } = await server.post(
+      anna,
+      `mutation ($input: ScheduleReservationInput!) { scheduleReservation(input: $input) { ... on InvalidInput { field } } }`,
+      { input: booking(60, 90, extra) },
+    );
+    // The scalar itself refuses what is no date.
+    if (body.errors) expect(JSON.stringify(body.errors)).toContain('BAD_USER_INPUT');
+    else expect(body.data.scheduleReservation).toEqual({ field });
+  });
+
+  it('its charger cannot be removed', async () => {
+    await book(60, 90);
+    const removed = await server.graphql(await adminToken(), 'mutation { removeCharger(id: "CH1") { __typename } }');
+    expect(removed.removeCharger.__typename).toBe('InUse');
+  });
+});
+
+describe('at its start', () => {
+  it.each(['1.6', '2.0.1', '2.1'] as const)('OCPP %s: the charger is asked, and holds it', async (version) => {
+    const charger = await server.charger('CH1', version);
+    const { id, reservationId, expiryDate } = await book(60, 90);
+    const events = await server.watchReservations(anna, { reservationId: id });
+    server.clock.advance(60 * MINUTE);
+    expect(await events.next()).toMatchObject({ type: 'REQUESTED', from: 'SCHEDULED', to: 'PENDING', actor: 'SERVER' });
+    expect(await events.next()).toMatchObject({ type: 'ACCEPTED', to: 'ACCEPTED' });
+    expect(charger.reservations).toMatchObject([{ reservationId, connectorId: 1, expiryDate: new Date(expiryDate) }]);
+    expect(await charger.present(1, 'CLEO')).not.toBe('charging');
+    expect(await charger.present(1, 'ANNA')).toBe('charging');
+    await comesTo(id, { status: 'USED' });
+  });
+
+  it('a charger that is offline is waited for', async () => {
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await eventually(async () => {
+      const [row] = await server.database.query<{ attempts: number }>('SELECT attempts FROM reservation');
+      expect(row?.attempts).toBeGreaterThan(0);
+    });
+    expect(await server.reservation(id)).toMatchObject({ status: 'SCHEDULED', version: 1 });
+    expect(await server.authorization(cleo, { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' })).toMatchObject({
+      status: 'RESERVED',
+    });
+    await server.charger('CH1');
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'ACCEPTED' });
+  });
+
+  it('for as long as the policy says; then it has failed, and says what else would have done', async () => {
+    await server.saveSite('site', { activationTimeoutMinutes: 5 });
+    await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1, plugTypes: ['CCS2'] }] });
+    await server.saveCharger('CH2', 'site', {
+      connectors: [
+        { connectorId: 1, plugTypes: ['TYPE2'] },
+        { connectorId: 2, plugTypes: ['CCS2'] },
+      ],
+    });
+    await server.charger('CH2');
+    const { id } = await book(60, 90);
+    const events = await server.watchReservations(anna, { reservationId: id });
+    server.clock.advance(64 * MINUTE);
+    await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'SCHEDULED' }));
+    server.clock.advance(MINUTE);
+    expect(await events.next()).toMatchObject({
+      type: 'FAILED',
+      from: 'SCHEDULED',
+      reason: 'OFFLINE',
+      isEndedByOthers: true,
+      reservation: { alternative: { chargerId: 'CH2', connectorId: 2 } },
+    });
+  });
+
+  it('a connector that is still in use is waited for, and taken as soon as it is free', async () => {
+    const charger = await server.charger('CH1');
+    await charger.present(1, 'CLEO');
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await eventually(async () => {
+      const [row] = await server.database.query<{ attempts: number }>('SELECT attempts FROM reservation');
+      expect(row?.attempts).toBeGreaterThan(0);
+    });
+    expect(await server.reservation(id)).toMatchObject({ status: 'SCHEDULED' });
+    expect(commandsOf(charger)).toEqual([]);
+    await charger.unplug(1);
+    await comesTo(id, { status: 'ACCEPTED' });
+  });
+
+  it('a charger that says Occupied is asked again until the policy’s time is over', async () => {
+    await server.saveSite('site', { activationTimeoutMinutes: 5 });
+    const charger = await server.charger('CH1');
+    charger.behaviour = { type: 'refuse', status: 'Occupied' };
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'SCHEDULED', reason: 'OCCUPIED', version: 3 });
+    server.clock.advance(10_000);
+    await comesTo(id, { status: 'SCHEDULED', reason: 'OCCUPIED', version: 5 });
+    server.clock.advance(5 * MINUTE);
+    await comesTo(id, { status: 'FAILED', reason: 'OCCUPIED' });
+  });
+
+  it('silence is no refusal: it is settled like any other', async () => {
+    const charger = await server.charger('CH1');
+    charger.behaviour = { type: 'silent' };
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'UNKNOWN', reason: 'TIMEOUT' });
+    charger.behaviour = { type: 'normal' };
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'ACCEPTED' });
+  });
+
+  it('a vehicle that overstays: the booking moves, where the policy says so', async () => {
+    await server.saveSite('site', { overstayAction: 'MOVE' });
+    const charger = await server.charger('CH1');
+    await charger.present(1, 'CLEO');
+    const { id, expiryDate } = await book(60, 90);
+    const events = await server.watchReservations(anna);
+    server.clock.advance(60 * MINUTE);
+    const moved = await events.until(({ reservation }) => reservation.movedFrom === id);
+    expect(moved).toMatchObject({ type: 'REQUESTED', reservation: { connectorId: 2, expiryDate, idTag: 'ANNA' } });
+    await comesTo(id, { status: 'CANCELLED', reason: 'MOVED' });
+    await comesTo(moved.reservation.id, { status: 'ACCEPTED', movedFrom: id });
+    expect(charger.reservations).toMatchObject([{ connectorId: 2, idTag: 'ANNA' }]);
+  });
+
+  it('whichever process runs then activates it', async () => {
+    const { id } = await book(60, 90);
+    await server.restart();
+    server.clock.advance(60 * MINUTE);
+    await server.charger('CH1');
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'ACCEPTED' });
+  });
+
+  it('a hold of the server’s own needs no charger', async () => {
+    await server.saveSite('site', { serverSideHoldAllowed: true });
+    const charger = await server.charger('CH1', '1.6', { supportsReservation: false, clock: server.clock });
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'ACCEPTED', enforcement: 'SERVER' });
+    expect(await charger.present(1, 'CLEO')).not.toBe('charging');
+  });
+
+  it('a charger that cannot be reserved fails it at once', async () => {
+    const { id } = await book(60, 90);
+    const charger = await server.charger('CH1');
+    charger.behaviour = { type: 'error', code: 'NotSupported' };
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'FAILED', reason: 'NOT_SUPPORTED' });
+  });
+});
+
+describe('a booking', () => {
+  it('is extended and changed without the charger, and not into another', async () => {
+    const { id } = await book(60, 90);
+    await server.scheduleReservation(cleo, booking(120, 150, { idTag: 'CLEO' }));
+    expect(await server.extendReservation(anna, { id, byMinutes: 31 })).toMatchObject({ code: 'RESERVED' });
+    const longer = await server.extendReservation(anna, { id, byMinutes: 20 });
+    expect(longer).toMatchObject({ status: 'SCHEDULED', extensions: 1, version: 2 });
+    server.clock.advance(60 * MINUTE);
+    const charger = await server.charger('CH1');
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'ACCEPTED' });
+    expect(charger.reservations).toMatchObject([{ expiryDate: new Date(longer.expiryDate) }]);
+  });
+
+  it('is cancelled by its driver until so long before it begins, and by an operator at any time', async () => {
+    await server.saveSite('site', { cancelUntilMinutes: 30 });
+    const one = await book(60, 90);
+    const other = await book(100, 120);
+    expect(await server.cancelReservation(anna, { id: other.id })).toMatchObject({ status: 'CANCELLED' });
+    server.clock.advance(31 * MINUTE);
+    expect(await server.cancelReservation(anna, { id: one.id })).toMatchObject({
+      __typename: 'PolicyRefused',
+      reasons: [{ rule: 'CANCEL_UNTIL', limitMinutes: 30 }],
+    });
+    expect(await server.cancelReservation(await operatorToken('site'), { id: one.id })).toMatchObject({
+      status: 'CANCELLED',
+      reason: 'OPERATOR_REQUEST',
+    });
+  });
+
+  it('whose holder does not come in time is given up, there and here', async () => {
+    await server.saveSite('site', { noShowTimeoutMinutes: 10 });
+    const charger = await server.charger('CH1');
+    const { id } = await book(60, 120);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'ACCEPTED' });
+    server.clock.advance(10 * MINUTE - 2000);
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'EXPIRED', reason: 'NO_SHOW' });
+    await eventually(() => expect(charger.reservations).toEqual([]));
+  });
+
+  it('tells its holder that it ends soon, once, and again after it was extended', async () => {
+    await server.saveSite('site', { endingNoticeMinutes: 5 });
+    await server.charger('CH1');
+    const { id } = await server.reserveNow(anna, {
+      chargerId: 'CH1',
+      connectorId: 1,
+      idTag: 'ANNA',
+      durationMinutes: 20,
+    });
+    const events = await server.watchReservations(anna, { reservationId: id });
+    server.clock.advance(15 * MINUTE);
+    expect(await events.next()).toMatchObject({
+      type: 'ENDING_SOON',
+      from: 'ACCEPTED',
+      to: 'ACCEPTED',
+      isEndedByOthers: false,
+    });
+    await server.extendReservation(anna, { id, byMinutes: 20 });
+    expect(await events.next()).toMatchObject({ type: 'EXTENDED' });
+    server.clock.advance(20 * MINUTE);
+    expect(await events.next()).toMatchObject({ type: 'ENDING_SOON' });
+    server.clock.advance(5 * MINUTE);
+    expect(await events.next()).toMatchObject({ type: 'EXPIRED', isEndedByOthers: true });
+  });
+});
