@@ -132,11 +132,12 @@ const statements = {
              CASE WHEN $9::timestamptz IS NOT NULL THEN (SELECT count(*)::integer FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.starts_at >= $9
                  AND r.starts_at < $10::timestamptz AND r.status NOT IN ('REJECTED', 'FAILED')
+                 AND r.reason IS DISTINCT FROM 'MOVED'
                  AND r.id IS DISTINCT FROM $8::uuid) END AS "startingThatDay",
              CASE WHEN $13::boolean THEN (SELECT r.ended_at FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2)
-                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED') AND r.ended_at IS NOT NULL
-                 AND r.id IS DISTINCT FROM $8::uuid
+                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED') AND r.ended_at > r.starts_at
+                 AND r.reason IS DISTINCT FROM 'MOVED' AND r.id IS DISTINCT FROM $8::uuid
                ORDER BY r.ended_at DESC LIMIT 1) END AS "lastEndedAt",
              CASE WHEN $14::timestamptz IS NOT NULL THEN (SELECT r.ended_at FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.charger_id = c.id

@@ -69,7 +69,7 @@ export interface PolicyFacts {
   readonly ofGroup: readonly Window[];
   /** How many of the idTag's begin on the local day on which this one would, ended ones included. */
   readonly startingThatDay: number;
-  /** When the idTag's last reservation at the site ended. */
+  /** When the idTag's last reservation at the site that had begun ended. */
   readonly lastEndedAt?: Date;
   /** Free connectors of the site at the tightest moment, were the request granted, and when there will be more. */
   readonly free?: { readonly count: number; readonly moreFrom?: Date };
@@ -137,6 +137,7 @@ export function decideExtension(
     ...duration(policy, { startsAt: hold.startsAt, expiryDate: until }),
     openingHours(policy, facts, added, { allowsLater: false }),
     overlapping(policy, facts, added),
+    cooldownAfter(policy, facts, until),
     minFreeConnectors(policy, facts),
   ].filter((reason) => reason !== undefined);
 }
@@ -276,6 +277,17 @@ function cooldown(
   const allowedFrom = addMs(new Date(Math.max(...ends.map((end) => end.getTime()))), pauseMs);
   const message = `Between two reservations of one idTag ${limit} minutes pass.`;
   return { rule: 'COOLDOWN', message, limitMinutes: limit, allowedFrom };
+}
+
+/** The next reservation of the same idTag must not come too near. */
+function cooldownAfter(
+  { cooldownMinutes: limit }: ReservationPolicy,
+  { ofIdTag }: Pick<PolicyFacts, 'ofIdTag'>,
+  until: Date,
+): PolicyReason | undefined {
+  if (!ofIdTag.some(({ from }) => from >= until && from < addMs(until, limit * MINUTE_MS))) return undefined;
+  const message = `Between two reservations of one idTag ${limit} minutes pass, and the next one has been made.`;
+  return { rule: 'COOLDOWN', message, limitMinutes: limit };
 }
 
 function overlapping(

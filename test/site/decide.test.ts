@@ -285,6 +285,12 @@ describe('an extension', () => {
     expect(extend({ overlappingAllowed: false }, at(45, 1), now, next)).toEqual(['OVERLAPPING_ALLOWED']);
   });
 
+  it('too near to the next reservation of the idTag', () => {
+    const next = { ofIdTag: [window(60, 90)] };
+    expect(extend({ cooldownMinutes: 10 }, at(50), now, next)).toEqual([]);
+    expect(extend({ cooldownMinutes: 10 }, at(50, 1), now, next)).toEqual(['COOLDOWN']);
+  });
+
   it('of a booking ends so long before it begins', () => {
     const booking = { startsAt: at(60), expiryDate: at(90), extensions: 0 };
     const policy = { ...defaultPolicy, changeUntilMinutes: 60 };

@@ -1,6 +1,6 @@
 // A database of one's own, copied from the migrated template.
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
+import { Client, Pool } from 'pg';
 import { inject } from 'vitest';
 
 export interface TestDatabase {
@@ -15,15 +15,14 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   await administrate(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
-  const client = new Client({ connectionString: url.href });
-  await client.connect();
+  const pool = new Pool({ connectionString: url.href, max: 2 });
   return {
     url: url.href,
     async query<Row extends object>(text: string, values: unknown[] = []) {
-      return (await client.query(text, values)).rows as Row[];
+      return (await pool.query(text, values)).rows as Row[];
     },
     async drop() {
-      await client.end();
+      await pool.end();
       await administrate(`DROP DATABASE ${name} WITH (FORCE)`);
     },
   };
