@@ -1,0 +1,125 @@
+// The processes of a benchmark, and how it talks to them: servers and chargers as children, requests over one agent.
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { join } from 'node:path';
+import { SignJWT } from 'jose';
+
+export const PASSWORD = 'bench-charger-password';
+const SECRET = 'a-secret-for-the-benchmark-of-32-characters';
+
+const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+
+export function post(port: number, path: string, body: string, headers: Record<string, string> = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = { agent, host: '127.0.0.1', port, path, method: 'POST' };
+    const length = `${Buffer.byteLength(body)}`;
+    const sent = request({
+      ...options,
+      headers: { 'content-type': 'application/json', 'content-length': length, ...headers },
+    });
+    sent.once('error', reject);
+    sent.once('response', (response) => {
+      let text = '';
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text));
+    });
+    sent.end(body);
+  });
+}
+
+export async function message<T>(child: ChildProcess): Promise<T> {
+  const ended = new AbortController();
+  const exit = once(child, 'exit', { signal: ended.signal }).then(
+    ([code]) => Promise.reject(new Error(`A process of the benchmark ended (${code})`)),
+    () => [] as unknown[],
+  );
+  try {
+    const [value] = await Promise.race([once(child, 'message'), exit]);
+    return value as T;
+  } finally {
+    ended.abort();
+  }
+}
+
+const children: ChildProcess[] = [];
+export function start(script: string, args: string[], env: Record<string, string>): ChildProcess {
+  const child = fork(join(import.meta.dirname, script), args, { env: { ...process.env, ...env } });
+  children.push(child);
+  return child;
+}
+
+/** Servers stop in order when their parent lets go of them; chargers have nothing to end. */
+export async function stopAll(): Promise<void> {
+  for (const child of children.splice(0)) {
+    if (child.exitCode !== null) continue;
+    const exit = once(child, 'exit');
+    if (child.spawnargs.some((argument) => argument.endsWith('chargers.js'))) child.kill();
+    else child.disconnect();
+    await exit;
+  }
+}
+
+export interface Answer {
+  readonly id: string;
+  readonly status?: string;
+  readonly message?: string;
+}
+
+export interface Server {
+  readonly child: ChildProcess;
+  readonly ocppPort: number;
+  /** The one answer of an operation of an admin. */
+  run<T = Answer>(query: string, variables: object): Promise<T>;
+}
+
+/** Ours, on that database, as `npm start` would run it. */
+export async function startServer(url: string): Promise<Server> {
+  const env = {
+    DATABASE_URL: url,
+    JWT_SECRET: SECRET,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    OCPP_PORT: '0',
+    LOG_LEVEL: 'error',
+  };
+  const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16' });
+  const { port, ocppPort } = await message<{ port: number; ocppPort: number }>(child);
+  const claims = new SignJWT({ role: 'admin' }).setProtectedHeader({ alg: 'HS256' }).setSubject('bench');
+  const token = await claims.setExpirationTime('1h').sign(new TextEncoder().encode(SECRET));
+  return {
+    child,
+    ocppPort,
+    async run<T>(query: string, variables: object) {
+      const headers = { authorization: `Bearer ${token}` };
+      const text = await post(port, '/graphql', JSON.stringify({ query, variables }), headers);
+      const { data, errors } = JSON.parse(text);
+      if (errors) throw new Error(text);
+      return Object.values(data)[0] as T;
+    },
+  };
+}
+
+/** Simulated chargers that accept whatever they are asked. */
+export const startChargers = (ocppPort: number, ids: readonly string[]): Promise<unknown> =>
+  message(start('chargers.js', [`ws://127.0.0.1:${ocppPort}`, PASSWORD, ...ids], {}));
+
+export const RESERVE = `mutation Reserve($input: ReserveNowInput!) { reserveNow(input: $input) { __typename
+  ... on Reservation { id reservationId status expiryDate } ... on Refusal { code message } } }`;
+export const CANCEL = `mutation Cancel($input: CancelReservationInput!) { cancelReservation(input: $input) { __typename
+  ... on Reservation { id status } ... on Refusal { code message } } }`;
+
+export function expectStatus(result: Answer, status: string): string {
+  if (result.status !== status) throw new Error(`expected ${status}: ${JSON.stringify(result)}`);
+  return result.id;
+}
+
+export const percentile = (sorted: readonly number[], share: number) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+export const median = (numbers: readonly number[]) =>
+  percentile(
+    numbers.toSorted((a, b) => a - b),
+    0.5,
+  );
