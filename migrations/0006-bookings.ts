@@ -52,8 +52,8 @@ export class Bookings1764000000006 implements MigrationInterface {
       DROP INDEX reservation_expiry;
       CREATE INDEX reservation_end ON reservation (least(expiry_date, no_show_at)) WHERE ${LIVE};
       CREATE INDEX reservation_notice ON reservation (notice_at) WHERE notice_at IS NOT NULL AND ${HOLDING};
-      CREATE INDEX reservation_live_of_id_tag ON reservation (site_id, lower(id_tag)) WHERE ${LIVE};
-      CREATE INDEX reservation_live_of_group ON reservation (site_id, holder_group)
+      CREATE INDEX reservation_live_of_id_tag ON reservation (site_id, lower(id_tag), held_until) WHERE ${LIVE};
+      CREATE INDEX reservation_live_of_group ON reservation (site_id, holder_group, held_until)
         WHERE holder_group IS NOT NULL AND ${LIVE};
       CREATE INDEX reservation_day_of_id_tag ON reservation (site_id, lower(id_tag), starts_at);
       CREATE INDEX reservation_ended_of_id_tag ON reservation (site_id, lower(id_tag), ended_at)

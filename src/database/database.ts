@@ -30,7 +30,11 @@ interface Options {
 /** Connects and brings the schema up to date. Two processes that start at once wait for each other. */
 export async function openDatabase(options: Options): Promise<Database> {
   await migrate(options);
-  const { source, pool } = await connect(options, { query_timeout: QUERY_MS, statement_timeout: QUERY_MS });
+  const { source, pool } = await connect(options, {
+    query_timeout: QUERY_MS,
+    statement_timeout: QUERY_MS,
+    options: PLAN_ONCE,
+  });
   const sqlOn = (runner: Pool | PoolClient): Sql => ({
     async query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[]) {
       return (await runner.query<Row>({ ...statement, values: [...values] })).rows;
@@ -68,6 +72,12 @@ async function connect(options: Options, timeouts: object): Promise<{ source: Da
 /** Also the longest wait for a connection of the pool. */
 const CONNECT_MS = 5000;
 const QUERY_MS = 10_000;
+
+/**
+ * A prepared statement is planned once for each connection. PostgreSQL's own choice would plan those that leave out what
+ * nobody asked for anew each time, which takes longer than running them.
+ */
+const PLAN_ONCE = '-c plan_cache_mode=force_generic_plan';
 
 const MIGRATION_LOCK = 7_237_001;
 

@@ -67,16 +67,26 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
   const { chargerId, startsAt, except } = asked;
   const { idTag, parentIdTag, reservationId } = asked;
   const wants = {
-    live: isSetAnywhere(policies, 'maxActivePerIdTag', 'maxActivePerGroup', 'cooldownMinutes', 'overlappingAllowed'),
     lastEnd: isSetAnywhere(policies, 'cooldownMinutes'),
     site: isSetAnywhere(policies, 'minFreeConnectors'),
   };
   const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
+  const until = asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS);
+  const aroundMs = largestAnywhere(policies, 'cooldownMinutes') * MINUTE_MS;
   return {
     chargerId,
     ...present({ idTag, parentIdTag, reservationId, except }),
-    window: { from: startsAt, until: asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS) },
+    window: { from: startsAt, until },
     wants,
+    ...(isSetAnywhere(policies, 'cooldownMinutes', 'overlappingAllowed') && {
+      near: { from: addMs(startsAt, -aroundMs), until: addMs(until, aroundMs) },
+    }),
+    ...(isSetAnywhere(policies, 'maxActivePerIdTag') && {
+      maxOfIdTag: largestAnywhere(policies, 'maxActivePerIdTag'),
+    }),
+    ...(isSetAnywhere(policies, 'maxActivePerGroup') && {
+      maxOfGroup: largestAnywhere(policies, 'maxActivePerGroup'),
+    }),
     ...(isSetAnywhere(policies, 'maxPerDayPerIdTag') && { day: localDay(startsAt, policies.timeZone) }),
     ...(isSetAnywhere(policies, ...strikeLimits) && {
       strikesSince: ago(largestAnywhere(policies, 'abuseWindowMinutes') + largestAnywhere(policies, 'blockMinutes')),

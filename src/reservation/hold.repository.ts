@@ -25,7 +25,12 @@ export interface FactsQuery {
   readonly day?: Window;
   readonly strikesSince?: Date;
   readonly unusedSince?: Date;
-  readonly wants: { readonly live: boolean; readonly lastEnd: boolean; readonly site: boolean };
+  /** What of the same idTag comes near: its live reservations that touch this window. */
+  readonly near?: Window;
+  /** So many live reservations of the idTag, and of its group, matter. */
+  readonly maxOfIdTag?: number;
+  readonly maxOfGroup?: number;
+  readonly wants: { readonly lastEnd: boolean; readonly site: boolean };
 }
 
 /** As the database has it; the policy, which the caller knows, makes AdmissionFacts of it. */
@@ -123,12 +128,18 @@ const statements = {
              ${json(touching('$1', '$6::timestamptz', '$7::timestamptz', TOUCHING_COLUMNS))} AS holds,
              $4::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
                AND r.reservation_id = $4 AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
-             CASE WHEN $12::boolean THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
+             CASE WHEN $12::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
                FROM reservation r WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
-                 AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid`)} END AS "ofIdTag",
-             CASE WHEN $12 THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
-               FROM reservation r WHERE r.site_id = c.site_id AND r.holder_group = who.grp AND r.status IN (${live})
-                 AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid`)} END AS "ofGroup",
+                 AND r.held_until > greatest($3, $12) AND r.starts_at < $16::timestamptz
+                 AND r.id IS DISTINCT FROM $8::uuid`)} END AS "ofIdTag",
+             CASE WHEN $17::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
+                 AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
+               ORDER BY r.held_until DESC LIMIT $17`)} END AS "endsOfIdTag",
+             CASE WHEN $18::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+               WHERE r.site_id = c.site_id AND r.holder_group = who.grp AND r.holder_group IS NOT NULL
+                 AND r.status IN (${live}) AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
+               ORDER BY r.held_until DESC LIMIT $18`)} END AS "endsOfGroup",
              CASE WHEN $9::timestamptz IS NOT NULL THEN (SELECT count(*)::integer FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.starts_at >= $9
                  AND r.starts_at < $10::timestamptz AND r.status NOT IN ('REJECTED', 'FAILED')
@@ -243,7 +254,8 @@ interface FactsRow {
   connectors: Place[];
   holds: Raw<OtherHold>[];
   ofIdTag: Raw<Window>[] | null;
-  ofGroup: Raw<Window>[] | null;
+  endsOfIdTag: { until: string }[] | null;
+  endsOfGroup: { until: string }[] | null;
   strikesOfIdTag: RawStrike[] | null;
   strikesOfGroup: RawStrike[] | null;
   sitePlaces: SitePlace[] | null;
@@ -277,10 +289,11 @@ export function holdStore(sql: Sql) {
   return {
     /** Undefined where there is no such charger. */
     async facts(query: FactsQuery, now: Date): Promise<HoldFacts | undefined> {
-      const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, wants } = query;
+      const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
       const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
         ...[chargerId, idTag, now, reservationId, parentIdTag, window.from, window.until, except],
-        ...[day?.from, day?.until, strikesSince, wants.live, wants.lastEnd, query.unusedSince, wants.site],
+        ...[day?.from, day?.until, strikesSince, near?.from, wants.lastEnd, query.unusedSince, wants.site, near?.until],
+        ...[query.maxOfIdTag, query.maxOfGroup],
       ]);
       if (!row) return undefined;
       const { idTag: tag, guards, ...facts } = row;
@@ -288,7 +301,8 @@ export function holdStore(sql: Sql) {
         ...(present(facts) as unknown as HoldFacts),
         holds: row.holds.map((raw) => toWindow(raw) as OtherHold),
         ofIdTag: (row.ofIdTag ?? []).map(toWindow),
-        ofGroup: (row.ofGroup ?? []).map(toWindow),
+        endsOfIdTag: (row.endsOfIdTag ?? []).map(({ until }) => new Date(until)),
+        endsOfGroup: (row.endsOfGroup ?? []).map(({ until }) => new Date(until)),
         startingThatDay: row.startingThatDay ?? 0,
         strikesOfIdTag: toStrikes(row.strikesOfIdTag ?? []),
         strikesOfGroup: toStrikes(row.strikesOfGroup ?? []),

@@ -125,13 +125,15 @@ function describe(
   free: readonly FreeWindow[],
   now: Date,
 ): Omit<ReservationOptions, 'freeWindows'> {
-  const { policy, policyVersion, ofIdTag, ofGroup, startingThatDay, group } = facts;
+  const { policy, policyVersion, endsOfIdTag, endsOfGroup, startingThatDay, group } = facts;
   const reasons = refusal?.code === 'POLICY' ? (refusal as PolicyRefusal).reasons : [];
   const untils = free.filter(({ from }) => from <= now).map(({ until }) => until.getTime());
   const longest = Math.min(policy.maxDurationMinutes, Math.floor((Math.max(0, ...untils) - now.getTime()) / MINUTE_MS));
   const quotas = [
-    policy.maxActivePerIdTag === null ? undefined : policy.maxActivePerIdTag - ofIdTag.length,
-    policy.maxActivePerGroup === null || group === undefined ? undefined : policy.maxActivePerGroup - ofGroup.length,
+    policy.maxActivePerIdTag === null ? undefined : policy.maxActivePerIdTag - endsOfIdTag.length,
+    policy.maxActivePerGroup === null || group === undefined
+      ? undefined
+      : policy.maxActivePerGroup - endsOfGroup.length,
   ].filter((one) => one !== undefined);
   const blockedUntil = blocks(policy, facts, now)
     .flatMap(({ allowedFrom }) => allowedFrom ?? [])

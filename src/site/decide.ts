@@ -63,10 +63,12 @@ export interface PolicyRequest {
 
 export interface PolicyFacts {
   readonly timeZone: string;
-  /** The live reservations and bookings of the same idTag at the site. */
+  /** The live reservations and bookings of the same idTag at the site, as far as they come near the request. */
   readonly ofIdTag: readonly Window[];
-  /** Those of the same group. */
-  readonly ofGroup: readonly Window[];
+  /** When those of the same idTag end, wherever they lie: the latest first, and no more of them than the limit. */
+  readonly endsOfIdTag: readonly Date[];
+  /** The same of its group. */
+  readonly endsOfGroup: readonly Date[];
   /** How many of the idTag's begin on the local day on which this one would, ended ones included. */
   readonly startingThatDay: number;
   /** When the idTag's last reservation at the site that had begun ended. */
@@ -95,8 +97,8 @@ export function decide(
     request.connectorId > 0 || policy.connectorZeroAllowed
       ? undefined
       : { rule: 'CONNECTOR_ZERO_ALLOWED' as const, message: 'Name a connector: the charger may not choose it here.' },
-    maxActive('MAX_ACTIVE_PER_ID_TAG', 'idTag', policy.maxActivePerIdTag, request.idTag, facts.ofIdTag),
-    maxActive('MAX_ACTIVE_PER_GROUP', 'group', policy.maxActivePerGroup, request.group, facts.ofGroup),
+    maxActive('MAX_ACTIVE_PER_ID_TAG', 'idTag', policy.maxActivePerIdTag, request.idTag, facts.endsOfIdTag),
+    maxActive('MAX_ACTIVE_PER_GROUP', 'group', policy.maxActivePerGroup, request.group, facts.endsOfGroup),
     maxPerDay(policy, facts, request),
     cooldown(policy, facts, request),
     overlapping(policy, facts, { from: startsAt, until: request.expiryDate }),
@@ -238,11 +240,11 @@ function maxActive(
   what: string,
   limit: number | null,
   who: string | undefined,
-  live: readonly Window[],
+  ends: readonly Date[],
 ): PolicyReason | undefined {
-  if (limit === null || who === undefined || live.length < limit) return undefined;
-  // So many must end that one place is free.
-  const allowedFrom = live.map(({ until }) => until).toSorted((a, b) => a.getTime() - b.getTime())[live.length - limit];
+  if (limit === null || who === undefined || ends.length < limit) return undefined;
+  // When all but one less than the limit have ended, one place is free.
+  const allowedFrom = ends[limit - 1];
   const message = `One ${what} has at most ${limit} live reservations here.`;
   return { rule, message, limitCount: limit, ...(allowedFrom && { allowedFrom }) };
 }

@@ -128,6 +128,12 @@ export const isSetAnywhere = ({ fields, overrides }: SitePolicies, ...names: (ke
 /** The largest value that any layer gives the field. */
 export const largestAnywhere = (
   { fields, overrides }: SitePolicies,
-  name: 'abuseWindowMinutes' | 'blockMinutes' | 'cooldownMinutes' | 'reReservationMinutes',
+  name:
+    | 'abuseWindowMinutes'
+    | 'blockMinutes'
+    | 'cooldownMinutes'
+    | 'reReservationMinutes'
+    | 'maxActivePerIdTag'
+    | 'maxActivePerGroup',
 ): number =>
   Math.max(...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((layer) => layer[name] ?? 0));

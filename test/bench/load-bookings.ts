@@ -58,10 +58,10 @@ export async function loadBookings(client: Client, load: Load, onProgress: (rows
       INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type, holder_group,
         status, version, starts_at, expiry_date, created_at, created_by, due_at, activate_until)
       SELECT gen_random_uuid(), nextval('reservation_wire_id'), 'LOAD-' || site, 'LOAD-' || site || '-' || charger,
-             1 + n / ($3::int * $4) % $5, 'TAG' || 1 + n % $6, 'ISO14443', 'group' || (1 + n % $6) % 100, 'SCHEDULED', 1,
+             1 + n / ($3::int * $4) % $5, 'TAG' || tag, 'ISO14443', 'group' || tag % 100, 'SCHEDULED', 1,
              starts_at, starts_at + interval '1 hour', now(), 'load', starts_at, starts_at + interval '10 minutes'
       FROM generate_series($1::int, $2::int) n,
-        LATERAL (SELECT 1 + n % $3 AS site, 1 + n / $3 % $4 AS charger,
+        LATERAL (SELECT 1 + abs(hashint4(n)) % $6::int AS tag, 1 + n % $3 AS site, 1 + n / $3 % $4 AS charger,
           date_trunc('day', now()) + interval '1 day' + (n / ($3 * $4 * $5)) * $7 * interval '1 minute' AS starts_at) place
       RETURNING *
     )

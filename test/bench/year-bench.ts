@@ -15,7 +15,7 @@ import {
 } from './processes.ts';
 
 const POLICY = {
-  ...{ maxActivePerIdTag: 1000, maxActivePerGroup: 100_000, maxPerDayPerIdTag: 100_000, minFreeConnectors: 1 },
+  ...{ maxActivePerIdTag: 100, maxActivePerGroup: 1000, maxPerDayPerIdTag: 100_000, minFreeConnectors: 1 },
   ...{ noShowLimit: 1000, lateCancelMinutes: 10, lateCancelLimit: 1000, maxLeadTimeMinutes: null },
 };
 const AVAILABILITY = `query ($siteId: ID!, $from: DateTime!, $to: DateTime!) { availability(siteId: $siteId, from: $from, to: $to, plugType: "CCS2") {

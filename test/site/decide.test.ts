@@ -21,7 +21,8 @@ const window = (from: number, until: number, ms = 0) => ({ from: at(from, ms), u
 const noFacts: PolicyFacts = {
   timeZone: 'Europe/Berlin',
   ofIdTag: [],
-  ofGroup: [],
+  endsOfIdTag: [],
+  endsOfGroup: [],
   startingThatDay: 0,
   strikesOfIdTag: [],
   strikesOfGroup: [],
@@ -83,15 +84,15 @@ const cases: Case[] = [
   {
     name: 'live reservations of one idTag',
     policy: { maxActivePerIdTag: 2 },
-    allowed: { facts: { ofIdTag: [window(-5, 25)] } },
-    refused: { facts: { ofIdTag: [window(60, 90), window(-5, 25)] } },
+    allowed: { facts: { endsOfIdTag: [at(25)] } },
+    refused: { facts: { endsOfIdTag: [at(90), at(25)] } },
     reason: { rule: 'MAX_ACTIVE_PER_ID_TAG', limitCount: 2, allowedFrom: at(25) },
   },
   {
     name: 'live reservations of one group',
     policy: { maxActivePerGroup: 1 },
     allowed: {},
-    refused: { facts: { ofGroup: [window(-5, 25)] } },
+    refused: { facts: { endsOfGroup: [at(25)] } },
     reason: { rule: 'MAX_ACTIVE_PER_GROUP', limitCount: 1, allowedFrom: at(25) },
   },
   {
@@ -236,7 +237,8 @@ it('a reservation for the group alone counts for no idTag', () => {
   const facts = {
     ...noFacts,
     ofIdTag: [window(0, 30)],
-    ofGroup: [window(0, 30)],
+    endsOfIdTag: [at(30)],
+    endsOfGroup: [at(30)],
     startingThatDay: 5,
     lastEndedAt: now,
   };
