@@ -61,6 +61,10 @@ export class Bookings1764000000006 implements MigrationInterface {
       CREATE INDEX reservation_strike_of_id_tag ON reservation (site_id, lower(id_tag)) WHERE ${STRIKE};
       CREATE INDEX reservation_strike_of_group ON reservation (site_id, holder_group)
         WHERE holder_group IS NOT NULL AND ${STRIKE};
+      CREATE INDEX reservation_holding ON reservation (charger_id) WHERE ${HOLDING};
+      CREATE INDEX reservation_release ON reservation (charger_id) WHERE is_release_owed;
+      CREATE INDEX reservation_correctable ON reservation (charger_id, expiry_date)
+        WHERE status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED');
       CREATE UNIQUE INDEX reservation_moved_from ON reservation (moved_from)
         WHERE moved_from IS NOT NULL AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED');
 
@@ -83,7 +87,7 @@ export class Bookings1764000000006 implements MigrationInterface {
       DELETE FROM reservation WHERE status = 'SCHEDULED' OR id_tag IS NULL;
       DROP INDEX reservation_live_of_id_tag, reservation_live_of_group, reservation_day_of_id_tag,
         reservation_ended_of_id_tag, reservation_strike_of_id_tag, reservation_strike_of_group, reservation_moved_from,
-        reservation_notice, reservation_end, reservation_anywhere, reservation_live_wire_id;
+        reservation_holding, reservation_release, reservation_correctable, reservation_notice, reservation_end, reservation_anywhere, reservation_live_wire_id;
       ALTER TABLE reservation
         DROP CONSTRAINT reservation_connector_held,
         DROP CONSTRAINT reservation_status_check,

@@ -1,6 +1,7 @@
 // The facts that a hold is decided on: what the site's policy makes one ask the database, and what its answer means.
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
+import type { Sql } from '../database/database.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { localDay, type Window } from '../site/opening-hours.ts';
 import {
@@ -37,12 +38,16 @@ export interface Known {
 
 /** Reads the facts, by the policy as it stands now; undefined where there is no such charger. */
 export async function readFacts(
-  { holds, policies: known }: { readonly holds: Pick<HoldStore, 'facts'>; readonly policies: KnownPolicies },
+  {
+    holds,
+    policies: known,
+    sql,
+  }: { readonly holds: Pick<HoldStore, 'facts'>; readonly policies: KnownPolicies; readonly sql?: Sql | undefined },
   asked: Asked,
   now: Date,
 ): Promise<Known | undefined> {
   for (;;) {
-    const policies = await known.ofCharger(asked.chargerId);
+    const policies = await known.ofCharger(asked.chargerId, sql);
     if (!policies) return undefined;
     const raw = await holds.facts(queryOf(policies, asked, now), now);
     if (raw && raw.siteId === policies.siteId && raw.policyVersion === policies.version) {

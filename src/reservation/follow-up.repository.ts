@@ -3,7 +3,15 @@
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { atExpiry, type LiveStatus, type Reservation } from './reservation.ts';
-import { appendEvent, holding, live, names, type ReservationRow, toReservation } from './reservation-row.repository.ts';
+import {
+  appendEvent,
+  holding,
+  live,
+  names,
+  type ReservationRow,
+  toReservation,
+  touching,
+} from './reservation-row.repository.ts';
 
 /** What the settler must know of a row beside the reservation. */
 export interface FollowUp {
@@ -26,6 +34,11 @@ export interface DueReservation {
 /** What one round takes of what has ended, and of what is due. */
 export const MAX_ENDED = 500;
 export const MAX_CLAIMED = 64;
+
+/** For SQL: the ids of what charger $1 holds at that instant, or did shortly before, or owes a release of. */
+const ofCharger = (at: string) => `
+  ${touching('$1', `${at}::timestamptz - interval '1 minute'`, `${at}::timestamptz`, 'r.id')}
+  UNION ALL SELECT r.id FROM reservation r WHERE r.charger_id = $1 AND r.is_release_owed`;
 
 const statements = {
   expire: {
@@ -116,7 +129,8 @@ const statements = {
     name: 'reservation-verify-later',
     text: `
       UPDATE reservation SET due_at = $3::timestamptz + $4 * interval '1 millisecond' * 2 ^ least(attempts, 4)
-      WHERE charger_id = $1 AND connector_id = $2 AND status = 'ACCEPTED' AND expiry_date > $3
+      WHERE charger_id = $1 AND connector_id = $2 AND connector_id > 0 AND status = 'ACCEPTED'
+        AND tstzrange(starts_at, held_until) @> $3::timestamptz AND expiry_date > $3
         AND due_at IS NULL AND enforcement = 'CHARGER'
       RETURNING due_at AS "dueAt"`,
   },
@@ -149,22 +163,24 @@ const statements = {
     name: 'reservation-due-on-connect',
     text: `
       UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000)
-      WHERE charger_id = $1 AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
-        OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL)
-        OR (status = 'SCHEDULED' AND starts_at <= $2))`,
+      WHERE id IN (${ofCharger('$2')})
+        AND (status IN ('UNKNOWN', 'CANCELLING') OR is_release_owed
+          OR (status = 'PENDING' AND created_at < $3) OR (status = 'ACCEPTED' AND due_at IS NOT NULL)
+          OR (status = 'SCHEDULED' AND starts_at <= $2))`,
   },
   activateOn: {
     name: 'reservation-activate-on',
     text: `
       UPDATE reservation SET due_at = $3, attempts = least(attempts + 1, 1000)
-      WHERE charger_id = $1 AND connector_id IN ($2, 0) AND status = 'SCHEDULED' AND starts_at <= $3 AND due_at > $3
+      WHERE id IN (${touching('$1', '$3::timestamptz', '$3::timestamptz', 'r.id')})
+        AND connector_id IN ($2, 0) AND status = 'SCHEDULED' AND starts_at <= $3 AND due_at > $3
       RETURNING id`,
   },
   dueOnBoot: {
     name: 'reservation-due-on-boot',
     text: `
       UPDATE reservation SET due_at = $2, attempts = least(attempts + 1, 1000)
-      WHERE charger_id = $1 AND enforcement = 'CHARGER'
+      WHERE id IN (${ofCharger('$2')}) AND enforcement = 'CHARGER'
         AND (status IN ('UNKNOWN', 'ACCEPTED', 'CANCELLING') OR is_release_owed)`,
   },
 } as const satisfies Record<string, Statement>;

@@ -121,7 +121,7 @@ async function decideAndStore(
 ): Promise<Made | Again> {
   const { chargerId, parentIdTag, idTag, movedFrom } = wish;
   const asked: Asked = { ...wish, ...(movedFrom && { except: movedFrom.id }) };
-  const known = await readFacts({ holds: ports.store, policies: ports.policies }, asked, now);
+  const known = await readFacts({ holds: ports.store, policies: ports.policies, sql }, asked, now);
   if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
   const again = { guardKeys: [...known.guards.keys()] };
   if (ended.length > 0 && !sql) return again;
@@ -190,7 +190,8 @@ function toNew(
     enforcement: enforcementOf(facts),
     // A process that dies between the two halves of a move leaves them to the settler.
     dueAt: isBooking && !movedFrom ? startsAt : addMs(now, callLeaseMs),
-    isReReservation: isReReservation(policy, facts.lastUnusedEnd, now) && !movedFrom,
+    isReReservation: movedFrom ? movedFrom.isReReservation : isReReservation(policy, facts.lastUnusedEnd, now),
+    extensions: movedFrom?.extensions ?? 0,
     ...(facts.group !== undefined && { holderGroup: facts.group }),
     ...(isBooking && { activateUntil }),
     ...(policy.noShowTimeoutMinutes !== null && { noShowAt: after(policy.noShowTimeoutMinutes) }),

@@ -11,7 +11,14 @@ import type { Strike, StrikeKind } from '../site/strikes.ts';
 import type { AdmissionFacts, OtherHold } from './admission.ts';
 import type { Place, SiteHold, SitePlace } from './occupancy.ts';
 import type { Enforcement, Reservation } from './reservation.ts';
-import { aliased, appendEvent, live, type ReservationRow, toReservation } from './reservation-row.repository.ts';
+import {
+  aliased,
+  appendEvent,
+  live,
+  type ReservationRow,
+  toReservation,
+  touching,
+} from './reservation-row.repository.ts';
 
 /** What is asked about, and how far one has to look: what a policy does not ask for is not read. */
 export interface FactsQuery {
@@ -72,6 +79,8 @@ export interface NewReservation {
   readonly noShowAt?: Date;
   readonly noticeMinutes?: number;
   readonly isReReservation: boolean;
+  /** Of the one that it takes the place of. */
+  readonly extensions: number;
   readonly movedFrom?: string;
 }
 
@@ -88,14 +97,6 @@ export const guardKeys = {
   group: (siteId: string, group: string) => `G/${siteId}/${group.toLowerCase()}`,
   site: (siteId: string) => `S/${siteId}`,
 };
-
-/** For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. */
-export const touching = (chargerId: string, from: string, until: string, columns: string) => `
-  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id > 0
-    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until})
-  UNION ALL
-  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id = 0
-    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until})`;
 
 export const TOUCHING_COLUMNS = `r.id, r.charger_id AS "chargerId", r.connector_id AS "connectorId", r.plug_type AS "plugType", r.status,
   r.starts_at AS "from", r.held_until AS "until", r.holder_group AS "group"`;
@@ -198,10 +199,10 @@ const statements = {
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
           parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
           request_digest, due_at, enforcement, plug_type, holder_group, policy_version, activate_until, no_show_at,
-          notice_minutes, notice_at, is_re_reservation, moved_from)
+          notice_minutes, notice_at, is_re_reservation, moved_from, extensions)
         SELECT $6, coalesce($7::integer, nextval('reservation_wire_id')::integer), site_id, id, $8::integer, $9, $10,
                $11, $19, 1, $20::timestamptz, $12::timestamptz, $1, $13, $14, $15, $16, $17, $18, $21, $22, $23, $24,
-               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27
+               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27, $28
         FROM admitted RETURNING ${aliased}
       ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', CASE c.status WHEN 'PENDING' THEN 'REQUESTED' ELSE c.status END")})
       SELECT * FROM made`,
@@ -321,7 +322,7 @@ export function holdStore(sql: Sql) {
           ...[made.reservationId, made.connectorId, made.idTag, made.tokenType, made.parentIdTag, made.expiryDate],
           ...[made.createdBy, made.idempotencyKey, made.requestDigest, made.dueAt, made.enforcement, made.plugType],
           ...[made.status, made.startsAt, made.holderGroup, made.policyVersion, made.activateUntil, made.noShowAt],
-          ...[made.noticeMinutes, made.isReReservation, made.movedFrom],
+          ...[made.noticeMinutes, made.isReReservation, made.movedFrom, made.extensions],
         ]);
         return row ? toReservation(row) : 'FACTS_CHANGED';
       } catch (error) {

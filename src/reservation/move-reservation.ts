@@ -72,7 +72,7 @@ export const moveReservation =
     return moveTo(ports, caller, found, { chargerId, connectorId });
   };
 
-/** With everything but the connector as it is; what has begun begins now. */
+/** With everything but the connector as it is, its start and its extensions included: a move is no way round a limit. */
 export async function moveTo(
   ports: MoveReservationPorts,
   caller: Caller,
@@ -80,13 +80,12 @@ export async function moveTo(
   place: { readonly chargerId: string; readonly connectorId: number },
   actor: Actor = caller.role,
 ): Promise<Reservation | MoveReservationRefusal> {
-  const now = ports.clock.now();
   const { idTag, parentIdTag, expiryDate } = found;
   const made = await holdConnector(ports, caller, {
     ...place,
     ...(idTag !== undefined && { idTag }),
     ...(parentIdTag !== undefined && { parentIdTag }),
-    startsAt: found.startsAt > now ? found.startsAt : now,
+    startsAt: found.startsAt,
     expiryDate,
     movedFrom: found,
     actor,

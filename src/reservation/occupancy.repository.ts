@@ -1,8 +1,9 @@
 // What is held and booked at a site, from PostgreSQL, for a window of time.
 import type { Database, Statement } from '../database/database.ts';
 import type { Window } from '../site/opening-hours.ts';
-import { type HeldRow, json, TOUCHING_COLUMNS, touching, toWindow } from './hold.repository.ts';
-import type { Place, SiteHold } from './occupancy.ts';
+import { json } from './hold.repository.ts';
+import type { Held, Place } from './occupancy.ts';
+import { touching } from './reservation-row.repository.ts';
 
 /** A charger with its connectors and what is held of it. */
 export interface ChargerOccupancy {
@@ -10,7 +11,7 @@ export interface ChargerOccupancy {
   readonly isConnected: boolean;
   readonly isReservable: boolean;
   readonly places: readonly Place[];
-  readonly holds: readonly SiteHold[];
+  readonly holds: readonly Held[];
 }
 
 interface Row {
@@ -18,8 +19,13 @@ interface Row {
   isConnected: boolean;
   isReservable: boolean;
   places: Place[];
-  holds: HeldRow[];
+  /** Instants as milliseconds: there may be many. */
+  holds: { connectorId: number; plugType?: string; from: number; until: number }[];
 }
+
+const HELD = `r.connector_id AS "connectorId", r.plug_type AS "plugType",
+  extract(epoch FROM r.starts_at)::double precision * 1000 AS "from",
+  extract(epoch FROM r.held_until)::double precision * 1000 AS "until"`;
 
 const statements = {
   ofSite: {
@@ -29,7 +35,7 @@ const statements = {
              c.supports_reservation IS DISTINCT FROM false AS "isReservable",
              ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
                WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS places,
-             ${json(touching('c.id', '$2::timestamptz', '$3::timestamptz', TOUCHING_COLUMNS))} AS holds
+             ${json(touching('c.id', '$2::timestamptz', '$3::timestamptz', HELD))} AS holds
       FROM charger c WHERE c.site_id = $1 AND c.removed_at IS NULL AND ($4::text IS NULL OR c.id = $4) ORDER BY c.id`,
   },
 } as const satisfies Record<string, Statement>;
@@ -40,6 +46,12 @@ export const occupancyRepository = (database: Database) => ({
   /** Of all chargers of the site, or of one, by their ids. */
   async of(siteId: string, { from, until }: Window, chargerId?: string): Promise<ChargerOccupancy[]> {
     const rows = await database.query<Row>(statements.ofSite, [siteId, from, until, chargerId]);
-    return rows.map((row) => ({ ...row, holds: row.holds.map((raw) => toWindow(raw) as SiteHold) }));
+    return rows.map((row) => ({
+      ...row,
+      holds: row.holds.map(({ connectorId, plugType, from: start, until: end }) => ({
+        ...{ connectorId, from: new Date(start), until: new Date(end) },
+        ...(plugType != null && { plugType }),
+      })),
+    }));
   },
 });

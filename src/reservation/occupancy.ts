@@ -103,6 +103,18 @@ export function fewestFree(
   return fewest ?? { count: places.length };
 }
 
+/** The times of the window that none of the holds of one connector, which do not overlap, takes. */
+function gapsBetween(holds: readonly Held[], window: Window): Window[] {
+  const gaps: Window[] = [];
+  let from = window.from;
+  for (const hold of holds.toSorted((a, b) => a.from.getTime() - b.from.getTime())) {
+    if (hold.from > from) gaps.push({ from, until: hold.from });
+    if (hold.until > from) from = hold.until;
+  }
+  if (from < window.until) gaps.push({ from, until: window.until });
+  return gaps;
+}
+
 /** When each connector could be held by name within the window, in order. */
 export function freeWindows(
   places: readonly Place[],
@@ -110,6 +122,13 @@ export function freeWindows(
   window: Window,
 ): { readonly connectorId: number; readonly windows: Window[] }[] {
   const near = holds.filter((hold) => overlaps(hold, window));
+  if (near.every(({ connectorId }) => connectorId > 0)) {
+    return places.map(({ connectorId }) => {
+      const own = near.filter((hold) => hold.connectorId === connectorId);
+      return { connectorId, windows: gapsBetween(own, window) };
+    });
+  }
+  // Where holds leave the connector to the charger, what is free depends on all that is held at the time.
   const edges = near.flatMap(({ from, until }) => [from, until]).filter((at) => at > window.from && at < window.until);
   const moments = [window.from, ...edges.toSorted((a, b) => a.getTime() - b.getTime())];
   const byStart = near.toSorted((a, b) => a.from.getTime() - b.from.getTime());

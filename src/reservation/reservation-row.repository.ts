@@ -100,9 +100,22 @@ export function toReservation(row: ReservationRow): Reservation {
 }
 
 export const { aliased, names } = columnsOf(reservationSchema);
+/** For SQL: the same columns of a table that is called r. */
+export const aliasedOfR = names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ');
 /** For SQL: the statuses that hold a connector on the charger, or may; and those with what is booked. */
 export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
 export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
+
+/**
+ * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`, by the two
+ * indexes of such windows: there may be a year of bookings beside them.
+ */
+export const touching = (chargerId: string, from: string, until: string, columns: string) => `
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id > 0
+    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until}, '[]')
+  UNION ALL
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id = 0
+    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until}, '[]')`;
 
 /**
  * For SQL: `source` are the changed rows, aliased; $2 is the actor. An end tells how long the charger held it, a use how

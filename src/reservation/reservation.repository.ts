@@ -8,6 +8,7 @@ import { type FollowUp, followUps } from './follow-up.repository.ts';
 import type { Reservation, ReservationUpdate } from './reservation.ts';
 import {
   aliased,
+  aliasedOfR,
   appendEvent,
   holding,
   live,
@@ -25,6 +26,23 @@ export interface ReservationFilter {
   readonly connectorId?: number;
   readonly statuses?: readonly Reservation['status'][];
 }
+
+/** For SQL: what is held on chargers at $2. */
+const heldBy = (chargers: string) => `
+  SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > $2`;
+
+/**
+ * For SQL: the bookings whose start has come by $2: the charger does not know of them yet, and nobody else may have the
+ * connector. By the indexes of windows: there may be a year of bookings.
+ */
+const begunBy = (chargers: string) =>
+  ['r.connector_id > 0', 'r.connector_id = 0']
+    .map(
+      (where) => `
+  SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND ${where} AND r.status = 'SCHEDULED'
+    AND tstzrange(r.starts_at, r.held_until) @> $2::timestamptz AND r.expiry_date > $2`,
+    )
+    .join(' UNION ALL ');
 
 const statements = {
   advance: {
@@ -51,6 +69,12 @@ const statements = {
     name: 'reservation-annotate',
     text: `UPDATE reservation SET charger_said = $2 WHERE id = $1 AND status NOT IN (${holding}) AND charger_said IS NULL`,
   },
+  releaseKey: {
+    name: 'reservation-release-key',
+    text: `
+      UPDATE reservation SET idempotency_key = NULL
+      WHERE created_by = $1 AND idempotency_key = $2 AND status IN ('REJECTED', 'FAILED')`,
+  },
   movedTo: {
     name: 'reservation-moved-to',
     text: `SELECT ${aliased} FROM reservation WHERE moved_from = $1 AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED')`,
@@ -72,28 +96,20 @@ const statements = {
       SELECT ${aliased}, request_digest AS "requestDigest" FROM reservation
       WHERE created_by = $1 AND idempotency_key = $2`,
   },
-  live: {
-    name: 'reservation-live',
-    text: `
-      SELECT ${aliased} FROM reservation
-      WHERE charger_id = ANY($1::text[]) AND status IN (${holding}) AND expiry_date > $2`,
-  },
-  // With the bookings whose start has come: the charger does not know of them yet, and nobody else may have the connector.
+  live: { name: 'reservation-live', text: heldBy('r.charger_id = ANY($1::text[])') },
   heldAt: {
     name: 'reservation-held-at',
-    text: `
-      SELECT ${aliased} FROM reservation
-      WHERE charger_id = ANY($1::text[]) AND expiry_date > $2
-        AND (status IN (${holding}) OR (status = 'SCHEDULED' AND starts_at <= $2))`,
+    text: `${heldBy('r.charger_id = ANY($1::text[])')} UNION ALL ${begunBy('r.charger_id = ANY($1::text[])')}`,
   },
   matchable: {
     name: 'reservation-matchable',
     text: `
-      SELECT ${aliased} FROM reservation
-      WHERE charger_id = $1 AND (status IN (${holding}) OR (status = 'SCHEDULED' AND starts_at <= $2)
-        OR (status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED') AND starts_at <= $2))
-        AND expiry_date > $2
-        AND NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
+      SELECT m.* FROM (
+        ${heldBy('r.charger_id = $1')} UNION ALL ${begunBy('r.charger_id = $1')}
+        UNION ALL SELECT ${aliasedOfR} FROM reservation r
+        WHERE r.charger_id = $1 AND r.status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED')
+          AND r.expiry_date > $2 AND r.starts_at <= $2) m
+      WHERE NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -152,6 +168,11 @@ export function reservationRepository(database: Database) {
       if (!found) return undefined;
       const { requestDigest, ...reservation } = found;
       return { reservation: toReservation(reservation), requestDigest };
+    },
+
+    /** A key whose reservation came to nothing may be given to another one. */
+    async releaseKey(createdBy: string, key: string): Promise<void> {
+      await database.query(statements.releaseKey, [createdBy, key]);
     },
 
     /** The reservation that takes the place of this one, or did. */

@@ -93,17 +93,16 @@ async function reserveAtSite(
 ): Promise<Reservation | ReserveNowRefusal | 'IDEMPOTENCY_KEY_USED'> {
   const places = await placesAtSite(ports, caller, siteId, wish);
   if (isRefusal(places)) return places;
-  const { plugType: _, idempotencyKey, requestDigest, ...where } = wish;
-  let refusal: ReserveNowRefusal | undefined;
-  for (const [index, { chargerId, connectorId }] of places.slice(0, PLACES_TRIED).entries()) {
-    // A key belongs to one reservation: to the first that is asked for.
-    const key = index === 0 && { ...(idempotencyKey && { idempotencyKey }), ...(requestDigest && { requestDigest }) };
-    const made = await reserve(ports, caller, { ...where, ...key, chargerId, connectorId }, waitMs);
+  const { plugType: _, ...where } = wish;
+  const tried = places.slice(0, PLACES_TRIED);
+  for (const [index, place] of tried.entries()) {
+    const made = await reserve(ports, caller, { ...where, ...place }, waitMs);
     if (made === 'IDEMPOTENCY_KEY_USED' || !isRefusal(made)) return made;
-    if (!OF_THE_PLACE.has(made.code)) return made;
-    refusal = made;
+    if (!OF_THE_PLACE.has(made.code) || index === tried.length - 1) return made;
+    // The key goes on to the reservation that is asked for next.
+    if (wish.idempotencyKey !== undefined) await ports.reservations.releaseKey(caller.subject, wish.idempotencyKey);
   }
-  return refusal as ReserveNowRefusal;
+  throw new Error('There is always a place to try');
 }
 
 /** Another connector may do. */

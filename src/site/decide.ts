@@ -29,8 +29,7 @@ export type PolicyRule =
   | 'EXTENSION_ALLOWED'
   | 'MAX_EXTENSIONS'
   | 'CHANGE_UNTIL'
-  | 'CANCEL_UNTIL'
-  | 'PREEMPTION_ALLOWED';
+  | 'CANCEL_UNTIL';
 
 export interface PolicyReason {
   readonly rule: PolicyRule;

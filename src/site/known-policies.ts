@@ -1,5 +1,6 @@
 // The policies of sites as this process last read them. They may be old: whoever decides by them compares the version
 // with the database's, and forgets them where it differs.
+import type { Sql } from '../database/database.ts';
 import type { PolicyRepository } from './policy.repository.ts';
 import type { SitePolicies } from './policy.ts';
 
@@ -11,11 +12,14 @@ export class KnownPolicies {
 
   constructor(private readonly policies: PolicyRepository) {}
 
-  /** Undefined where there is no such charger. */
-  async ofCharger(chargerId: string): Promise<SitePolicies | undefined> {
+  /**
+   * Undefined where there is no such charger. Within a transaction they are read on its connection: one that waited for
+   * another connection could wait for itself.
+   */
+  async ofCharger(chargerId: string, sql?: Sql): Promise<SitePolicies | undefined> {
     const known = this.#ofSite.get(this.#siteOf.get(chargerId) ?? '');
     if (known) return known;
-    const read = await this.policies.ofCharger(chargerId);
+    const read = await this.policies.ofCharger(chargerId, sql);
     if (!read) return undefined;
     if (this.#siteOf.size >= MAX_KNOWN) this.#siteOf.clear();
     this.#siteOf.set(chargerId, read.siteId);

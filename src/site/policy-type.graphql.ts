@@ -171,7 +171,6 @@ export enum PolicyRuleEnum {
   MAX_EXTENSIONS = 'MAX_EXTENSIONS',
   CHANGE_UNTIL = 'CHANGE_UNTIL',
   CANCEL_UNTIL = 'CANCEL_UNTIL',
-  PREEMPTION_ALLOWED = 'PREEMPTION_ALLOWED',
 }
 registerEnumType(PolicyRuleEnum, {
   name: 'PolicyRule',
@@ -200,7 +199,6 @@ registerEnumType(PolicyRuleEnum, {
     MAX_EXTENSIONS: { description: 'How often a reservation may be extended.' },
     CHANGE_UNTIL: { description: 'Until when a reservation may be extended or moved.' },
     CANCEL_UNTIL: { description: 'Until when a driver may cancel a booking.' },
-    PREEMPTION_ALLOWED: { description: 'Whether this reservation may be pre-empted by that group.' },
   },
 });
 

@@ -83,8 +83,8 @@ export function policyRepository(database: Database) {
     ofSites: (siteIds: readonly string[]) => policiesOf(database, siteIds),
 
     /** Undefined where there is no such charger. */
-    async ofCharger(chargerId: string): Promise<SitePolicies | undefined> {
-      const [row] = await database.query<PoliciesRow>(statements.ofCharger, [chargerId]);
+    async ofCharger(chargerId: string, sql: Sql = database): Promise<SitePolicies | undefined> {
+      const [row] = await sql.query<PoliciesRow>(statements.ofCharger, [chargerId]);
       return row && toPolicies(row);
     },
 

@@ -286,7 +286,10 @@ describe('any free connector of the site', () => {
     const one = await server.charger('CH1');
     await server.charger('CH2');
     one.behaviour = { type: 'refuse', status: 'Rejected' };
-    expect(await server.reserveNow(anna, wanted)).toMatchObject({ status: 'ACCEPTED', chargerId: 'CH2' });
+    const keyed = { ...wanted, idempotencyKey: 'tap-1' };
+    const made = await server.reserveNow(anna, keyed);
+    expect(made).toMatchObject({ status: 'ACCEPTED', chargerId: 'CH2' });
+    expect(await server.reserveNow(anna, keyed)).toMatchObject({ id: made.id });
   });
 
   it('booked ahead until there is none left', async () => {

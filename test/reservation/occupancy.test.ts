@@ -50,6 +50,9 @@ it('free connectors are counted at the tightest moment, and what is in use count
   expect(fewestFree(charging, [], { from: at(1), until: at(30) }, at(0))).toEqual({ count: 3 });
 });
 
+const isNamesake = (one: Held, other: Held) =>
+  one.connectorId > 0 && one.connectorId === other.connectorId && one.from < other.until && other.from < one.until;
+
 it('free windows are what a hold by name could have', () => {
   const time = fc.integer({ min: 0, max: 59 });
   const someHold = fc
@@ -58,7 +61,9 @@ it('free windows are what a hold by name could have', () => {
       hold(connectorId, from, from + length, connectorId === 0 && isTyped ? 'CCS2' : undefined),
     );
   fc.assert(
-    fc.property(fc.array(someHold, { maxLength: 8 }), (holds) => {
+    fc.property(fc.array(someHold, { maxLength: 8 }), (some) => {
+      // The database keeps two holds of one connector apart.
+      const holds = some.filter((one, index) => !some.slice(0, index).some((other) => isNamesake(one, other)));
       for (const { connectorId, windows } of freeWindows(three, holds, { from: at(0), until: at(60) })) {
         for (let minute = 0; minute < 60; minute += 1) {
           const isFree = windows.some(({ from, until }) => from <= at(minute) && at(minute + 1) <= until);
