@@ -45,8 +45,11 @@ export class Bookings1764000000006 implements MigrationInterface {
         ADD CONSTRAINT reservation_connector_held EXCLUDE USING gist
           (charger_id WITH =, connector_id WITH =, tstzrange(starts_at, held_until) WITH &&)
           WHERE (connector_id > 0 AND ${LIVE});
-      CREATE INDEX reservation_anywhere ON reservation USING gist (charger_id, tstzrange(starts_at, held_until))
-        WHERE connector_id = 0 AND ${LIVE};
+      -- By their start, without the rows themselves; the few that last longer than a day by an index of their own.
+      CREATE INDEX reservation_window ON reservation (charger_id, starts_at)
+        INCLUDE (connector_id, held_until, plug_type) WHERE ${LIVE};
+      CREATE INDEX reservation_long_window ON reservation (charger_id, held_until)
+        WHERE held_until - starts_at >= interval '1 day' AND ${LIVE};
       DROP INDEX reservation_live_wire_id;
       CREATE UNIQUE INDEX reservation_live_wire_id ON reservation (charger_id, reservation_id) WHERE ${LIVE};
       DROP INDEX reservation_expiry;
@@ -87,7 +90,7 @@ export class Bookings1764000000006 implements MigrationInterface {
       DELETE FROM reservation WHERE status = 'SCHEDULED' OR id_tag IS NULL;
       DROP INDEX reservation_live_of_id_tag, reservation_live_of_group, reservation_day_of_id_tag,
         reservation_ended_of_id_tag, reservation_strike_of_id_tag, reservation_strike_of_group, reservation_moved_from,
-        reservation_holding, reservation_release, reservation_correctable, reservation_notice, reservation_end, reservation_anywhere, reservation_live_wire_id;
+        reservation_holding, reservation_release, reservation_correctable, reservation_notice, reservation_end, reservation_window, reservation_long_window, reservation_live_wire_id;
       ALTER TABLE reservation
         DROP CONSTRAINT reservation_connector_held,
         DROP CONSTRAINT reservation_status_check,

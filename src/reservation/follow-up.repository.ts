@@ -37,7 +37,7 @@ export const MAX_CLAIMED = 64;
 
 /** For SQL: the ids of what charger $1 holds at that instant, or did shortly before, or owes a release of. */
 const ofCharger = (at: string) => `
-  ${touching('$1', `${at}::timestamptz - interval '1 minute'`, `${at}::timestamptz`, 'r.id')}
+  ${touching('$1', `(${at}::timestamptz - interval '1 minute')`, at, 'r.id')}
   UNION ALL SELECT r.id FROM reservation r WHERE r.charger_id = $1 AND r.is_release_owed`;
 
 const statements = {
@@ -172,7 +172,7 @@ const statements = {
     name: 'reservation-activate-on',
     text: `
       UPDATE reservation SET due_at = $3, attempts = least(attempts + 1, 1000)
-      WHERE id IN (${touching('$1', '$3::timestamptz', '$3::timestamptz', 'r.id')})
+      WHERE id IN (${touching('$1', '$3', '$3', 'r.id')})
         AND connector_id IN ($2, 0) AND status = 'SCHEDULED' AND starts_at <= $3 AND due_at > $3
       RETURNING id`,
   },

@@ -126,7 +126,7 @@ const statements = {
                'parentIdTag', t.parent_id_tag, 'status', t.status, 'expiryDate', t.expiry_date) END AS "idTag",
              ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
                WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS connectors,
-             ${json(touching('$1', '$6::timestamptz', '$7::timestamptz', TOUCHING_COLUMNS))} AS holds,
+             ${json(touching('$1', '$6', '$7', TOUCHING_COLUMNS))} AS holds,
              $4::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
                AND r.reservation_id = $4 AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
              CASE WHEN $12::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"

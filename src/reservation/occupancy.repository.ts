@@ -35,7 +35,7 @@ const statements = {
              c.supports_reservation IS DISTINCT FROM false AS "isReservable",
              ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
                WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS places,
-             ${json(touching('c.id', '$2::timestamptz', '$3::timestamptz', HELD))} AS holds
+             ${json(touching('c.id', '$2', '$3', HELD))} AS holds
       FROM charger c WHERE c.site_id = $1 AND c.removed_at IS NULL AND ($4::text IS NULL OR c.id = $4) ORDER BY c.id`,
   },
 } as const satisfies Record<string, Statement>;

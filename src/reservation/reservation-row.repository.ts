@@ -107,15 +107,17 @@ export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ')
 export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
 
 /**
- * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`, by the two
- * indexes of such windows: there may be a year of bookings beside them.
+ * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. There may be a
+ * year of bookings beside them: those of up to a day are found by their start, the few longer ones by an index of theirs.
  */
 export const touching = (chargerId: string, from: string, until: string, columns: string) => `
-  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id > 0
-    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until}, '[]')
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.status IN (${live})
+    AND r.starts_at > ${from}::timestamptz - interval '1 day' AND r.starts_at <= ${until}::timestamptz
+    AND r.held_until > ${from}::timestamptz
   UNION ALL
-  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.connector_id = 0
-    AND r.status IN (${live}) AND tstzrange(r.starts_at, r.held_until) && tstzrange(${from}, ${until}, '[]')`;
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.status IN (${live})
+    AND r.held_until - r.starts_at >= interval '1 day'
+    AND r.starts_at <= ${from}::timestamptz - interval '1 day' AND r.held_until > ${from}::timestamptz`;
 
 /**
  * For SQL: `source` are the changed rows, aliased; $2 is the actor. An end tells how long the charger held it, a use how

@@ -15,6 +15,7 @@ import {
   type ReservationRow,
   reservationSchema,
   toReservation,
+  touching,
 } from './reservation-row.repository.ts';
 
 export interface ReservationFilter {
@@ -32,17 +33,12 @@ const heldBy = (chargers: string) => `
   SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > $2`;
 
 /**
- * For SQL: the bookings whose start has come by $2: the charger does not know of them yet, and nobody else may have the
- * connector. By the indexes of windows: there may be a year of bookings.
+ * For SQL: the bookings of a charger whose start has come by $2: it does not know of them yet, and nobody else may have
+ * the connector.
  */
-const begunBy = (chargers: string) =>
-  ['r.connector_id > 0', 'r.connector_id = 0']
-    .map(
-      (where) => `
-  SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND ${where} AND r.status = 'SCHEDULED'
-    AND tstzrange(r.starts_at, r.held_until) @> $2::timestamptz AND r.expiry_date > $2`,
-    )
-    .join(' UNION ALL ');
+const begunOn = (chargerId: string) => `
+  SELECT b.* FROM (${touching(chargerId, '$2', '$2', aliasedOfR)}) b
+  WHERE b.status = 'SCHEDULED' AND b."expiryDate" > $2`;
 
 const statements = {
   advance: {
@@ -99,13 +95,15 @@ const statements = {
   live: { name: 'reservation-live', text: heldBy('r.charger_id = ANY($1::text[])') },
   heldAt: {
     name: 'reservation-held-at',
-    text: `${heldBy('r.charger_id = ANY($1::text[])')} UNION ALL ${begunBy('r.charger_id = ANY($1::text[])')}`,
+    text: `
+      ${heldBy('r.charger_id = ANY($1::text[])')}
+      UNION ALL SELECT h.* FROM unnest($1::text[]) AS c (id) CROSS JOIN LATERAL (${begunOn('c.id')}) h`,
   },
   matchable: {
     name: 'reservation-matchable',
     text: `
       SELECT m.* FROM (
-        ${heldBy('r.charger_id = $1')} UNION ALL ${begunBy('r.charger_id = $1')}
+        ${heldBy('r.charger_id = $1')} UNION ALL ${begunOn('$1')}
         UNION ALL SELECT ${aliasedOfR} FROM reservation r
         WHERE r.charger_id = $1 AND r.status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED')
           AND r.expiry_date > $2 AND r.starts_at <= $2) m

@@ -53,7 +53,7 @@ const scalars: Record<string, fc.Arbitrary<unknown>> = {
   ),
   Float: fc.double({ noNaN: true, noDefaultInfinity: true }),
   Boolean: fc.boolean(),
-  DateTimeISO: fc.oneof(
+  DateTime: fc.oneof(
     fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
     fc.constantFrom('0000-01-01T00:00:00Z', '9999-12-31T23:59:59Z', '+275760-09-13T00:00:00Z', 'today'),
   ),

@@ -69,6 +69,17 @@ describe('made', () => {
     expect(await charger.present(1, 'CLEO')).toBe('charging');
   });
 
+  it('one that lasts for days is in the way all the time, named or not', async () => {
+    await server.saveSite('site', { maxDurationMinutes: 10_000 });
+    await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1 }, { connectorId: 2 }] });
+    const days = (from: number, until: number) => [from * 24 * 60, until * 24 * 60] as const;
+    expect(await book(...days(1, 4), { connectorId: 0 })).toMatchObject({ status: 'SCHEDULED' });
+    expect(await book(...days(2.5, 2.6), { connectorId: 1 })).toMatchObject({ status: 'SCHEDULED' });
+    expect(await book(...days(2.5, 2.6), { connectorId: 2 })).toMatchObject({ code: 'RESERVED' });
+    expect(await book(...days(2.7, 2.8), { connectorId: 2 })).toMatchObject({ status: 'SCHEDULED' });
+    expect(await book(...days(4.1, 4.2), { connectorId: 2 })).toMatchObject({ status: 'SCHEDULED' });
+  });
+
   it('a hundred at once for one window: one is made', async () => {
     const operator = await operatorToken('site');
     const input = booking(60, 90, { idTag: 'CLEO' });
