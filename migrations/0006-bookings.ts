@@ -2,7 +2,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 const LIVE = `status IN ('SCHEDULED', 'PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING')`;
 const HOLDING = `status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING')`;
-const STRIKE = `(status = 'EXPIRED' OR (status = 'CANCELLED' AND is_late_cancel) OR is_re_reservation)`;
+const STRIKE = `(status = 'EXPIRED' OR (status = 'CANCELLED' AND is_late_cancel)
+  OR (is_re_reservation AND status NOT IN ('REJECTED', 'FAILED')))`;
 
 export class Bookings1764000000006 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -28,6 +29,10 @@ export class Bookings1764000000006 implements MigrationInterface {
         ADD accepted_at       timestamptz,
         -- Of a booking: until when its activation is tried.
         ADD activate_until    timestamptz,
+        -- Made for later.
+        ADD is_booking        boolean NOT NULL DEFAULT false,
+        -- How long the holder has, and until when, once the charger holds it.
+        ADD no_show_minutes   integer,
         ADD no_show_at        timestamptz,
         ADD notice_at         timestamptz,
         ADD notice_minutes    integer,
@@ -60,7 +65,7 @@ export class Bookings1764000000006 implements MigrationInterface {
         WHERE holder_group IS NOT NULL AND ${LIVE};
       CREATE INDEX reservation_day_of_id_tag ON reservation (site_id, lower(id_tag), starts_at);
       CREATE INDEX reservation_ended_of_id_tag ON reservation (site_id, lower(id_tag), ended_at)
-        WHERE status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED');
+        WHERE status IN ('USED', 'CANCELLED', 'EXPIRED');
       CREATE INDEX reservation_strike_of_id_tag ON reservation (site_id, lower(id_tag)) WHERE ${STRIKE};
       CREATE INDEX reservation_strike_of_group ON reservation (site_id, holder_group)
         WHERE holder_group IS NOT NULL AND ${STRIKE};
@@ -70,6 +75,8 @@ export class Bookings1764000000006 implements MigrationInterface {
         WHERE status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED');
       CREATE UNIQUE INDEX reservation_moved_from ON reservation (moved_from)
         WHERE moved_from IS NOT NULL AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED');
+
+      CREATE INDEX transaction_running ON transaction (charger_id, connector_id) WHERE stopped_at IS NULL;
 
       -- An operator forgave what was before.
       CREATE TABLE pardon (
@@ -86,6 +93,8 @@ export class Bookings1764000000006 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP TABLE pardon;
+      DROP INDEX transaction_running;
+      UPDATE reservation SET moved_from = NULL;
       DELETE FROM event WHERE reservation_id IN (SELECT id FROM reservation WHERE status = 'SCHEDULED' OR id_tag IS NULL);
       DELETE FROM reservation WHERE status = 'SCHEDULED' OR id_tag IS NULL;
       DROP INDEX reservation_live_of_id_tag, reservation_live_of_group, reservation_day_of_id_tag,
@@ -96,7 +105,7 @@ export class Bookings1764000000006 implements MigrationInterface {
         DROP CONSTRAINT reservation_status_check,
         DROP CONSTRAINT reservation_holder,
         DROP holder_group, DROP plug_type, DROP policy_version, DROP extensions, DROP held_until, DROP extending_to,
-        DROP accepted_at, DROP activate_until, DROP no_show_at, DROP notice_at, DROP notice_minutes, DROP is_late_cancel,
+        DROP accepted_at, DROP activate_until, DROP is_booking, DROP no_show_minutes, DROP no_show_at, DROP notice_at, DROP notice_minutes, DROP is_late_cancel,
         DROP is_re_reservation, DROP moved_from, DROP alternative,
         ALTER id_tag SET NOT NULL,
         ADD CONSTRAINT reservation_status_check CHECK (status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING',

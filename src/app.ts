@@ -63,7 +63,7 @@ import { strikeRepository } from './reservation/strike.repository.ts';
 import { transition } from './reservation/transition.ts';
 import { untilAnswered } from './reservation/until-answered.ts';
 import { usageRepository } from './reservation/usage.repository.ts';
-import { doubtHolds, recordBreach, useReservation } from './reservation/use-reservation.ts';
+import { doubtHolds, recordBreach, useEarly, useReservation } from './reservation/use-reservation.ts';
 import { KnownPolicies } from './site/known-policies.ts';
 import { policyRepository } from './site/policy.repository.ts';
 import { removeOverride, removeSite, saveOverride, saveSite } from './site/save-site.ts';
@@ -222,6 +222,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const settler: Settler = new Settler({
     ...{ ...settling, ...settled, calls, announce, metrics, background, nodeId, callLeaseMs },
     ...{ policies, occupancy, moving, endMoved: ending },
+    useEarly: useEarly({ transactions, idTags, transition: change }),
     drainedAt: (chargerId) => gateway.drainedAt(chargerId),
   });
 

@@ -13,17 +13,19 @@ import type { OccupancyRepository } from './occupancy.repository.ts';
 import { findAlternative } from './place-at-site.ts';
 import type { RefusalReason, Reservation } from './reservation.ts';
 import type { SettleReserve } from './settle-reservation.ts';
+import type { UseEarly } from './use-reservation.ts';
 import type { Progress, VerifyPorts } from './verify-hold.ts';
 
 export interface ActivatePorts extends VerifyPorts {
   readonly settleReserve: SettleReserve;
   readonly endMoved: EndMoved;
+  readonly useEarly: UseEarly;
   readonly policies: KnownPolicies;
   readonly occupancy: OccupancyRepository;
   readonly moving: MoveReservationPorts;
 }
 
-type Obstacle = RefusalReason | 'OFFLINE';
+export type Obstacle = RefusalReason | 'OFFLINE';
 
 /** Nobody's token stands behind what policy does. */
 const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15) };
@@ -35,10 +37,13 @@ export async function activate(ports: ActivatePorts, due: DueReservation): Promi
   if (reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
   if (reservation.startsAt > now) return 'AGAIN';
   const obstacle = await obstacleOf(ports, reservation);
-  const isLast = now >= activateUntil;
-  if (!obstacle) return ask(ports, reservation, isLast);
-  if (obstacle === 'OCCUPIED' && (await moveAway(ports, reservation))) return 'DONE';
-  if (!isLast) return 'AGAIN';
+  if (!obstacle) return ask(ports, due);
+  if (obstacle === 'OCCUPIED') {
+    const who = await ports.useEarly(reservation);
+    if (who === 'USED') return 'DONE';
+    if (who === 'SOMEBODY_ELSE' && (await moveAway(ports, reservation))) return 'DONE';
+  }
+  if (now < activateUntil) return 'AGAIN';
   await abandon(ports, reservation, obstacle);
   return 'DONE';
 }
@@ -54,7 +59,8 @@ async function obstacleOf(
   return (await chargers.nodeOf(chargerId)) === undefined ? 'OFFLINE' : undefined;
 }
 
-async function ask(ports: ActivatePorts, reservation: Reservation, isLast: boolean): Promise<Progress> {
+async function ask(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
   const { transition, settleReserve, chargers, calls } = ports;
   const activated = await transition(reservation, { type: 'activated' }, 'SERVER');
   const pending = activated.reservation;
@@ -70,13 +76,20 @@ async function ask(ports: ActivatePorts, reservation: Reservation, isLast: boole
     return 'DONE';
   }
   if (refusal === 'NOT_SUPPORTED') await chargers.recordCapabilities(pending.chargerId, { supportsReservation: false });
-  if (isLast || refusal === 'NOT_SUPPORTED') await abandon(ports, pending, refusal);
-  else await transition(pending, { type: 'postponed', reason: refusal }, refusal === 'OFFLINE' ? 'SERVER' : 'CHARGER');
+  await retreat(ports, { ...due, reservation: pending }, refusal);
   return 'DONE';
 }
 
+/** The charger has refused: it is asked again later, or, when the time for that is over, the booking has failed. */
+export async function retreat(ports: ActivatePorts, due: DueReservation, reason: Obstacle): Promise<void> {
+  const { reservation, activateUntil = reservation.expiryDate } = due;
+  if (reason === 'NOT_SUPPORTED' || ports.clock.now() >= activateUntil) return abandon(ports, reservation, reason);
+  const actor = reason === 'OFFLINE' ? 'SERVER' : 'CHARGER';
+  await ports.transition(reservation, { type: 'postponed', reason }, actor);
+}
+
 /** Undefined where the charger holds it, or may. */
-function refusalOf(outcome: Outcome): Obstacle | undefined {
+export function refusalOf(outcome: Outcome): Obstacle | undefined {
   switch (outcome.type) {
     case 'answer':
       return outcome.answer === 'ACCEPTED' ? undefined : outcome.answer;
@@ -93,7 +106,7 @@ async function abandon(ports: ActivatePorts, reservation: Reservation, reason: O
   const alternative = await findAlternative(ports, reservation);
   const happening = { type: 'abandoned', reason, ...(alternative && { alternative }) } as const;
   // A charger that failed inside the command may have carried it out.
-  const isReleaseOwed = reservation.enforcement === 'CHARGER' && reservation.status === 'PENDING';
+  const isReleaseOwed = reservation.enforcement === 'CHARGER' && reservation.status !== 'SCHEDULED';
   await ports.transition(reservation, happening, 'SERVER', { isReleaseOwed });
 }
 
@@ -104,6 +117,5 @@ async function moveAway(ports: ActivatePorts, reservation: Reservation): Promise
   if (!policies || resolvePolicy(policies, { chargerId, group: holderGroup }).overstayAction !== 'MOVE') return false;
   const alternative = await findAlternative(ports, reservation);
   if (!alternative) return false;
-  const moved = await moveTo(ports.moving, server, reservation, alternative, 'SERVER');
-  return !isRefusal(moved);
+  return !isRefusal(await moveTo(ports.moving, server, reservation, alternative, 'SERVER'));
 }

@@ -34,6 +34,9 @@ export interface Known {
   readonly expiryDate: Date;
   readonly guards: Guards;
   readonly policies: SitePolicies;
+  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  readonly isHolding: boolean;
+  readonly isClaimed: boolean;
 }
 
 /** Reads the facts, by the policy as it stands now; undefined where there is no such charger. */
@@ -76,7 +79,10 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
     site: isSetAnywhere(policies, 'minFreeConnectors'),
   };
   const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
-  const until = asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS);
+  // What lasts longer than any layer allows is refused for that: nobody need read on to its end.
+  const longest = addMs(startsAt, largestAnywhere(policies, 'maxDurationMinutes') * MINUTE_MS);
+  const wanted = asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS);
+  const until = wanted < longest ? wanted : longest;
   const aroundMs = largestAnywhere(policies, 'cooldownMinutes') * MINUTE_MS;
   return {
     chargerId,
@@ -109,17 +115,21 @@ const longestDefault = ({ fields, overrides }: SitePolicies, { durationMinutes }
   );
 
 function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date): Known {
-  const { sitePlaces, siteHolds, guards, ...facts } = raw;
+  const { sitePlaces, siteHolds, guards, isHolding = false, isClaimed = false, ...facts } = raw;
   const { chargerId, startsAt } = asked;
   const { group } = facts;
   const policy = resolvePolicy(policies, { chargerId, group });
   const minutes = asked.durationMinutes ?? policy.defaultDurationMinutes;
   const expiryDate = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
   const window: Window = { from: startsAt, until: expiryDate };
-  const free = policy.minFreeConnectors > 0 ? fewestFree(sitePlaces, siteHolds, window, now) : undefined;
+  const isTooLong = expiryDate.getTime() - startsAt.getTime() > policy.maxDurationMinutes * MINUTE_MS;
+  const isCounted = policy.minFreeConnectors > 0 && !isTooLong;
+  const free = isCounted ? fewestFree(sitePlaces, siteHolds, window, now) : undefined;
   const policyOf = (hold: OtherHold) => resolvePolicy(policies, { chargerId, group: hold.group });
   return {
     policies,
+    isHolding,
+    isClaimed,
     expiryDate,
     guards: guardsOf(policies, raw, asked),
     facts: {

@@ -52,6 +52,8 @@ export interface HoldRequest {
   readonly startsAt: Date;
   readonly expiryDate: Date;
   readonly reservationId?: number;
+  /** For later: the charger need not be there, nor the connector free, yet. */
+  readonly isBooking: boolean;
 }
 
 export interface NotFoundRefusal extends Refusal {
@@ -104,10 +106,10 @@ export const chargerNotFound = (chargerId: string): NotFoundRefusal => ({
   message: `There is no charger "${chargerId}".`,
 });
 
-/** The first obstacle; of the policy's, all. `now`, where it is the start, asks for a charger that is connected, too. */
+/** The first obstacle; of the policy's, all. */
 export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): AdmissionRefusal | undefined {
-  const { chargerId, reservationId, startsAt } = request;
-  const isNow = startsAt <= now;
+  const { chargerId, reservationId } = request;
+  const isNow = !request.isBooking;
   return (
     refuseConnector(facts, request) ??
     refuseIdTag(facts, request) ??
@@ -146,13 +148,13 @@ function refuseConnector(
  * A charger of 2.x finds a connector with that plug itself; for any other, and where the caller's words are not the
  * wire's, one is chosen here: free throughout, and, for now, not in use, what says Available first.
  */
-export function chooseConnector(facts: AdmissionFacts, request: HoldRequest, now: Date): HoldRequest {
+export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): HoldRequest {
   const { plugType, connectorId } = request;
   if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
   const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
   const window = { from: request.startsAt, until: request.expiryDate };
   const free = fitting.filter((one) => freePlaces(facts.connectors, facts.holds, window).includes(one));
-  const isNow = request.startsAt <= now;
+  const isNow = !request.isBooking;
   const rank = (one: Place) => (isNow && isTaken(one) ? 2 : isNow && one.state !== 'AVAILABLE' ? 1 : 0);
   const [best = fitting[0]] = free.toSorted((a, b) => rank(a) - rank(b) || a.connectorId - b.connectorId);
   const { plugType: _, ...rest } = request;
@@ -160,9 +162,10 @@ export function chooseConnector(facts: AdmissionFacts, request: HoldRequest, now
 }
 
 const mayChooseByPlug = (
-  { ocppVersion, supportsConnectorZero, supportsReservation }: AdmissionFacts,
+  { ocppVersion, supportsConnectorZero, supportsReservation, policy }: AdmissionFacts,
   plugType: string,
 ): boolean =>
+  policy.connectorZeroAllowed &&
   (ocppVersion === '2.0.1' || ocppVersion === '2.1') &&
   supportsConnectorZero !== false &&
   supportsReservation !== false &&

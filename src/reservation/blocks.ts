@@ -6,6 +6,7 @@ import { blocks, type PolicyReason } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { largestAnywhere, resolvePolicy } from '../site/policy.ts';
 import { siteNotFound } from '../site/save-site.ts';
+import { isIdentifier } from './hold-input.ts';
 import type { StrikeRepository } from './strike.repository.ts';
 
 /** Of an idTag, or of a group. */
@@ -46,11 +47,14 @@ export const readBlocks =
     const back = largestAnywhere(known, 'abuseWindowMinutes') + largestAnywhere(known, 'blockMinutes');
     const found = await strikes.ofSite(siteId, addMs(now, -back * MINUTE_MS));
     return found.flatMap(({ idTag, group, parentIdTag, strikes: of }) => {
-      const policy = resolvePolicy(known, { group });
+      // A charger may have limits of its own: what stands anywhere at the site is shown.
+      const places = known.overrides.filter(({ scope }) => scope === 'CHARGER').map(({ key }) => key);
+      const policies = [undefined, ...places].map((chargerId) => resolvePolicy(known, { chargerId, group }));
       const facts =
         idTag === undefined ? { strikesOfIdTag: [], strikesOfGroup: of } : { strikesOfIdTag: of, strikesOfGroup: [] };
-      const reasons = blocks(policy, facts, now);
-      const [blockedUntil] = reasons
+      const standing = policies.flatMap((policy) => blocks(policy, facts, now));
+      const reasons = standing.filter(({ rule }, index) => standing.findIndex((one) => one.rule === rule) === index);
+      const [blockedUntil] = standing
         .flatMap(({ allowedFrom }) => allowedFrom ?? [])
         .toSorted((a, b) => b.getTime() - a.getTime());
       if (!blockedUntil) return [];
@@ -66,6 +70,8 @@ export const liftBlock =
     if (!mayAdministerSite(caller, siteId)) return onlyOperators;
     if ((idTag === undefined) === (parentIdTag === undefined))
       return invalidInput('idTag', 'Give either idTag or parentIdTag.');
+    if (!isIdentifier(idTag ?? parentIdTag ?? ''))
+      return invalidInput(idTag === undefined ? 'parentIdTag' : 'idTag', 'It must have 1 to 255 printable characters.');
     if (!(await policies.ofSite(siteId))) return siteNotFound(siteId);
     const who =
       idTag === undefined

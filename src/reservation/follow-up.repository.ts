@@ -68,7 +68,8 @@ const statements = {
     text: `
       WITH due AS (
         SELECT id FROM reservation
-        WHERE notice_at IS NOT NULL AND status IN (${holding}) AND notice_at <= $1 AND expiry_date > $1
+        WHERE notice_at IS NOT NULL AND status IN (${holding}) AND status = 'ACCEPTED'
+          AND notice_at <= $1 AND expiry_date > $1
         ORDER BY notice_at LIMIT 500 FOR UPDATE SKIP LOCKED
       ), changed AS (
         UPDATE reservation r SET version = version + 1, notice_at = NULL FROM due WHERE r.id = due.id AND r.status = 'ACCEPTED'
@@ -82,7 +83,7 @@ const statements = {
       WITH due AS (
         SELECT r.id FROM reservation r JOIN charger c ON c.id = r.charger_id
         WHERE r.due_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
-          AND (c.connected_node = $2 OR r.status IN ('PENDING', 'SCHEDULED'))
+          AND (c.connected_node = $2 OR r.status IN ('PENDING', 'SCHEDULED') OR r.enforcement = 'SERVER')
         ORDER BY r.due_at LIMIT ${MAX_CLAIMED} FOR UPDATE OF r SKIP LOCKED
       )
       UPDATE reservation r SET due_at = $3, claimed_until = $3, attempts = least(attempts + 1, 1000)
@@ -101,7 +102,7 @@ const statements = {
         (SELECT min(notice_at) FROM reservation WHERE notice_at IS NOT NULL AND status IN (${holding}) AND notice_at > $2),
         (SELECT min(due.at) FROM (
           SELECT greatest(r.due_at, r.claimed_until) AS at FROM reservation r JOIN charger c ON c.id = r.charger_id
-          WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status IN ('PENDING', 'SCHEDULED'))
+          WHERE r.due_at IS NOT NULL AND (c.connected_node = $1 OR r.status IN ('PENDING', 'SCHEDULED') OR r.enforcement = 'SERVER')
           ORDER BY r.due_at LIMIT 64) due)
       ) AS at`,
   },

@@ -36,6 +36,8 @@ export interface HoldPorts {
 }
 
 export interface HoldWish extends Omit<Asked, 'except'> {
+  /** For later: it is activated at its start, however soon that is. */
+  readonly isBooking: boolean;
   readonly connectorId: number;
   readonly plugType?: string;
   readonly idempotencyKey?: string;
@@ -63,7 +65,7 @@ const FREE_ROUNDS = 2;
 export const isInTheWay = (made: Made): made is InTheWay => typeof made === 'object' && 'victims' in made;
 
 /**
- * The reservation as stored: PENDING, or SCHEDULED where it begins later. `ended` are victims that the charger has let
+ * The reservation as stored: PENDING, or SCHEDULED where it is a booking. `ended` are victims that the charger has let
  * go: they end in the same transaction, so that nobody else comes in between.
  */
 export async function holdConnector(
@@ -123,6 +125,10 @@ async function decideAndStore(
   const asked: Asked = { ...wish, ...(movedFrom && { except: movedFrom.id }) };
   const known = await readFacts({ holds: ports.store, policies: ports.policies, sql }, asked, now);
   if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
+  if (movedFrom && movedFrom.siteId !== known.facts.siteId) return chargerNotFound(chargerId);
+  // The settler moves what it has claimed itself.
+  const isMovable = known.isHolding && (!known.isClaimed || wish.actor === 'SERVER');
+  if (movedFrom && !isMovable) return notSettled(movedFrom);
   const again = { guardKeys: [...known.guards.keys()] };
   if (ended.length > 0 && !sql) return again;
   const isOwnGroup = idTag === undefined || sameId(parentIdTag, known.facts.idTag?.parentIdTag);
@@ -130,11 +136,11 @@ async function decideAndStore(
     return invalidInput('parentIdTag', `"${parentIdTag}" is not the parentIdTag of "${idTag}".`);
   }
   const facts = { ...known.facts, holds: known.facts.holds.filter(({ id }) => !ended.some((one) => one.id === id)) };
-  const request = chooseConnector(facts, toRequest(wish, known), now);
+  const request = chooseConnector(facts, toRequest(wish, known));
   const refusal = admit(facts, request, now);
   if (refusal?.code === 'RESERVED' && wish.preempt) {
     const victims = victimsOf(facts, request);
-    // Whatever else stands in the way: nobody is ended for nothing.
+    // Whatever else stands in the way is told first: before that nobody is ended.
     const rest = victims && { ...facts, holds: facts.holds.filter((hold) => !victims.includes(hold)) };
     return rest ? (admit(rest, request, now) ?? { victims }) : refusal;
   }
@@ -156,9 +162,9 @@ async function decideAndStore(
 }
 
 const toRequest = (wish: HoldWish, { expiryDate }: Known): HoldRequest => {
-  const { chargerId, connectorId, plugType, idTag, parentIdTag, startsAt, reservationId } = wish;
+  const { chargerId, connectorId, plugType, idTag, parentIdTag, startsAt, reservationId, isBooking } = wish;
   return {
-    ...{ chargerId, connectorId, startsAt, expiryDate },
+    ...{ chargerId, connectorId, startsAt, expiryDate, isBooking },
     ...(plugType !== undefined && { plugType }),
     ...(idTag !== undefined && { idTag }),
     ...(parentIdTag !== undefined && { parentIdTag }),
@@ -169,15 +175,15 @@ const toRequest = (wish: HoldWish, { expiryDate }: Known): HoldRequest => {
 function toNew(
   { callLeaseMs }: HoldPorts,
   caller: Caller,
-  { startsAt, idempotencyKey, requestDigest, movedFrom, actor = caller.role }: HoldWish,
+  { startsAt, isBooking, idempotencyKey, requestDigest, movedFrom, actor = caller.role }: HoldWish,
   request: HoldRequest,
   { facts, expiryDate }: Pick<Known, 'facts' | 'expiryDate'>,
   now: Date,
 ): NewReservation {
   const { policy } = facts;
-  const isBooking = startsAt > now;
-  const after = (minutes: number) => addMs(startsAt, minutes * MINUTE_MS);
-  const activateUntil = new Date(Math.min(after(policy.activationTimeoutMinutes).getTime(), expiryDate.getTime()));
+  const begins = Math.max(startsAt.getTime(), now.getTime());
+  const activateUntil = Math.min(begins + policy.activationTimeoutMinutes * MINUTE_MS, expiryDate.getTime());
+  const leaseUntil = addMs(now, callLeaseMs);
   return {
     ...request,
     id: randomUUID(),
@@ -189,12 +195,13 @@ function toNew(
     actor,
     enforcement: enforcementOf(facts),
     // A process that dies between the two halves of a move leaves them to the settler.
-    dueAt: isBooking && !movedFrom ? startsAt : addMs(now, callLeaseMs),
+    dueAt: isBooking && (!movedFrom || startsAt < leaseUntil) ? startsAt : leaseUntil,
+    isBooking: movedFrom?.isBooking ?? isBooking,
     isReReservation: movedFrom ? movedFrom.isReReservation : isReReservation(policy, facts.lastUnusedEnd, now),
     extensions: movedFrom?.extensions ?? 0,
     ...(facts.group !== undefined && { holderGroup: facts.group }),
-    ...(isBooking && { activateUntil }),
-    ...(policy.noShowTimeoutMinutes !== null && { noShowAt: after(policy.noShowTimeoutMinutes) }),
+    ...(isBooking && { activateUntil: new Date(activateUntil) }),
+    ...(policy.noShowTimeoutMinutes !== null && { noShowMinutes: policy.noShowTimeoutMinutes }),
     ...(policy.endingNoticeMinutes !== null && { noticeMinutes: policy.endingNoticeMinutes }),
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(requestDigest !== undefined && { requestDigest }),
@@ -204,10 +211,11 @@ function toNew(
 
 /** In the same transaction as what takes its place. One that changed meanwhile undoes it all. */
 async function end(sql: Sql, victim: Reservation, { role }: Caller, at: Date): Promise<void> {
+  // One that was being cancelled already keeps its reason.
   const happening =
     victim.status === 'SCHEDULED'
       ? ({ type: 'cancel-requested', reason: 'PREEMPTED' } as const)
-      : ({ type: 'released', reason: 'PREEMPTED' } as const);
+      : ({ type: 'released', reason: victim.status === 'CANCELLING' ? victim.reason : 'PREEMPTED' } as const);
   const next = apply(victim, happening, at);
   const isStored =
     next && (await advanceIn(sql)(victim, next, { type: 'CANCELLED', actor: role, at }, { isReleaseOwed: false }));

@@ -2,6 +2,7 @@
 // same request sent again, and the refusals that are noted.
 import { createHash } from 'node:crypto';
 import { type Caller, mayUseGroup, mayUseIdTag } from '../auth/caller.ts';
+import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
 import type { IdTagRefusal } from './admission.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
@@ -20,6 +21,7 @@ export interface HoldInput {
   readonly durationMinutes?: number;
   readonly reservationId?: number;
   readonly idempotencyKey?: string;
+  readonly preempt?: boolean;
 }
 
 export interface IdempotencyRefusal extends Refusal {
@@ -29,7 +31,7 @@ export interface IdempotencyRefusal extends Refusal {
 
 const MAX_INT32 = 2_147_483_647;
 
-const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
+export const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
 export const isWithin = (value: number | undefined, min: number, max: number) =>
   value === undefined || (Number.isInteger(value) && value >= min && value <= max);
 
@@ -39,7 +41,15 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   if ((chargerId === undefined) === (siteId === undefined)) {
     return invalidInput('chargerId', 'Give either chargerId, or siteId for any free connector of the site.');
   }
-  if (chargerId === '') return invalidInput('chargerId', 'It must not be empty.');
+  for (const [field, id] of [
+    ['chargerId', chargerId],
+    ['siteId', siteId],
+  ] as const) {
+    if (id !== undefined && !isIdentifier(id))
+      return invalidInput(field, 'It must have 1 to 255 printable characters.');
+  }
+  if (siteId !== undefined && input.preempt)
+    return invalidInput('preempt', 'It takes the place of a reservation of one charger: give its chargerId.');
   if (!isWithin(connectorId, 0, 65_535))
     return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
   if (siteId !== undefined && connectorId > 0)
@@ -64,7 +74,8 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   if (expiryDate && expiryDate <= startsAt) {
     return invalidInput('expiryDate', `It must be later than the start, which is ${startsAt.toISOString()}.`);
   }
-  if (expiryDate && !isStorable(expiryDate)) return invalidInput('expiryDate', 'It is too far away.');
+  if (!isStorable(expiryDate ?? addMs(startsAt, (durationMinutes ?? 0) * MINUTE_MS)))
+    return invalidInput(expiryDate ? 'expiryDate' : 'durationMinutes', 'It is too far away.');
   if (!isWithin(input.reservationId, 1, MAX_INT32))
     return invalidInput('reservationId', `It must be from 1 to ${MAX_INT32}.`);
   if (input.idempotencyKey !== undefined && !isIdentifier(input.idempotencyKey)) {
@@ -93,7 +104,7 @@ export const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal
   idempotencyKey,
 });
 
-export function digestOf(input: HoldInput & { readonly waitMs?: number; readonly startsAt?: Date }): string {
+export function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
   const { idempotencyKey: _, waitMs: __, ...request } = input;
   const members = Object.entries(request).filter(([, value]) => value !== undefined);
   return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');

@@ -47,6 +47,9 @@ export interface HoldFacts
   readonly sitePlaces: readonly SitePlace[];
   readonly siteHolds: readonly SiteHold[];
   readonly guards: Guards;
+  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  readonly isHolding?: boolean;
+  readonly isClaimed?: boolean;
 }
 
 /** The versions of what the hold counts for. */
@@ -76,7 +79,8 @@ export interface NewReservation {
   /** When the settler takes over: at its start, or if the process dies on the way. */
   readonly dueAt: Date;
   readonly activateUntil?: Date;
-  readonly noShowAt?: Date;
+  readonly isBooking: boolean;
+  readonly noShowMinutes?: number;
   readonly noticeMinutes?: number;
   readonly isReReservation: boolean;
   /** Of the one that it takes the place of. */
@@ -105,15 +109,20 @@ export const TOUCHING_COLUMNS = `r.id, r.charger_id AS "chargerId", r.connector_
 export const json = (query: string) => `(SELECT coalesce(json_agg(q), '[]') FROM (${query}) q)`;
 
 /** For SQL: a row, aliased r, that counts against its holder. */
-export const STRIKE = `(r.status = 'EXPIRED' OR (r.status = 'CANCELLED' AND r.is_late_cancel) OR r.is_re_reservation)`;
+export const STRIKE = `(r.status = 'EXPIRED' OR (r.status = 'CANCELLED' AND r.is_late_cancel)
+  OR (r.is_re_reservation AND r.status NOT IN ('REJECTED', 'FAILED')))`;
 export const STRIKE_COLUMNS = `r.status = 'EXPIRED' AS "isNoShow", r.status = 'CANCELLED' AND r.is_late_cancel AS "isLateCancel",
   r.is_re_reservation AS "isReReservation", r.ended_at AS "endedAt", r.created_at AS "createdAt"`;
 
 const strikesOf = (who: string, scope: string, key: string) => `
-  SELECT ${STRIKE_COLUMNS} FROM reservation r
-  WHERE r.site_id = c.site_id AND ${who} AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $11
-    AND coalesce(r.ended_at, r.created_at) > coalesce((SELECT p.pardoned_at FROM pardon p
-      WHERE p.site_id = c.site_id AND p.scope = '${scope}' AND p.key = ${key}), '-infinity')`;
+  SELECT ${STRIKE_COLUMNS}, (SELECT p.pardoned_at FROM pardon p
+    WHERE p.site_id = c.site_id AND p.scope = '${scope}' AND p.key = ${key}) AS "pardonedAt"
+  FROM reservation r
+  WHERE r.site_id = c.site_id AND ${who} AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $11`;
+
+/** For SQL: it holds what it may be moved from, and nobody is at work on it but the settler ($2), who may be moving it. */
+const MOVABLE = `status IN ('ACCEPTED', 'SCHEDULED')
+  AND (claimed_until IS NULL OR claimed_until <= $1 OR $2 = 'SERVER')`;
 
 const statements = {
   facts: {
@@ -127,6 +136,8 @@ const statements = {
              ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
                WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS connectors,
              ${json(touching('$1', '$6', '$7', TOUCHING_COLUMNS))} AS holds,
+             (SELECT r.status IN ('ACCEPTED', 'SCHEDULED') FROM reservation r WHERE r.id = $8::uuid) AS "isHolding",
+             (SELECT r.claimed_until > $3 FROM reservation r WHERE r.id = $8) AS "isClaimed",
              $4::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
                AND r.reservation_id = $4 AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
              CASE WHEN $12::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
@@ -148,12 +159,13 @@ const statements = {
                  AND r.id IS DISTINCT FROM $8::uuid) END AS "startingThatDay",
              CASE WHEN $13::boolean THEN (SELECT r.ended_at FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2)
-                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED') AND r.ended_at > r.starts_at
-                 AND r.reason IS DISTINCT FROM 'MOVED' AND r.id IS DISTINCT FROM $8::uuid
+                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.ended_at > r.starts_at
+                 AND (r.status = 'USED' OR r.reason IN ('NO_SHOW', 'DRIVER_REQUEST'))
+                 AND r.id IS DISTINCT FROM $8::uuid
                ORDER BY r.ended_at DESC LIMIT 1) END AS "lastEndedAt",
              CASE WHEN $14::timestamptz IS NOT NULL THEN (SELECT r.ended_at FROM reservation r
                WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.charger_id = c.id
-                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED', 'REMOVED') AND r.status IN ('EXPIRED', 'CANCELLED')
+                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.reason IN ('NO_SHOW', 'DRIVER_REQUEST')
                  AND r.ended_at >= $14
                ORDER BY r.ended_at DESC LIMIT 1) END AS "lastUnusedEnd",
              CASE WHEN $11::timestamptz IS NOT NULL THEN
@@ -190,19 +202,24 @@ const statements = {
   insert: {
     name: 'hold-insert',
     text: `
-      WITH ${guarded('$4', '$5')}, admitted AS (
-        SELECT c.id, c.site_id FROM charger c
-        WHERE c.id = $3 AND c.removed_at IS NULL AND (SELECT count(*) FROM guarded) = cardinality($4::text[])
+      WITH ${guarded('$4', '$5')}, moved AS (
+        -- It must still be there, and nobody else at work on it.
+        SELECT id FROM reservation WHERE id = $27::uuid AND ${MOVABLE} FOR UPDATE
+      ), admitted AS (
+        SELECT c.id, c.site_id FROM charger c JOIN site s ON s.id = c.site_id
+        WHERE c.id = $3 AND c.removed_at IS NULL AND s.policy_version = $22
+          AND (SELECT count(*) FROM guarded) = cardinality($4::text[])
+          AND ($27 IS NULL OR EXISTS (SELECT FROM moved))
           -- The charger may still hold an ended reservation under that id, and will be told to let it go.
           AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = $3 AND reservation_id = $7 AND is_release_owed)
       ), made AS (
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
           parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
-          request_digest, due_at, enforcement, plug_type, holder_group, policy_version, activate_until, no_show_at,
-          notice_minutes, notice_at, is_re_reservation, moved_from, extensions)
+          request_digest, due_at, enforcement, plug_type, holder_group, policy_version, activate_until, no_show_minutes,
+          notice_minutes, notice_at, is_re_reservation, moved_from, extensions, is_booking)
         SELECT $6, coalesce($7::integer, nextval('reservation_wire_id')::integer), site_id, id, $8::integer, $9, $10,
                $11, $19, 1, $20::timestamptz, $12::timestamptz, $1, $13, $14, $15, $16, $17, $18, $21, $22, $23, $24,
-               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27, $28
+               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27, $28, $29
         FROM admitted RETURNING ${aliased}
       ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', CASE c.status WHEN 'PENDING' THEN 'REQUESTED' ELSE c.status END")})
       SELECT * FROM made`,
@@ -240,12 +257,16 @@ export interface RawStrike {
   isReReservation: boolean;
   endedAt: string | Date | null;
   createdAt: string | Date;
+  /** What was before it counts no more. */
+  pardonedAt?: string | Date | null;
 }
 interface FactsRow {
   siteId: string;
   policyVersion: number;
   isConnected: boolean;
   isReservationIdInUse: boolean;
+  isHolding: boolean | null;
+  isClaimed: boolean | null;
   lastSeenAt: Date | null;
   lastEndedAt: Date | null;
   lastUnusedEnd: Date | null;
@@ -273,13 +294,14 @@ export const toWindow = <W extends { from: string | null; until: string | null }
 });
 
 export function toStrikes(rows: readonly RawStrike[]): Strike[] {
-  return rows.flatMap(({ isNoShow, isLateCancel, isReReservation, endedAt, createdAt }) => {
+  return rows.flatMap(({ isNoShow, isLateCancel, isReReservation, endedAt, createdAt, pardonedAt }) => {
     const kinds: [boolean, StrikeKind, string | Date | null][] = [
       [isNoShow, 'NO_SHOW', endedAt],
       [isLateCancel, 'LATE_CANCEL', endedAt],
       [isReReservation, 'RE_RESERVATION', createdAt],
     ];
-    return kinds.flatMap(([is, kind, at]) => (is && at ? [{ kind, at: new Date(at) }] : []));
+    const counts = (at: string | Date) => !pardonedAt || new Date(at) > new Date(pardonedAt);
+    return kinds.flatMap(([is, kind, at]) => (is && at && counts(at) ? [{ kind, at: new Date(at) }] : []));
   });
 }
 
@@ -321,8 +343,8 @@ export function holdStore(sql: Sql) {
           ...[made.createdAt, made.actor, made.chargerId, [...guards.keys()], [...guards.values()], made.id],
           ...[made.reservationId, made.connectorId, made.idTag, made.tokenType, made.parentIdTag, made.expiryDate],
           ...[made.createdBy, made.idempotencyKey, made.requestDigest, made.dueAt, made.enforcement, made.plugType],
-          ...[made.status, made.startsAt, made.holderGroup, made.policyVersion, made.activateUntil, made.noShowAt],
-          ...[made.noticeMinutes, made.isReReservation, made.movedFrom, made.extensions],
+          ...[made.status, made.startsAt, made.holderGroup, made.policyVersion, made.activateUntil, made.noShowMinutes],
+          ...[made.noticeMinutes, made.isReReservation, made.movedFrom, made.extensions, made.isBooking],
         ]);
         return row ? toReservation(row) : 'FACTS_CHANGED';
       } catch (error) {

@@ -23,7 +23,10 @@ export function matchUse(
   return inWindow.toSorted(byPreference)[0];
 }
 
-function isHolder(reservation: Reservation, presented: Presentation & { readonly parentIdTag?: string }): boolean {
+export function isHolder(
+  reservation: Reservation,
+  presented: Pick<Presentation, 'idTag' | 'tokenType'> & { readonly parentIdTag?: string },
+): boolean {
   const isSameTag =
     sameId(reservation.idTag, presented.idTag) && isSameType(reservation.tokenType, presented.tokenType);
   return isSameTag || sameId(reservation.parentIdTag, presented.parentIdTag);

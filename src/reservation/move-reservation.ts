@@ -12,7 +12,7 @@ import { cancelCommand } from './commands.ts';
 import { type HoldPorts, holdConnector, isInTheWay } from './hold-connector.ts';
 import { type EndedRefusal, ended, notFound, notSettled } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
-import { isLive, type Reservation } from './reservation.ts';
+import { type CancelReason, isLive, type Reservation } from './reservation.ts';
 import { type AskPorts, askFor, type ReserveNowRefusal } from './reserve-now.ts';
 import type { SettleCancel } from './settle-reservation.ts';
 import type { Transition } from './transition.ts';
@@ -80,12 +80,15 @@ export async function moveTo(
   place: { readonly chargerId: string; readonly connectorId: number },
   actor: Actor = caller.role,
 ): Promise<Reservation | MoveReservationRefusal> {
-  const { idTag, parentIdTag, expiryDate } = found;
+  const { idTag, parentIdTag, plugType, expiryDate } = found;
   const made = await holdConnector(ports, caller, {
     ...place,
     ...(idTag !== undefined && { idTag }),
     ...(parentIdTag !== undefined && { parentIdTag }),
+    ...(plugType !== undefined && place.connectorId === 0 && { plugType }),
     startsAt: found.startsAt,
+    // What has not begun stays a booking, even where its start has come: it is activated at once.
+    isBooking: found.status === 'SCHEDULED',
     expiryDate,
     movedFrom: found,
     actor,
@@ -107,20 +110,35 @@ export interface EndMovedPorts {
 
 export type EndMoved = (reservation: Reservation, actor: Actor) => Promise<void>;
 
-/** The new one holds: the old one goes, where it has not been used meanwhile. Called again, it does no harm. */
+/**
+ * The new one holds: the old one goes. Where the old one was used or cancelled meanwhile, nobody wants the new one: it
+ * goes. Called again, it does no harm.
+ */
 export const endMoved =
-  ({ reservations, calls, transition, settleCancel }: EndMovedPorts): EndMoved =>
-  async ({ movedFrom }, actor) => {
-    const old = movedFrom === undefined ? undefined : await reservations.byId(movedFrom);
-    if (!old || !isLive(old.status)) return;
-    const wished = await transition(old, { type: 'cancel-requested', reason: 'MOVED' }, actor);
-    const { reservation } = wished;
-    if (reservation.status !== 'CANCELLING') return;
-    if (reservation.enforcement === 'SERVER') {
-      await transition(reservation, { type: 'released', reason: 'MOVED' }, actor);
-      return;
+  (ports: EndMovedPorts): EndMoved =>
+  async (made, actor) => {
+    const old = made.movedFrom === undefined ? undefined : await ports.reservations.byId(made.movedFrom);
+    if (!old) return;
+    if (isLive(old.status)) {
+      const left = await letGo(ports, old, 'MOVED', actor);
+      if (left.status !== 'USED') return;
     }
-    const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
-    // Not answered, it stays CANCELLING, and the settler brings it to its end.
-    await settleCancel(reservation, outcome, reservation.reason, actor);
+    const isCancelled = old.status === 'CANCELLED' && old.reason !== 'MOVED';
+    if (isCancelled) await letGo(ports, made, old.reason as CancelReason, actor);
+    else if (old.status === 'USED' || isLive(old.status)) await letGo(ports, made, 'MOVED', actor);
   };
+
+/** Cancels it, on the charger, too. Not answered, it stays CANCELLING, and the settler brings it to its end. */
+async function letGo(
+  { calls, transition, settleCancel }: EndMovedPorts,
+  found: Reservation,
+  reason: CancelReason,
+  actor: Actor,
+): Promise<Reservation> {
+  const { reservation } = await transition(found, { type: 'cancel-requested', reason }, actor);
+  if (reservation.status !== 'CANCELLING') return reservation;
+  if (reservation.enforcement === 'SERVER')
+    return (await transition(reservation, { type: 'released', reason }, actor)).reservation;
+  const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
+  return (await settleCancel(reservation, outcome, reservation.reason, actor)).reservation;
+}

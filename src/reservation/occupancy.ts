@@ -80,15 +80,15 @@ export interface SiteHold extends Held {
   readonly chargerId: string;
 }
 
-/** How many connectors of a site are free at the tightest moment of a window, and when the next hold of then ends. */
+/** How many connectors of a site are free at the tightest moment of a window, and when the holds of then end, in order. */
 export function fewestFree(
   places: readonly SitePlace[],
   holds: readonly SiteHold[],
   window: Window,
   now: Date,
-): { readonly count: number; readonly moreFrom?: Date } {
+): { readonly count: number; readonly ends: readonly Date[] } {
   const near = holds.filter((hold) => overlaps(hold, window));
-  let fewest: { count: number; moreFrom?: Date } | undefined;
+  let fewest: { count: number; ends: Date[] } | undefined;
   for (const at of instantsOf(near, window)) {
     const active = near.filter((hold) => isAt(hold, at));
     const isHeld = (place: SitePlace) =>
@@ -97,10 +97,9 @@ export function fewestFree(
     const busy = at <= now ? places.filter((place) => isTaken(place) && !isHeld(place)).length : 0;
     const count = places.length - busy - active.length;
     if (fewest && fewest.count <= count) continue;
-    const ends = active.map(({ until }) => until.getTime());
-    fewest = { count, ...(ends.length > 0 && { moreFrom: new Date(Math.min(...ends)) }) };
+    fewest = { count, ends: active.map(({ until }) => until).toSorted((a, b) => a.getTime() - b.getTime()) };
   }
-  return fewest ?? { count: places.length };
+  return fewest ?? { count: places.length, ends: [] };
 }
 
 /** The times of the window that none of the holds of one connector, which do not overlap, takes. */

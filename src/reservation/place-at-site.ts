@@ -26,15 +26,16 @@ interface Wanted {
   readonly expiryDate?: Date;
   readonly durationMinutes?: number;
   readonly plugType?: string;
+  readonly isBooking: boolean;
 }
 
-/** The best first; never empty. */
+/** The best first; never empty. Without a time or a duration the site's default counts, whatever a charger's or a group's is. */
 export async function placesAtSite(
   ports: PlacePorts,
   caller: Caller,
   siteId: string,
-  { startsAt, expiryDate, durationMinutes, plugType }: Wanted,
-): Promise<readonly Alternative[] | NoPlaceRefusal | NotFoundRefusal> {
+  { startsAt, expiryDate, durationMinutes, plugType, isBooking }: Wanted,
+): Promise<{ readonly places: readonly Alternative[]; readonly expiryDate: Date } | NoPlaceRefusal | NotFoundRefusal> {
   const policies = maySeeSite(caller, siteId) ? await ports.policies.ofSite(siteId) : undefined;
   if (!policies) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
   const minutes = durationMinutes ?? resolvePolicy(policies).defaultDurationMinutes;
@@ -44,22 +45,25 @@ export async function placesAtSite(
     const what = plugType === undefined ? 'known connector' : `connector with the plug "${plugType}"`;
     return { code: 'CONNECTOR_NOT_FOUND', message: `Site "${siteId}" has no ${what}.` };
   }
-  const places = rankPlaces(chargers, window, (place) => hasPlug(place, plugType), ports.clock.now());
-  if (places.length > 0) return places;
+  const open = chargers.filter(({ chargerId, isReservable }) => {
+    const policy = resolvePolicy(policies, { chargerId });
+    return policy.enabled && (isReservable || policy.serverSideHoldAllowed);
+  });
+  const places = rankPlaces(open, window, (place) => hasPlug(place, plugType), !isBooking);
+  if (places.length > 0) return { places, expiryDate: window.until };
   const message = `No connector of site "${siteId}" that fits is free from ${window.from.toISOString()} until ${window.until.toISOString()}.`;
   return { code: 'NO_CONNECTOR_FREE', message, siteId };
 }
 
-/** For now only what is connected, reservable and not in use, Available first; for later all that is not booked. */
+/** For now only what is connected and not in use, Available first; for later all that is not booked. */
 export function rankPlaces(
   chargers: readonly ChargerOccupancy[],
   window: Window,
   fits: (place: Place) => boolean,
-  now: Date,
+  isNow: boolean,
 ): Alternative[] {
-  const isNow = window.from <= now;
-  const ranked = chargers.flatMap(({ chargerId, isConnected, isReservable, places, holds }) => {
-    if (!isReservable || (isNow && !isConnected)) return [];
+  const ranked = chargers.flatMap(({ chargerId, isConnected, places, holds }) => {
+    if (isNow && !isConnected) return [];
     const free = freePlaces(places, holds, window).filter((one) => fits(one) && !(isNow && isTaken(one)));
     return free.map(({ connectorId, state }) => ({
       place: { chargerId, connectorId },
@@ -71,17 +75,18 @@ export function rankPlaces(
 
 /** Another connector of the site for the rest of a booking whose own is not to be had. */
 export async function findAlternative(
-  { occupancy, clock }: Pick<PlacePorts, 'occupancy' | 'clock'>,
+  { occupancy, policies, clock }: PlacePorts,
   booking: {
     readonly siteId: string;
     readonly chargerId: string;
     readonly connectorId: number;
     readonly plugType?: string;
+    readonly holderGroup?: string;
     readonly expiryDate: Date;
   },
 ): Promise<Alternative | undefined> {
   const now = clock.now();
-  const { siteId, chargerId, connectorId, plugType, expiryDate } = booking;
+  const { siteId, chargerId, connectorId, plugType, holderGroup, expiryDate } = booking;
   if (expiryDate <= now) return undefined;
   const window = { from: now, until: expiryDate };
   const chargers = await occupancy.of(siteId, window);
@@ -89,6 +94,18 @@ export async function findAlternative(
   const plugs = own?.find((one) => one.connectorId === connectorId)?.plugTypes ?? [];
   const wanted = plugType === undefined ? plugs : [plugType];
   const fits = (place: Place) => wanted.length === 0 || wanted.some((plug) => hasPlug(place, plug));
-  const others = rankPlaces(chargers, window, fits, now);
+  const known = await policies.ofSite(siteId);
+  const open = chargers.filter(
+    (one) =>
+      one.isReservable && known && resolvePolicy(known, { chargerId: one.chargerId, group: holderGroup }).enabled,
+  );
+  const others = rankPlaces(open, window, fits, true);
   return others.find((one) => one.chargerId !== chargerId || (connectorId > 0 && one.connectorId !== connectorId));
 }
+
+/** Refusals of one place: another connector may do. */
+export const ofThePlace = new Set([
+  ...['RESERVED', 'CONNECTOR_NOT_FREE', 'CHARGER_OFFLINE', 'CHARGER_REFUSED', 'NOT_SUPPORTED'],
+  // A charger may have a policy of its own, and takes idTags of a certain length.
+  ...['POLICY', 'ID_TAG_TOO_LONG'],
+]);

@@ -12,7 +12,7 @@ import {
   type InTheWay,
   isInTheWay,
 } from './hold-connector.ts';
-import { notSettled } from './refusals.ts';
+import type { NotSettledRefusal } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { isLive, type Reservation } from './reservation.ts';
 import type { Transition } from './transition.ts';
@@ -60,5 +60,11 @@ async function letGo({ reservations, calls, transition }: PreemptPorts, { role }
   const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
   // A use that came first has ended it; the newcomer then finds the connector in use.
   const current = (await reservations.byId(id)) ?? reservation;
-  return outcome.type === 'answer' || !isLive(current.status) ? current : notSettled(current);
+  return outcome.type === 'answer' || !isLive(current.status) ? current : notConfirmed(current.chargerId);
 }
+
+/** It does not show whose hold that is. */
+const notConfirmed = (chargerId: string): NotSettledRefusal => ({
+  code: 'NOT_SETTLED',
+  message: `Charger "${chargerId}" has not confirmed that it lets go of the lower reservation; try again in a moment.`,
+});

@@ -12,7 +12,8 @@ export interface EndedRefusal extends Refusal {
 }
 export interface NotSettledRefusal extends Refusal {
   readonly code: 'NOT_SETTLED';
-  readonly reservation: Reservation;
+  /** Absent where it is somebody else's. */
+  readonly reservation?: Reservation;
 }
 export interface ChargerRefusal extends Refusal {
   readonly code: 'CHARGER_REFUSED';

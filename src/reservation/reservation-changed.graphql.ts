@@ -166,10 +166,11 @@ export class ReservationChangedResolver {
 }
 
 /** A use is the holder's own, and so is what it cancels or moves; everything else that ends it is done to the holder. */
-function isEndedByOthers({ to, actor, reason }: ReservationEvent): boolean {
+function isEndedByOthers({ from, to, actor, reason }: ReservationEvent): boolean {
   const isEnd = !isLive(to) || to === 'CANCELLING';
-  const isOwn = to === 'USED' || (actor === 'DRIVER' && (reason === 'DRIVER_REQUEST' || reason === 'MOVED'));
-  return isEnd && !isOwn;
+  // What the holder began the server may finish; on its own account it moves only what is still a booking.
+  const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
+  return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
 }
 
 type PresentEventFilter = {

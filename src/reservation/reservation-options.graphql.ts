@@ -85,7 +85,8 @@ class ReservationOptionsType {
   blockedUntil?: Date;
 
   @Field(() => [FreeWindow], {
-    description: 'Free times of the connectors in question, within a day, or as far ahead as bookings may begin.',
+    description:
+      'Free times of the connectors in question, within a day, or as far as the longest reservation reaches.',
   })
   freeWindows!: FreeWindow[];
 }

@@ -5,14 +5,15 @@ import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import { blocks, type PolicyReason, type PolicyRefusal } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
-import { openWindows, type Window } from '../site/opening-hours.ts';
-import { type ReservationPolicy, resolvePolicy } from '../site/policy.ts';
+import { type OpeningHours, openWindows, type Window } from '../site/opening-hours.ts';
+import { largestAnywhere, type ReservationPolicy, resolvePolicy, type SitePolicies } from '../site/policy.ts';
 import { type AdmissionFacts, type AdmissionRefusal, admit, chargerNotFound, enforcementOf } from './admission.ts';
 import { readFacts } from './admission-facts.ts';
 import type { HoldRepository } from './hold.repository.ts';
-import { checkHolder } from './hold-input.ts';
+import { checkHolder, isIdentifier } from './hold-input.ts';
 import type { OccupancyRepository } from './occupancy.repository.ts';
 import { freeWindows, hasPlug } from './occupancy.ts';
+import { rankPlaces } from './place-at-site.ts';
 import type { Enforcement } from './reservation.ts';
 
 export interface OptionsInput {
@@ -47,7 +48,7 @@ export interface ReservationOptions {
   readonly remainingActive?: number;
   readonly remainingToday?: number;
   readonly blockedUntil?: Date;
-  /** Within the next day, or up to the latest start if that is sooner. */
+  /** Within the next day, or as far as the longest reservation would reach. */
   readonly freeWindows: readonly FreeWindow[];
   readonly enforcement?: Enforcement;
 }
@@ -71,6 +72,7 @@ export const reservationOptions =
       return invalidInput('chargerId', 'Give either chargerId or siteId.');
     if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
       return invalidInput('connectorId', 'It must be 0 or more, and 0 for a site.');
+    if (!isIdentifier(idTag)) return invalidInput('idTag', 'It must have 1 to 255 printable characters.');
     const notYours = checkHolder(caller, { connectorId, idTag });
     if (notYours) return notYours;
     const now = ports.clock.now();
@@ -81,43 +83,49 @@ export const reservationOptions =
         ? chargerNotFound(chargerId ?? '')
         : { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
 
-    const horizon = resolvePolicy(policies).maxLeadTimeMinutes ?? HORIZON_MINUTES;
-    const window = { from: now, until: addMs(now, Math.max(1, Math.min(horizon, HORIZON_MINUTES)) * MINUTE_MS) };
+    // As far as the longest reservation may reach, and a day at least.
+    const horizon = Math.max(HORIZON_MINUTES, largestAnywhere(policies, 'maxDurationMinutes'));
+    const window = { from: now, until: addMs(now, horizon * MINUTE_MS) };
     const chargers = await ports.occupancy.of(policies.siteId, window, chargerId);
-    const reachable = chargers.toSorted((a, b) => Number(b.isConnected) - Number(a.isConnected));
-    const id = chargerId ?? reachable[0]?.chargerId;
-    if (id === undefined) return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
-    const known = await readFacts(ports, { chargerId: id, idTag, startsAt: now }, now);
-    if (!known) return chargerNotFound(id);
-
-    const free = chargers.flatMap((one) =>
-      freeWindows(one.places, one.holds, window).flatMap((place) =>
-        connectorId > 0 && place.connectorId !== connectorId
-          ? []
-          : place.windows.flatMap((each) =>
-              within(known.facts, each).map((open) => ({
-                chargerId: one.chargerId,
-                connectorId: place.connectorId,
-                ...open,
-              })),
-            ),
-      ),
+    // Of a site it is asked for what the server would choose: a connector that is connected and ready now.
+    const soon = { from: now, until: addMs(now, MINUTE_MS) };
+    const reservable = chargers.filter(
+      (one) => one.isReservable || resolvePolicy(policies, { chargerId: one.chargerId }).serverSideHoldAllowed,
     );
-    // Of a site any connector would do: it is asked for one that is free now, where there is one.
-    const place = siteId === undefined ? undefined : free.find(({ from }) => from <= now);
-    const asked = place ?? { chargerId: id, connectorId };
-    const at =
-      place && place.chargerId !== id ? await readFacts(ports, { ...asked, idTag, startsAt: now }, now) : known;
-    if (!at) return chargerNotFound(asked.chargerId);
-    const { facts, expiryDate } = at;
-    const request = { chargerId: asked.chargerId, connectorId: asked.connectorId, idTag, startsAt: now, expiryDate };
-    const refusal = admit(facts, request, now);
+    const [best] = siteId === undefined ? [] : rankPlaces(reservable, soon, () => true, true);
+    const place = best ?? { chargerId: chargerId ?? chargers[0]?.chargerId, connectorId };
+    if (place.chargerId === undefined)
+      return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
+    const asked = { chargerId: place.chargerId, connectorId: place.connectorId, idTag, startsAt: now };
+    const known = await readFacts(ports, asked, now);
+    if (!known || known.facts.siteId !== policies.siteId) return chargerNotFound(asked.chargerId);
+
+    const { facts, expiryDate } = known;
+    const open = openTimes(known.policies, window);
+    const free = chargers.flatMap((one) =>
+      freeWindows(one.places, one.holds, window)
+        .filter((each) => connectorId === 0 || each.connectorId === connectorId)
+        .flatMap(({ connectorId: id, windows }) =>
+          windows
+            .flatMap((each) => intersect(each, open({ chargerId: one.chargerId, group: facts.group })))
+            .map((each) => ({ chargerId: one.chargerId, connectorId: id, ...each })),
+        ),
+    );
+    const refusal = admit(facts, { ...asked, expiryDate, isBooking: false }, now);
     return { ...describe(facts, refusal, free, now), freeWindows: free };
   };
 
-/** The parts of a free window in which the site is open. */
-const within = ({ policy: { openingHours }, timeZone }: AdmissionFacts, window: Window): Window[] =>
-  openingHours === null ? [window] : intersect(window, openWindows(openingHours, timeZone, window));
+/** When it is open for whom, each calendar read once. */
+function openTimes(policies: SitePolicies, window: Window) {
+  const known = new Map<readonly OpeningHours[], Window[]>();
+  return (who: { readonly chargerId: string; readonly group?: string | undefined }): readonly Window[] => {
+    const { openingHours } = resolvePolicy(policies, who);
+    if (openingHours === null) return [window];
+    const open = known.get(openingHours) ?? openWindows(openingHours, policies.timeZone, window);
+    known.set(openingHours, open);
+    return open;
+  };
+}
 
 function describe(
   facts: AdmissionFacts,
@@ -189,9 +197,9 @@ export const readAvailability =
     if (!known) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
     const window = { from, until: to };
     const chargers = await occupancy.of(siteId, window);
+    const openTo = openTimes(known, window);
     return chargers.flatMap(({ chargerId, places, holds }) => {
-      const { openingHours } = resolvePolicy(known, { chargerId });
-      const open = openingHours === null ? [window] : openWindows(openingHours, known.timeZone, window);
+      const open = openTo({ chargerId });
       const free = new Map(freeWindows(places, holds, window).map((one) => [one.connectorId, one.windows]));
       return places
         .filter((place) => hasPlug(place, plugType))

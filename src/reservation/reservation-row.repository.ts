@@ -40,6 +40,7 @@ export interface ReservationRow {
   enforcement: Enforcement;
   chargerSaid: ReservationUpdate | null;
   acceptedAt: Date | string | null;
+  isBooking: boolean;
   extensions: number;
   isLateCancel: boolean;
   isReReservation: boolean;
@@ -75,6 +76,7 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
     enforcement: { type: 'text' },
     chargerSaid: { type: 'text', name: 'charger_said', nullable: true },
     acceptedAt: { type: 'timestamptz', name: 'accepted_at', nullable: true },
+    isBooking: { type: 'boolean', name: 'is_booking' },
     extensions: { type: 'int' },
     isLateCancel: { type: 'boolean', name: 'is_late_cancel' },
     isReReservation: { type: 'boolean', name: 'is_re_reservation' },
@@ -84,7 +86,7 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
 });
 
 /** An event keeps the reservation as it was written then: what columns came later it does not have. */
-const inOldEvents = { policyVersion: 1, extensions: 0, isLateCancel: false, isReReservation: false };
+const inOldEvents = { policyVersion: 1, isBooking: false, extensions: 0, isLateCancel: false, isReReservation: false };
 
 export function toReservation(row: ReservationRow): Reservation {
   const { startsAt, expiryDate, createdAt, endedAt, acceptedAt, ...facts } = row;
@@ -129,7 +131,8 @@ export const appendEvent = (source: string, from: string, rest: string) => `
   SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, $2,
          c.id, c.version, to_jsonb(c) - 'old_status', coalesce(c."idTag", c."parentIdTag"),
          CASE WHEN c."endedAt" IS NOT NULL AND c."acceptedAt" IS NOT NULL AND ${from}::text IN (${holding})
-              THEN greatest(0, extract(epoch FROM least(c."endedAt", c."expiryDate") - c."startsAt"))::integer END,
-         CASE WHEN c.status = 'USED' THEN greatest(0, extract(epoch FROM c."endedAt" - c."startsAt"))::integer END,
+              THEN greatest(0, extract(epoch FROM least(c."endedAt", c."expiryDate")
+                                               - greatest(c."startsAt", c."acceptedAt")))::integer END,
+         CASE WHEN c.status = 'USED' AND ${from}::text IN (${live}) THEN greatest(0, extract(epoch FROM c."endedAt" - c."startsAt"))::integer END,
          c."isLateCancel"
   FROM ${source} c`;

@@ -176,6 +176,9 @@ export class ReservationType {
   @Field(() => Date, { nullable: true, description: 'When the charger first accepted it.' })
   acceptedAt?: Date;
 
+  @Field(() => Boolean, { description: 'Whether it was made for later.' })
+  isBooking!: boolean;
+
   @Field(() => Int, { description: 'How often it was extended.' })
   extensions!: number;
 
@@ -274,8 +277,8 @@ export class ReservationEnded extends Refusal {
 
 @ObjectType({ implements: Refusal, description: 'The charger is being asked about the reservation.' })
 export class ReservationNotSettled extends Refusal {
-  @Field(() => ReservationType, { nullable: true, description: 'As it stands.' })
-  reservation!: ReservationType;
+  @Field(() => ReservationType, { nullable: true, description: 'As it stands; null where it is somebody else’s.' })
+  reservation?: ReservationType;
 }
 
 @ObjectType({ implements: Refusal, description: 'The connector is in use or out of order.' })

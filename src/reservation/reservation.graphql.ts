@@ -215,6 +215,8 @@ const ScheduleReservationResult = createUnionType({
       PolicyRefused,
       ConnectorTaken,
       NoConnectorFree,
+      ConnectorNotFree,
+      ChargerOffline,
       ReservationNotSupported,
       ReservationNotSettled,
       ReservationIdInUse,
@@ -397,8 +399,11 @@ export class ReservationResolver {
   ): Promise<Page<Reservation>> {
     const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
     const scope = reservationScope(caller);
+    const { groups, ...own } = scope;
     const wanted: ReservationFilter = {
-      ...scope,
+      ...own,
+      // Whoever asks for an idTag does not ask for what a group holds alone.
+      ...(groups && idTag === undefined && { groups }),
       ...rest,
       ...(siteId !== undefined && { siteIds: maySeeSite(caller, siteId) ? [siteId] : [] }),
       ...(idTag !== undefined && { idTags: (scope.idTags ?? [idTag]).filter((one) => sameId(one, idTag)) }),

@@ -48,6 +48,8 @@ const statements = {
         UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
           transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16, extensions = $17,
           accepted_at = $18, is_late_cancel = $19, alternative = $20,
+          no_show_at = CASE WHEN accepted_at IS NULL AND $18::timestamptz IS NOT NULL
+            THEN greatest(starts_at, $18) + no_show_minutes * interval '1 minute' ELSE no_show_at END,
           extending_to = CASE $3 WHEN 'BREACHED' THEN extending_to END,
           notice_at = CASE WHEN expiry_date = $16 THEN notice_at ELSE $16::timestamptz - notice_minutes * interval '1 minute' END,
           confirmed_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') AND $6 = 'ACCEPTED' THEN $1 ELSE confirmed_at END,

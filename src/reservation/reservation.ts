@@ -58,6 +58,8 @@ interface Facts {
   readonly version: number;
   /** When the charger first accepted it. */
   readonly acceptedAt?: Date;
+  /** Made for later: it is activated at its start. */
+  readonly isBooking: boolean;
   /** How often it was extended. */
   readonly extensions: number;
   /** The holder cancelled it so late that it counts. */
@@ -198,9 +200,11 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
     case 'activated':
       return status === 'SCHEDULED' ? next(reservation, { status: 'PENDING' }) : undefined;
     case 'postponed':
-      return status === 'PENDING' ? next(reservation, { status: 'SCHEDULED', reason: happening.reason }) : undefined;
+      return status === 'PENDING' || status === 'UNKNOWN'
+        ? next(reservation, { status: 'SCHEDULED', reason: happening.reason })
+        : undefined;
     case 'abandoned': {
-      if (status !== 'SCHEDULED' && status !== 'PENDING') return undefined;
+      if (status !== 'SCHEDULED' && status !== 'PENDING' && status !== 'UNKNOWN') return undefined;
       const { reason, alternative } = happening;
       return next(reservation, { status: 'FAILED', reason, endedAt: at, ...present({ alternative }) });
     }
@@ -234,10 +238,6 @@ const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: Held)
 
 /** The charger has never accepted it, as far as is known here. */
 export const isFirstAsked = ({ acceptedAt }: Reservation): boolean => acceptedAt === undefined;
-
-/** Made for later: it is activated at its start. */
-export const isBooking = ({ startsAt, createdAt }: Pick<Reservation, 'startsAt' | 'createdAt'>): boolean =>
-  startsAt > createdAt;
 
 /** Domain rule 3: only a transaction whose own timestamp lies inside the hold may correct a final status. */
 function mayBeCorrected(reservation: Reservation, startedAt: Date): boolean {

@@ -19,7 +19,7 @@ import {
   isWithin,
 } from './hold-input.ts';
 import type { NoteRefusal } from './note-refusal.ts';
-import { type NoPlaceRefusal, type PlacePorts, placesAtSite } from './place-at-site.ts';
+import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from './place-at-site.ts';
 import type { Preempt } from './preempt.ts';
 import type { ChargerRefusal } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
@@ -28,7 +28,6 @@ import type { SettleReserve } from './settle-reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface ReserveNowInput extends HoldInput {
-  readonly preempt?: boolean;
   readonly waitMs?: number;
 }
 
@@ -66,7 +65,7 @@ export const reserveNow =
 
     const { siteId, chargerId, waitMs: _, ...wish } = input;
     const requestDigest = input.idempotencyKey === undefined ? {} : { requestDigest: digestOf(input) };
-    const wished = { ...wish, ...requestDigest, startsAt };
+    const wished = { ...wish, ...requestDigest, startsAt, isBooking: false };
     const made =
       siteId === undefined
         ? await reserve(ports, caller, { ...wished, chargerId: chargerId ?? '' }, input.waitMs)
@@ -91,22 +90,19 @@ async function reserveAtSite(
   wish: Omit<HoldWish, 'chargerId'>,
   waitMs: number | undefined,
 ): Promise<Reservation | ReserveNowRefusal | 'IDEMPOTENCY_KEY_USED'> {
-  const places = await placesAtSite(ports, caller, siteId, wish);
-  if (isRefusal(places)) return places;
-  const { plugType: _, ...where } = wish;
-  const tried = places.slice(0, PLACES_TRIED);
+  const found = await placesAtSite(ports, caller, siteId, wish);
+  if (isRefusal(found)) return found;
+  const { plugType: _, durationMinutes: __, ...where } = wish;
+  const tried = found.places.slice(0, PLACES_TRIED);
   for (const [index, place] of tried.entries()) {
-    const made = await reserve(ports, caller, { ...where, ...place }, waitMs);
+    const made = await reserve(ports, caller, { ...where, ...place, expiryDate: found.expiryDate }, waitMs);
     if (made === 'IDEMPOTENCY_KEY_USED' || !isRefusal(made)) return made;
-    if (!OF_THE_PLACE.has(made.code) || index === tried.length - 1) return made;
+    if (!ofThePlace.has(made.code) || index === tried.length - 1) return made;
     // The key goes on to the reservation that is asked for next.
     if (wish.idempotencyKey !== undefined) await ports.reservations.releaseKey(caller.subject, wish.idempotencyKey);
   }
   throw new Error('There is always a place to try');
 }
-
-/** Another connector may do. */
-const OF_THE_PLACE = new Set(['RESERVED', 'CONNECTOR_NOT_FREE', 'CHARGER_OFFLINE', 'CHARGER_REFUSED', 'NOT_SUPPORTED']);
 
 async function reserve(
   ports: ReserveNowPorts,

@@ -14,14 +14,13 @@ import {
   isStorable,
 } from './hold-input.ts';
 import type { NoteRefusal } from './note-refusal.ts';
-import { type NoPlaceRefusal, type PlacePorts, placesAtSite } from './place-at-site.ts';
+import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from './place-at-site.ts';
 import type { Preempt } from './preempt.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
 
 export interface ScheduleReservationInput extends HoldInput {
   readonly startsAt: Date;
-  readonly preempt?: boolean;
 }
 
 export type ScheduleReservationRefusal = HoldRefusal | IdempotencyRefusal | NoPlaceRefusal;
@@ -71,20 +70,29 @@ async function book(
   input: ScheduleReservationInput,
 ): Promise<Reservation | ScheduleReservationRefusal | 'IDEMPOTENCY_KEY_USED'> {
   const { siteId, chargerId, ...wish } = input;
-  const keyed = { ...wish, ...(input.idempotencyKey !== undefined && { requestDigest: digestOf(input) }) };
+  const requestDigest = input.idempotencyKey === undefined ? {} : { requestDigest: digestOf(input) };
+  const keyed = { ...wish, ...requestDigest, isBooking: true };
   const hold = async (wished: HoldWish) => {
     const made = await holdConnector(ports, caller, wished);
     return typeof made === 'object' && isInTheWay(made) ? ports.preempt(caller, wished, made) : made;
   };
   if (siteId === undefined) return hold({ ...keyed, chargerId: chargerId ?? '' });
-  const { plugType: _, ...where } = keyed;
-  // Another booking may take a place first; each that is lost was won by another, and a site has only so many.
-  for (;;) {
-    const places = await placesAtSite(ports, caller, siteId, input);
-    if (isRefusal(places)) return places;
-    for (const place of places) {
-      const made = await hold({ ...where, ...place });
-      if (typeof made === 'string' || !isRefusal(made) || made.code !== 'RESERVED') return made;
+  const { plugType: _, durationMinutes: __, ...where } = keyed;
+  // Another booking may take a place first: then the next one, and, when all are lost, those that are left by then.
+  for (let round = 1; ; round += 1) {
+    const found = await placesAtSite(ports, caller, siteId, keyed);
+    if (isRefusal(found)) return found;
+    let refusal: ScheduleReservationRefusal | undefined;
+    for (const place of found.places) {
+      const made = await hold({ ...where, ...place, expiryDate: found.expiryDate });
+      if (typeof made === 'string' || !isRefusal(made) || !ofThePlace.has(made.code)) return made;
+      refusal = made;
+      if (made.code !== 'RESERVED' && found.places.indexOf(place) >= PLACES_REFUSED) return made;
     }
+    if (refusal && (refusal.code !== 'RESERVED' || round === ROUNDS)) return refusal;
   }
 }
+
+/** So many refusals that are not for another booking are heard before they are believed. */
+const PLACES_REFUSED = 5;
+const ROUNDS = 5;

@@ -11,7 +11,7 @@
 // the answer makes of the reservation is stored only over the version it was decided on.
 import type { Outcome } from '../charger/charger-calls.ts';
 import { addMs } from '../common/clock.ts';
-import { type ActivatePorts, activate } from './activate-booking.ts';
+import { type ActivatePorts, activate, refusalOf, retreat } from './activate-booking.ts';
 import { doubtEach } from './ask-again.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import { OUTLIVES_EXPIRY_MS } from './follow-charger.ts';
@@ -57,7 +57,7 @@ export async function settleDue(ports: SettleDuePorts, due: DueReservation): Pro
       await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
       return 'DONE';
     case 'FIND_OUT':
-      return findOut(ports, reservation);
+      return findOut(ports, due);
     case 'CANCEL':
       return cancelAgain(ports, reservation);
     case 'VERIFY':
@@ -80,7 +80,8 @@ async function settleHere({ transition }: SettleDuePorts, reservation: Reservati
  * A charger that has it replaces it with itself. One that refuses, or fails, is told to let go, which proves that it is
  * gone. Meanwhile the first answer may have come after all: then it stands, and nothing is cancelled.
  */
-async function findOut(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
   const { settleReserve, transition, reservations, chargers, calls } = ports;
   const { id, chargerId, connectorId, version } = reservation;
   const isReserved = async () => saysReserved(await chargers.lastReport(chargerId, connectorId), reservation);
@@ -103,6 +104,11 @@ async function findOut(ports: SettleDuePorts, reservation: Reservation): Promise
   if (!isFirstAsked(reservation)) return askAnew(ports, reservation);
   const cancelled = await cancel(ports, reservation);
   if (cancelled.type !== 'answer') return 'AGAIN';
+  const refusal = refusalOf(outcome);
+  if (reservation.isBooking && refusal) {
+    await retreat(ports, due, refusal);
+    return 'DONE';
+  }
   const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
   // A late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
   if (!isChanged && settled.status === 'ACCEPTED') {

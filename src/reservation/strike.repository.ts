@@ -46,11 +46,9 @@ export function strikeRepository(database: Database) {
       const pardonedAt = new Map(pardons.map((one) => [`${one.scope} ${one.key}`, one.pardonedAt]));
       const groups = new Map<string, { who: Omit<StrikesOf, 'strikes'>; rows: Row[] }>();
       const put = (key: string, who: Omit<StrikesOf, 'strikes'>, row: Row) => {
-        const pardon = pardonedAt.get(key);
-        if (pardon && new Date(row.endedAt ?? row.createdAt) <= pardon) return;
         const of = groups.get(key) ?? { who, rows: [] };
         groups.set(key, of);
-        of.rows.push(row);
+        of.rows.push({ ...row, pardonedAt: pardonedAt.get(key) ?? null });
       };
       for (const row of rows) {
         const group = row.group === null ? {} : { group: row.group };

@@ -83,9 +83,9 @@ function followUpOf(
     return { dueAt: happening.type === 'postponed' ? addMs(at, REACTIVATE_MS) : next.startsAt, isReleaseOwed: false };
   }
   if (happening.type === 'activated') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
-  // The one that it takes the place of is to be ended now.
+  // The one that it takes the place of is to be ended, should whoever moves it die.
   if (next.status === 'ACCEPTED' && next.movedFrom !== undefined && happening.type === 'accepted') {
-    return { dueAt: at, isReleaseOwed: false };
+    return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   }
   if (next.status === 'CANCELLING') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   const isOwed = isReleaseOwed && !isHolding(next.status);

@@ -53,16 +53,18 @@ interface Query {
   readonly timeZone: string;
 }
 
-/** The rows that count, each once: an end that was corrected by a late use counts no more. */
+/** The rows that count, each once: an end that was corrected by a late use counts no more, nor what was moved. */
 const COUNTED = `
   FROM event WHERE site_id = $1 AND at >= $2 AND at < $3
     AND type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED')`;
 
 const ends = (type: string) =>
-  `(count(*) FILTER (WHERE type = '${type}') - count(*) FILTER (WHERE type = 'USED' AND from_status = '${type}'))::integer`;
+  `greatest(0, count(*) FILTER (WHERE type = '${type}' AND reason IS DISTINCT FROM 'MOVED')
+    - count(*) FILTER (WHERE type = 'USED' AND from_status = '${type}'))::integer`;
 
 const COUNTS = `
-  count(*) FILTER (WHERE type IN ('REQUESTED', 'SCHEDULED') AND from_status IS NULL)::integer AS made,
+  (count(*) FILTER (WHERE type IN ('REQUESTED', 'SCHEDULED') AND from_status IS NULL)
+    - count(*) FILTER (WHERE type = 'CANCELLED' AND reason = 'MOVED'))::integer AS made,
   count(*) FILTER (WHERE type = 'USED')::integer AS used,
   ${ends('EXPIRED')} AS "noShows", ${ends('CANCELLED')} AS cancelled, ${ends('REMOVED')} AS removed,
   ${ends('FAILED')} AS failed,
@@ -84,7 +86,7 @@ const statements = {
     name: 'usage-counts',
     text: `
       SELECT bucket AS "from", GROUPING(bucket) = 1 AS "isWhole", ${COUNTS}
-      FROM (SELECT date_trunc($4, at, $5) AS bucket, type, from_status, is_late, held_seconds, waited_seconds ${COUNTED}) e
+      FROM (SELECT date_trunc($4, at, $5) AS bucket, type, from_status, reason, is_late, held_seconds, waited_seconds ${COUNTED}) e
       GROUP BY GROUPING SETS ((bucket), ()) ORDER BY bucket NULLS LAST`,
   },
   refusals: {
@@ -98,10 +100,10 @@ const statements = {
     name: 'usage-offenders',
     text: `
       SELECT * FROM (
-        SELECT id_tag AS "idTag", ${ends('EXPIRED')} AS "noShows",
+        SELECT min(id_tag) AS "idTag", ${ends('EXPIRED')} AS "noShows",
                count(*) FILTER (WHERE type = 'CANCELLED' AND is_late)::integer AS "lateCancels",
                count(*) FILTER (WHERE type = 'REFUSED')::integer AS refused ${COUNTED} AND id_tag IS NOT NULL
-        GROUP BY id_tag) o
+        GROUP BY lower(id_tag)) o
       WHERE "noShows" + "lateCancels" + refused > 0
       ORDER BY "noShows" + "lateCancels" DESC, refused DESC, "idTag" LIMIT 10`,
   },

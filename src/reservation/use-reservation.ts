@@ -1,16 +1,24 @@
 // A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
 // connector is a breach when it goes on although it was refused.
 import type { Log } from '../common/log.ts';
+import type { IdTagRepository } from '../id-tag/id-tag.repository.ts';
 import { sameId } from '../id-tag/id-tag.ts';
+import type { TransactionRepository } from '../transaction/transaction.repository.ts';
 import type { Presentation, Transaction } from '../transaction/transaction.ts';
 import { type AskAgainPorts, doubtEach } from './ask-again.ts';
-import { matchUse } from './match-use.ts';
-import { isHolding } from './reservation.ts';
+import { isHolder, matchUse } from './match-use.ts';
+import { isHolding, type Reservation } from './reservation.ts';
 import type { Transition } from './transition.ts';
 
 export interface UsePorts extends AskAgainPorts {
   readonly transition: Transition;
   readonly log: Log;
+}
+
+export interface EarlyPorts {
+  readonly transactions: TransactionRepository;
+  readonly idTags: IdTagRepository;
+  readonly transition: Transition;
 }
 
 /** Call it only for a start that was let in: one that was refused consumes nothing. */
@@ -33,6 +41,25 @@ export const useReservation =
     // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
     const isReleaseOwed = used.enforcement === 'CHARGER' && presented.reservationId !== used.reservationId;
     await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER', { isReleaseOwed });
+  };
+
+/** Whose session goes on where a booking begins: its holder's, which uses it, or has used another; or somebody else's. */
+export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
+export type UseEarly = (booking: Reservation) => Promise<WhoIsThere>;
+
+/** A holder who came before the booking began uses it once it begins. */
+export const useEarly =
+  ({ transactions, idTags, transition }: EarlyPorts): UseEarly =>
+  async (booking) => {
+    const running = await transactions.running(booking.chargerId, booking.connectorId);
+    if (running?.idTag === undefined) return 'SOMEBODY_ELSE';
+    const { id: transactionId, idTag, startedAt, connectorId } = running;
+    const parentIdTag = (await idTags.find(idTag))?.parentIdTag;
+    if (!isHolder(booking, { idTag, ...(parentIdTag !== undefined && { parentIdTag }) })) return 'SOMEBODY_ELSE';
+    if (running.hasUsed) return 'HOLDER';
+    const where = connectorId === undefined ? {} : { usedConnectorId: connectorId };
+    await transition(booking, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
+    return 'USED';
   };
 
 /**

@@ -72,8 +72,8 @@ export interface PolicyFacts {
   readonly startingThatDay: number;
   /** When the idTag's last reservation at the site that had begun ended. */
   readonly lastEndedAt?: Date;
-  /** Free connectors of the site at the tightest moment, were the request granted, and when there will be more. */
-  readonly free?: { readonly count: number; readonly moreFrom?: Date };
+  /** Free connectors of the site at the tightest moment, were the request granted, and when the holds of then end, in order. */
+  readonly free?: { readonly count: number; readonly ends: readonly Date[] };
   /** Strikes that nobody has pardoned. */
   readonly strikesOfIdTag: readonly Strike[];
   readonly strikesOfGroup: readonly Strike[];
@@ -92,7 +92,7 @@ export function decide(
     allowedGroups(policy, request),
     ...duration(policy, request),
     maxLeadTime(policy, startsAt, now),
-    openingHours(policy, facts, { from: startsAt, until: request.expiryDate }),
+    openingHours(policy, facts, request, { from: startsAt, until: request.expiryDate }),
     request.connectorId > 0 || policy.connectorZeroAllowed
       ? undefined
       : { rule: 'CONNECTOR_ZERO_ALLOWED' as const, message: 'Name a connector: the charger may not choose it here.' },
@@ -136,7 +136,7 @@ export function decideExtension(
         },
     changeUntil(policy, hold, now),
     ...duration(policy, { startsAt: hold.startsAt, expiryDate: until }),
-    openingHours(policy, facts, added, { allowsLater: false }),
+    openingHours(policy, facts, { startsAt: hold.startsAt, expiryDate: until }, added, { allowsLater: false }),
     overlapping(policy, facts, added),
     cooldownAfter(policy, facts, until),
     minFreeConnectors(policy, facts),
@@ -156,12 +156,12 @@ export function changeUntil(policy: ReservationPolicy, hold: HoldToChange, now: 
 /** May the holder cancel it? A reservation that was made for at once may always be. */
 export function decideCancel(
   policy: ReservationPolicy,
-  booking: { readonly startsAt: Date; readonly createdAt: Date },
+  booking: { readonly startsAt: Date; readonly isBooking: boolean },
   now: Date,
 ): readonly PolicyReason[] {
   const { cancelUntilMinutes: limit } = policy;
-  const { startsAt, createdAt } = booking;
-  if (limit === null || startsAt <= createdAt || now <= addMs(startsAt, -limit * MINUTE_MS)) return [];
+  const { startsAt, isBooking } = booking;
+  if (limit === null || !isBooking || now <= addMs(startsAt, -limit * MINUTE_MS)) return [];
   const message = `A booking is cancelled no later than ${limit} minutes before it begins.`;
   return [{ rule: 'CANCEL_UNTIL', message, limitMinutes: limit }];
 }
@@ -172,11 +172,11 @@ export function decideCancel(
  */
 export function isLateCancel(
   { lateCancelMinutes: limit }: ReservationPolicy,
-  { startsAt, createdAt }: { readonly startsAt: Date; readonly createdAt: Date },
+  { startsAt, isBooking }: { readonly startsAt: Date; readonly isBooking: boolean },
   now: Date,
 ): boolean {
   if (limit === null) return false;
-  return startsAt > createdAt ? now > addMs(startsAt, -limit * MINUTE_MS) : now > addMs(startsAt, limit * MINUTE_MS);
+  return isBooking ? now > addMs(startsAt, -limit * MINUTE_MS) : now > addMs(startsAt, limit * MINUTE_MS);
 }
 
 /** Whether it follows so soon on one of the same idTag, on the same charger, that ended unused. */
@@ -219,12 +219,15 @@ function maxLeadTime({ maxLeadTimeMinutes: limit }: ReservationPolicy, startsAt:
 }
 
 function openingHours(
-  { openingHours: hours }: ReservationPolicy,
+  policy: ReservationPolicy,
   { timeZone }: Pick<PolicyFacts, 'timeZone'>,
+  whole: Pick<PolicyRequest, 'startsAt' | 'expiryDate'>,
   window: Window,
   { allowsLater = true } = {},
 ): PolicyReason | undefined {
-  if (hours === null) return undefined;
+  const { openingHours: hours } = policy;
+  // One that is too long anyway, by centuries perhaps, is not laid against the calendar.
+  if (hours === null || duration(policy, whole).some(({ rule }) => rule === 'MAX_DURATION')) return undefined;
   const isOpen = openWindows(hours, timeZone, window).some(
     ({ from, until }) => from <= window.from && until >= window.until,
   );
@@ -310,8 +313,8 @@ function minFreeConnectors(
 ): PolicyReason | undefined {
   if (limit === 0 || !free || free.count >= limit) return undefined;
   const message = `${limit} connectors of the site stay free for those without a reservation.`;
-  const { moreFrom } = free;
-  return { rule: 'MIN_FREE_CONNECTORS', message, limitCount: limit, ...(moreFrom && { allowedFrom: moreFrom }) };
+  const allowedFrom = free.ends[limit - free.count - 1];
+  return { rule: 'MIN_FREE_CONNECTORS', message, limitCount: limit, ...(allowedFrom && { allowedFrom }) };
 }
 
 /** The blocks that stand against the idTag and its group. */

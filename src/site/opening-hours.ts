@@ -1,5 +1,5 @@
 // When a site takes reservations, in its own time zone. Pure. A day that is longer or shorter by daylight saving is
-// read as its clocks show it: an hour that comes twice is open twice, one that is left out is passed over.
+// read as its clocks show it: what is open in an hour that comes twice is open twice, one that is left out is passed over.
 import { Temporal } from '@js-temporal/polyfill';
 
 export type Weekday = 'MONDAY' | 'TUESDAY' | 'WEDNESDAY' | 'THURSDAY' | 'FRIDAY' | 'SATURDAY' | 'SUNDAY';
@@ -33,8 +33,7 @@ const minutesOf = (time: string): number => Number(time.slice(0, 2)) * 60 + Numb
 const dateAt = (at: Date, timeZone: string): Temporal.PlainDate =>
   Temporal.Instant.fromEpochMilliseconds(at.getTime()).toZonedDateTimeISO(timeZone).toPlainDate();
 
-const midnight = (date: Temporal.PlainDate, timeZone: string): Date =>
-  new Date(date.toZonedDateTime(timeZone).epochMilliseconds);
+const midnight = (date: Temporal.PlainDate, timeZone: string): Date => toDate(date.toZonedDateTime(timeZone));
 
 /** The local day that the instant lies on. */
 export function localDay(at: Date, timeZone: string): Window {
@@ -52,37 +51,49 @@ export function openWindows(hours: readonly OpeningHours[], timeZone: string, { 
     const weekday = weekdays[date.dayOfWeek - 1];
     for (const { opens, closes } of hours.filter((one) => one.weekday === weekday)) {
       const [begin, end] = [minutesOf(opens), minutesOf(closes)];
-      const window = {
-        from: instantOf(date, begin, timeZone, 'earlier'),
-        until: instantOf(date, end <= begin ? end + 1440 : end, timeZone, 'later'),
-      };
-      if (window.until > from && window.from <= until && window.from < window.until) open.push(window);
+      const times = byClock(date, begin, end <= begin ? end + 1440 : end, timeZone);
+      open.push(...times.filter((one) => one.from < one.until && one.until > from && one.from <= until));
     }
   }
   return merge(open);
 }
 
-/** That many minutes on the clock after midnight of that date. */
-function instantOf(
-  date: Temporal.PlainDate,
-  minutes: number,
-  timeZone: string,
-  disambiguation: 'earlier' | 'later',
-): Date {
+/** When the clock shows a time from `begin` until `end`, in minutes after midnight: an hour that comes twice counts twice. */
+function byClock(date: Temporal.PlainDate, begin: number, end: number, timeZone: string): Window[] {
+  const [opens, closes] = [momentsOf(date, begin, timeZone), momentsOf(date, end, timeZone)];
+  const repeatedFrom = closes.repeatedFrom ?? opens.repeatedFrom;
+  if (!repeatedFrom) return [{ from: opens.first, until: closes.first }];
+  // Until the clocks go back, and again from then on.
+  return [
+    { from: opens.first, until: closes.repeatedFrom ? closes.first : repeatedFrom },
+    { from: opens.repeatedFrom ? opens.second : repeatedFrom, until: closes.second },
+  ];
+}
+
+interface Moments {
+  readonly first: Date;
+  /** The same but where the clock shows the time twice. */
+  readonly second: Date;
+  /** Of a time that comes twice: when the clocks go back. */
+  readonly repeatedFrom?: Date;
+}
+
+/** When the clock shows that time; a time that is left out is the moment at which the clocks go on. */
+function momentsOf(date: Temporal.PlainDate, minutes: number, timeZone: string): Moments {
   const day = date.add({ days: Math.floor(minutes / 1440) });
   const time = { hour: Math.floor((minutes % 1440) / 60), minute: minutes % 60 };
   const local = day.toPlainDateTime(Temporal.PlainTime.from(time));
-  // A time that is left out means the moment at which the clocks go on.
-  const exact = local.toZonedDateTime(timeZone, { disambiguation: 'compatible' });
-  const isLeftOut = !exact.toPlainDateTime().equals(local);
-  const zoned = isLeftOut ? gapEnd(local, timeZone) : local.toZonedDateTime(timeZone, { disambiguation });
-  return new Date(zoned.epochMilliseconds);
+  const [earlier, later] = (['earlier', 'later'] as const).map((disambiguation) =>
+    local.toZonedDateTime(timeZone, { disambiguation }),
+  ) as [Temporal.ZonedDateTime, Temporal.ZonedDateTime];
+  if (earlier.equals(later)) return { first: toDate(earlier), second: toDate(earlier) };
+  const change = toDate(earlier.getTimeZoneTransition('next') ?? later);
+  const isLeftOut = !earlier.toPlainDateTime().equals(local);
+  if (isLeftOut) return { first: change, second: change };
+  return { first: toDate(earlier), second: toDate(later), repeatedFrom: change };
 }
 
-const gapEnd = (local: Temporal.PlainDateTime, timeZone: string): Temporal.ZonedDateTime => {
-  const before = local.toZonedDateTime(timeZone, { disambiguation: 'earlier' });
-  return before.getTimeZoneTransition('next') ?? before;
-};
+const toDate = (zoned: Temporal.ZonedDateTime): Date => new Date(zoned.epochMilliseconds);
 
 function merge(windows: readonly Window[]): Window[] {
   const merged: { from: Date; until: Date }[] = [];

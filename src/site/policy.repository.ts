@@ -49,7 +49,8 @@ const statements = {
       INSERT INTO site (id, name, time_zone, policy_version) VALUES ($1, $2, $3, 0)
       ON CONFLICT (id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone`,
   },
-  lock: { name: 'policy-lock', text: 'SELECT FROM site WHERE id = $1 FOR UPDATE' },
+  // Of a site that may be yet to be made.
+  lock: { name: 'policy-lock', text: 'SELECT pg_advisory_xact_lock(7239, hashtext($1))' },
   grow: {
     name: 'policy-grow',
     text: `UPDATE site SET policy_version = policy_version + 1 WHERE id = $1 RETURNING policy_version AS version, time_zone AS "timeZone"`,
@@ -57,7 +58,9 @@ const statements = {
   note: { name: 'policy-note', text: 'INSERT INTO policy_change VALUES ($1, $2, $3, $4, $5, $6, $7, $8)' },
   drop: {
     name: 'policy-drop',
-    text: 'DELETE FROM policy WHERE site_id = $1 AND scope = $2 AND lower(key) = lower($3) RETURNING key',
+    text: `
+      DELETE FROM policy WHERE site_id = $1 AND scope = $2 AND (key = $3 OR (scope = 'GROUP' AND lower(key) = lower($3)))
+      RETURNING key`,
   },
   put: { name: 'policy-put', text: 'INSERT INTO policy VALUES ($1, $2, $3, $4)' },
   changes: {

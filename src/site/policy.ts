@@ -133,6 +133,7 @@ export const largestAnywhere = (
     | 'blockMinutes'
     | 'cooldownMinutes'
     | 'reReservationMinutes'
+    | 'maxDurationMinutes'
     | 'maxActivePerIdTag'
     | 'maxActivePerGroup',
 ): number =>

@@ -63,7 +63,7 @@ export const saveSite =
 export const saveOverride =
   (ports: SiteAdministrationPorts): SaveOverride =>
   async (caller, { policy, ...key }) => {
-    const layer = await checkLayer(ports, caller, key);
+    const layer = await checkLayer(ports, caller, key, { mustBeThere: true });
     if (isRefusal(layer)) return layer;
     const wrong = checkFields(policy);
     if (wrong) return wrong;
@@ -71,6 +71,7 @@ export const saveOverride =
       if (!before) return siteNotFound(key.siteId);
       const { scope, key: name } = layer;
       const others = before.overrides.filter((one) => !isSame(one, layer));
+      if (others.length >= MAX_OVERRIDES) return tooManyOverrides;
       const override = { scope: scope === 'GROUP' ? scope : ('CHARGER' as const), key: name, fields: policy };
       return checkLayers({ ...before, overrides: [...others, override] }) ?? { ...layer, fields: policy };
     };
@@ -82,7 +83,7 @@ export const saveOverride =
 export const removeOverride =
   (ports: SiteAdministrationPorts): RemoveOverride =>
   async (caller, key) => {
-    const layer = await checkLayer(ports, caller, key);
+    const layer = await checkLayer(ports, caller, key, { mustBeThere: false });
     if (isRefusal(layer)) return layer;
     const edit = (before: SitePolicies | undefined) => (before ? layer : siteNotFound(key.siteId));
     const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
@@ -103,6 +104,9 @@ export const removeSite =
     }
   };
 
+const MAX_OVERRIDES = 500;
+const tooManyOverrides = invalidInput('siteId', `A site has at most ${MAX_OVERRIDES} overrides; remove some first.`);
+
 const reread = async (sites: SiteRepository, id: string): Promise<Site | Refusal> =>
   (await sites.byIds([id]))[0] ?? siteNotFound(id);
 
@@ -113,12 +117,14 @@ export const siteNotFound = (id: string): Refusal => ({
 });
 
 const isSame = (one: Layer, other: Layer): boolean =>
-  one.scope === other.scope && one.key.toLowerCase() === other.key.toLowerCase();
+  one.scope === other.scope &&
+  (one.key === other.key || (one.scope === 'GROUP' && one.key.toLowerCase() === other.key.toLowerCase()));
 
 async function checkLayer(
   { chargers }: SiteAdministrationPorts,
   caller: Caller,
   { siteId, chargerId, parentIdTag }: OverrideKey,
+  { mustBeThere }: { readonly mustBeThere: boolean },
 ): Promise<Layer | Refusal> {
   if (!mayAdministerSite(caller, siteId)) return onlyOwn;
   if ((chargerId === undefined) === (parentIdTag === undefined)) {
@@ -129,6 +135,8 @@ async function checkLayer(
       ? { scope: 'GROUP', key: parentIdTag }
       : invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
   }
+  // One that has left the site may leave an override behind, which can be removed all the same.
+  if (!mustBeThere) return { scope: 'CHARGER', key: chargerId ?? '' };
   const [charger] = await chargers.byIds([chargerId ?? '']);
   if (charger?.siteId === siteId) return { scope: 'CHARGER', key: charger.id };
   return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${chargerId}" at site "${siteId}".` };

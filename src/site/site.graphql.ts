@@ -89,7 +89,7 @@ class SavePolicyOverrideInput extends PolicyOverrideKey {
 const SaveSiteResult = createUnionType({
   name: 'SaveSiteResult',
   description: 'The site as saved, or why not.',
-  types: () => [SiteType, InvalidInput, NotAllowed] as const,
+  types: () => [SiteType, InvalidInput, NotFound, NotAllowed] as const,
   resolveType: resultType('Site'),
 });
 

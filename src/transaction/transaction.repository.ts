@@ -43,6 +43,14 @@ const statements = {
     name: 'transaction-by-wire-id',
     text: `SELECT ${aliased} FROM transaction t WHERE t.charger_id = $1 AND t.wire_id = $2`,
   },
+  // The latest alone: of an older one the end was never told.
+  running: {
+    name: 'transaction-running',
+    text: `
+      SELECT ${aliased}, EXISTS (SELECT FROM reservation r WHERE r.transaction_id = t.id) AS "hasUsed"
+      FROM transaction t WHERE t.charger_id = $1 AND t.connector_id = $2 AND t.stopped_at IS NULL
+      ORDER BY t.started_at DESC LIMIT 1`,
+  },
 } as const satisfies Record<string, Statement>;
 
 export interface Start {
@@ -94,6 +102,12 @@ export function transactionRepository(database: Database) {
 
     async stop(chargerId: string, wireId: string, at: Date): Promise<void> {
       await database.query(statements.stop, [chargerId, wireId, at]);
+    },
+
+    /** What goes on at a connector, and whether it has used a reservation. */
+    async running(chargerId: string, connectorId: number): Promise<(Transaction & { hasUsed: boolean }) | undefined> {
+      const [row] = await database.query<Row & { hasUsed: boolean }>(statements.running, [chargerId, connectorId]);
+      return row && (present(row) as Transaction & { hasUsed: boolean });
     },
 
     byWireId: (chargerId: string, wireId: string) => one(statements.byWireId, [chargerId, wireId]),

@@ -117,6 +117,27 @@ describe('made', () => {
     else expect(body.data.scheduleReservation).toEqual({ field });
   });
 
+  it('one that begins in a moment is a booking all the same', async () => {
+    const startsAt = new Date(server.clock.now().getTime() + 20).toISOString();
+    const made = await server.scheduleReservation(anna, booking(0, 30, { startsAt }));
+    expect(made.status ?? made.field).toMatch(/SCHEDULED|startsAt/);
+    const charger = await server.charger('CH1');
+    if (!made.id) return;
+    server.clock.advance(3000);
+    await comesTo(made.id, { status: 'ACCEPTED', isBooking: true });
+    expect(charger.reservations).toHaveLength(1);
+  });
+
+  it('one that would last for centuries is refused at once, opening hours or not', async () => {
+    const hours = [{ weekday: 'MONDAY', opens: '08:00', closes: '20:00' }];
+    await server.saveSite('site', { openingHours: hours, minFreeConnectors: 1 });
+    const asked = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', expiryDate: '9999-12-31T00:00:00Z' };
+    expect(await server.reserveNow(anna, asked)).toMatchObject({ reasons: [{ rule: 'MAX_DURATION' }] });
+    expect(await server.scheduleReservation(anna, { ...asked, startsAt: inMinutes(5) })).toMatchObject({
+      reasons: [{ rule: 'MAX_DURATION' }],
+    });
+  });
+
   it('its charger cannot be removed', async () => {
     await book(60, 90);
     const removed = await server.graphql(await adminToken(), 'mutation { removeCharger(id: "CH1") { __typename } }');
@@ -225,10 +246,55 @@ describe('at its start', () => {
     const events = await server.watchReservations(anna);
     server.clock.advance(60 * MINUTE);
     const moved = await events.until(({ reservation }) => reservation.movedFrom === id);
-    expect(moved).toMatchObject({ type: 'REQUESTED', reservation: { connectorId: 2, expiryDate, idTag: 'ANNA' } });
+    expect(moved).toMatchObject({
+      type: 'SCHEDULED',
+      isEndedByOthers: false,
+      reservation: { connectorId: 2, expiryDate, idTag: 'ANNA' },
+    });
     await comesTo(id, { status: 'CANCELLED', reason: 'MOVED' });
     await comesTo(moved.reservation.id, { status: 'ACCEPTED', movedFrom: id });
     expect(charger.reservations).toMatchObject([{ connectorId: 2, idTag: 'ANNA' }]);
+  });
+
+  it('a holder who came before uses it, whatever the policy says of those who overstay', async () => {
+    await server.saveSite('site', { overstayAction: 'MOVE' });
+    const charger = await server.charger('CH1', '1.6', { clock: server.clock });
+    await charger.present(1, 'BEN');
+    const { id } = await book(60, 90, { parentIdTag: 'FLEET' });
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'USED', usedConnectorId: 1 });
+    expect(commandsOf(charger)).toEqual([]);
+  });
+
+  it('a refusal that comes after silence does not end it before its time', async () => {
+    const charger = await server.charger('CH1');
+    charger.behaviour = { type: 'deaf' };
+    const { id } = await book(60, 90);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'UNKNOWN' });
+    charger.behaviour = { type: 'refuse', status: 'Occupied' };
+    server.clock.advance(3000);
+    await comesTo(id, { status: 'SCHEDULED', reason: 'OCCUPIED' });
+    charger.behaviour = { type: 'normal' };
+    server.clock.advance(10_000);
+    await comesTo(id, { status: 'ACCEPTED' });
+  });
+
+  it('the time for a holder to come is counted from when the charger holds it', async () => {
+    await server.saveSite('site', { noShowTimeoutMinutes: 5, activationTimeoutMinutes: 10 });
+    const charger = await server.charger('CH1');
+    charger.behaviour = { type: 'refuse', status: 'Occupied' };
+    const { id } = await book(60, 120);
+    server.clock.advance(60 * MINUTE);
+    await comesTo(id, { status: 'SCHEDULED', reason: 'OCCUPIED' });
+    server.clock.advance(8 * MINUTE);
+    charger.behaviour = { type: 'normal' };
+    server.clock.advance(11_000);
+    await comesTo(id, { status: 'ACCEPTED' });
+    server.clock.advance(4 * MINUTE);
+    expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
+    server.clock.advance(MINUTE);
+    await comesTo(id, { status: 'EXPIRED', reason: 'NO_SHOW' });
   });
 
   it('whichever process runs then activates it', async () => {

@@ -106,6 +106,44 @@ describe('a reservation that moves', () => {
     expect(await server.reservation(second.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
+  it('is not left with a second one, when it is cancelled or used while it moves', async () => {
+    const charger = await server.charger('CH1', '1.6', { clock: server.clock });
+    for (const end of ['cancel', 'use'] as const) {
+      const { id } = await server.reserveNow(anna, input);
+      charger.behaviour = { type: 'held' };
+      const moving = server.moveReservation(anna, { id, connectorId: 2 });
+      await eventually(() => expect(charger.reservations).toHaveLength(2));
+      if (end === 'use') await charger.present(1, 'ANNA');
+      else await server.cancelReservation(operator, { id, force: true });
+      await comesTo(id, { status: end === 'use' ? 'USED' : 'CANCELLED' });
+      charger.behaviour = { type: 'normal' };
+      charger.answerHeld();
+      const moved = await moving;
+      await comesTo(moved.id, { status: 'CANCELLED', reason: end === 'use' ? 'MOVED' : 'OPERATOR_REQUEST' });
+      await eventually(() => expect(charger.reservations).toEqual([]));
+    }
+  });
+
+  it('keeps its start, its extensions and what it is: a move is no way round a limit', async () => {
+    await server.saveSite('site', { maxExtensions: 1, cancelUntilMinutes: 30, maxDurationMinutes: 60 });
+    const charger = await server.charger('CH1');
+    const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
+    const { durationMinutes: _, ...where } = input;
+    const first = await server.scheduleReservation(anna, { ...where, ...times });
+    await server.extendReservation(anna, { id: first.id, byMinutes: 10 });
+    server.clock.advance(60 * MINUTE);
+    await comesTo(first.id, { status: 'ACCEPTED' });
+    const moved = await server.moveReservation(anna, { id: first.id, connectorId: 2 });
+    expect(moved).toMatchObject({ status: 'ACCEPTED', startsAt: times.startsAt, extensions: 1, isBooking: true });
+    expect(await server.extendReservation(anna, { id: moved.id, byMinutes: 5 })).toMatchObject({
+      reasons: [{ rule: 'MAX_EXTENSIONS' }],
+    });
+    expect(await server.cancelReservation(anna, { id: moved.id })).toMatchObject({
+      reasons: [{ rule: 'CANCEL_UNTIL' }],
+    });
+    expect(charger.reservations).toHaveLength(1);
+  });
+
   it('a booking moves without the charger, and counts once', async () => {
     await server.saveSite('site', { maxActivePerIdTag: 1 });
     const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
@@ -166,7 +204,11 @@ describe('a group of higher priority', () => {
     const charger = await server.charger('CH1');
     const victim = await server.reserveNow(anna, input);
     charger.behaviour = { type: 'deaf' };
-    expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ code: 'NOT_SETTLED' });
+    const query = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { ... on ReservationNotSettled { code reservation { idTag } } } }`;
+    // Whose hold it is the newcomer does not learn.
+    expect(await server.graphql(vip, query, { input: { ...wanted, preempt: true } })).toEqual({
+      reserveNow: { code: 'NOT_SETTLED', reservation: null },
+    });
     expect(await server.reservation(victim.id)).toMatchObject({ status: 'CANCELLING', reason: 'PREEMPTED' });
     expect(await server.database.query('SELECT id FROM reservation')).toHaveLength(1);
     charger.behaviour = { type: 'normal' };
@@ -290,6 +332,41 @@ describe('any free connector of the site', () => {
     const made = await server.reserveNow(anna, keyed);
     expect(made).toMatchObject({ status: 'ACCEPTED', chargerId: 'CH2' });
     expect(await server.reserveNow(anna, keyed)).toMatchObject({ id: made.id });
+  });
+
+  it('not one whose charger has a policy against it', async () => {
+    await Promise.all([server.charger('CH1'), server.charger('CH2')]);
+    await override({ chargerId: 'CH1' }, { maxDurationMinutes: 10, defaultDurationMinutes: 10 });
+    expect(await server.reserveNow(anna, { ...wanted, durationMinutes: 20 })).toMatchObject({
+      status: 'ACCEPTED',
+      chargerId: 'CH2',
+    });
+    await override({ chargerId: 'CH2' }, { enabled: false });
+    expect(await server.reserveNow(anna, { ...wanted, durationMinutes: 5 })).toMatchObject({
+      status: 'ACCEPTED',
+      chargerId: 'CH1',
+    });
+    expect(await server.reserveNow(anna, { ...wanted, preempt: true })).toMatchObject({ code: 'INVALID_INPUT' });
+  });
+
+  it('a group whose own duration is longer gets the site’s, and an answer', async () => {
+    await override({ parentIdTag: 'FLEET' }, { defaultDurationMinutes: 120 });
+    const startsAt = inMinutes(60);
+    for (const [chargerId, connectorId] of [
+      ['CH1', 1],
+      ['CH1', 2],
+      ['CH2', 1],
+      ['CH2', 2],
+    ])
+      await server.scheduleReservation(operator, {
+        chargerId,
+        connectorId,
+        idTag: 'CLEO',
+        startsAt: inMinutes(110),
+        durationMinutes: 60,
+      });
+    const made = await server.scheduleReservation(anna, { ...wanted, startsAt });
+    expect(Date.parse(made.expiryDate) - Date.parse(startsAt)).toBe(30 * MINUTE);
   });
 
   it('booked ahead until there is none left', async () => {

@@ -44,10 +44,10 @@ it('free connectors are counted at the tightest moment, and what is in use count
   const places = three.map((one) => ({ ...one, chargerId: 'A' }));
   const holds = [{ ...hold(1, 5, 10), chargerId: 'A' }];
   const window = { from: at(0), until: at(30) };
-  expect(fewestFree(places, holds, window, at(0))).toEqual({ count: 2, moreFrom: at(10) });
+  expect(fewestFree(places, holds, window, at(0))).toEqual({ count: 2, ends: [at(10)] });
   const charging = places.map((one) => (one.connectorId === 3 ? { ...one, state: 'CHARGING' as const } : one));
-  expect(fewestFree(charging, [], window, at(0))).toEqual({ count: 2 });
-  expect(fewestFree(charging, [], { from: at(1), until: at(30) }, at(0))).toEqual({ count: 3 });
+  expect(fewestFree(charging, [], window, at(0))).toEqual({ count: 2, ends: [] });
+  expect(fewestFree(charging, [], { from: at(1), until: at(30) }, at(0))).toEqual({ count: 3, ends: [] });
 });
 
 const isNamesake = (one: Held, other: Held) =>

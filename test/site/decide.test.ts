@@ -134,9 +134,9 @@ const cases: Case[] = [
   {
     name: 'connectors that stay free',
     policy: { minFreeConnectors: 2 },
-    allowed: { facts: { free: { count: 2 } } },
-    refused: { facts: { free: { count: 1, moreFrom: at(7) } } },
-    reason: { rule: 'MIN_FREE_CONNECTORS', limitCount: 2, allowedFrom: at(7) },
+    allowed: { facts: { free: { count: 2, ends: [] } } },
+    refused: { facts: { free: { count: 0, ends: [at(7), at(9), at(11)] } } },
+    reason: { rule: 'MIN_FREE_CONNECTORS', limitCount: 2, allowedFrom: at(9) },
   },
   {
     name: 'the connector left to the charger',
@@ -304,7 +304,7 @@ describe('an extension', () => {
 });
 
 describe('a cancel', () => {
-  const booking = { startsAt: at(60), createdAt: now };
+  const booking = { startsAt: at(60), isBooking: true };
   const policy = { ...defaultPolicy, cancelUntilMinutes: 30, lateCancelMinutes: 45 };
 
   it('of a booking is forbidden past the limit', () => {
@@ -314,14 +314,14 @@ describe('a cancel', () => {
   });
 
   it('of what was reserved at once is never forbidden', () => {
-    expect(decideCancel(policy, { startsAt: now, createdAt: now }, at(1))).toEqual([]);
+    expect(decideCancel(policy, { startsAt: now, isBooking: false }, at(1))).toEqual([]);
   });
 
   it('is late less than so long before the start of a booking, or more than that after a hold began', () => {
     expect(isLateCancel(policy, booking, at(15))).toBe(false);
     expect(isLateCancel(policy, booking, at(15, 1))).toBe(true);
-    expect(isLateCancel(policy, { startsAt: now, createdAt: now }, at(45))).toBe(false);
-    expect(isLateCancel(policy, { startsAt: now, createdAt: now }, at(45, 1))).toBe(true);
+    expect(isLateCancel(policy, { startsAt: now, isBooking: false }, at(45))).toBe(false);
+    expect(isLateCancel(policy, { startsAt: now, isBooking: false }, at(45, 1))).toBe(true);
     expect(isLateCancel(defaultPolicy, booking, at(59))).toBe(false);
   });
 });

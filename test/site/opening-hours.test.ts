@@ -49,10 +49,17 @@ describe('when the clocks go on (29 March 2026, 02:00 to 03:00 is left out)', ()
 });
 
 describe('when the clocks go back (25 October 2026, 02:00 to 03:00 comes twice)', () => {
-  it('what opens and closes in that hour is open through both', () => {
-    expect(open(daily('02:15', '02:45'), '2026-10-25T00:30:00Z', '2026-10-25T01:30:00Z')).toEqual([
-      '2026-10-25T00:15:00.000Z/2026-10-25T01:45:00.000Z',
-    ]);
+  it.each([
+    ['02:15', '02:45', ['00:15/00:45', '01:15/01:45']],
+    ['01:00', '02:30', ['23:00/00:30', '01:00/01:30']],
+    ['02:30', '05:00', ['00:30/01:00', '01:30/04:00']],
+    ['01:00', '02:00', ['23:00/00:00']],
+    ['03:00', '05:00', ['02:00/04:00']],
+    ['01:00', '05:00', ['23:00/04:00']],
+  ])('what is open from %s until %s is open when the clock shows it', (opens, closes, expected) => {
+    const windows = openWindows(daily(opens, closes), BERLIN, window('2026-10-24T22:30:00Z', '2026-10-25T04:30:00Z'));
+    const short = (at: Date) => at.toISOString().slice(11, 16);
+    expect(windows.map(({ from, until }) => `${short(from)}/${short(until)}`)).toEqual(expected);
   });
 
   it('the local day has 25 hours', () => {

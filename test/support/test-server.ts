@@ -267,7 +267,7 @@ export class TestServer {
 }
 
 const FIELDS = `id reservationId status reason version siteId chargerId connectorId plugType idTag parentIdTag
-  policyVersion createdAt startsAt expiryDate acceptedAt extensions endedAt movedFrom alternative { chargerId connectorId }
+  policyVersion createdAt startsAt expiryDate acceptedAt isBooking extensions endedAt movedFrom alternative { chargerId connectorId }
   isLateCancel isReReservation transactionId usedConnectorId isBreached enforcement`;
 const RESERVATION = `... on Reservation { ${FIELDS} }`;
 const REASONS = '... on PolicyRefused { reasons { rule message limitMinutes limitCount allowedFrom } }';
