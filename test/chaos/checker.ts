@@ -33,9 +33,10 @@ async function answersAgainstRows({ database, told }: Evidence): Promise<string[
     `SELECT idempotency_key AS key, id, status,
        (SELECT array_agg(to_status ORDER BY version) FROM event e WHERE e.reservation_id = r.id) AS statuses FROM reservation r`,
   );
-  const byKey = new Map(rows.map((row) => [row.key, row]));
+  const keyed = rows.filter(({ key }) => key !== null);
+  const byKey = new Map(keyed.map((row) => [row.key, row]));
   const found: string[] = [];
-  if (byKey.size !== rows.length) found.push('a key has two reservations');
+  if (byKey.size !== keyed.length) found.push('a key has two reservations');
   for (const { key, id, words } of told) {
     const row = byKey.get(key);
     const [first, ...later] = words;
@@ -82,17 +83,20 @@ async function holdsInTheLog({ database }: Evidence): Promise<string[]> {
        snapshot->>'startsAt' AS "startsAt", snapshot->>'expiryDate' AS "expiryDate"
      FROM event WHERE kind = 'RESERVATION' AND connector_id > 0 ORDER BY event.xid, event.id`,
   );
-  const held = new Map<string, Row>();
+  const held = new Map<string, Map<string, Row>>();
   const found: string[] = [];
   for (const row of rows) {
-    const holder = held.get(row.place);
-    if (finals.includes(row.status)) {
-      if (holder?.id === row.id) held.delete(row.place);
-      continue;
+    const here = held.get(row.place) ?? new Map<string, Row>();
+    held.set(row.place, here);
+    here.delete(row.id);
+    if (finals.includes(row.status)) continue;
+    for (const other of here.values()) {
+      const isTwice =
+        Date.parse(other.expiryDate) > Date.parse(row.startsAt) &&
+        Date.parse(row.expiryDate) > Date.parse(other.startsAt);
+      if (isTwice) found.push(`${row.place} is held by ${other.id} and ${row.id} at once`);
     }
-    const isTwice = holder && holder.id !== row.id && Date.parse(holder.expiryDate) > Date.parse(row.startsAt);
-    if (isTwice) found.push(`${row.place} is held by ${holder.id} and ${row.id} at once`);
-    held.set(row.place, row);
+    here.set(row.id, row);
   }
   return found;
 }

@@ -1,4 +1,4 @@
-// A client at work: it reserves, cancels, extends, or comes to charge, and remembers what it was told. A request that
+// A client at work: it reserves, now or ahead, cancels, extends, moves, or comes to charge, and remembers what it was told. A request that
 // got no answer is sent again, as a good client does: the same key for the same wish.
 import type { SimulatedCharger } from '../../src/simulator/simulated-charger.ts';
 import { type Answer, type ServerProcess, signToken } from './server-process.ts';
@@ -17,6 +17,10 @@ export interface Counts {
 }
 
 const RESERVE = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) {
+  ... on Reservation { id status } ... on Refusal { code } } }`;
+const SCHEDULE = `mutation ($input: ScheduleReservationInput!) { scheduleReservation(input: $input) {
+  ... on Reservation { id status } ... on Refusal { code } } }`;
+const MOVE = `mutation ($input: MoveReservationInput!) { moveReservation(input: $input) {
   ... on Reservation { id status } ... on Refusal { code } } }`;
 const CANCEL = `mutation ($input: CancelReservationInput!) { cancelReservation(input: $input) {
   ... on Reservation { id status } ... on Refusal { code } } }`;
@@ -53,14 +57,25 @@ export class Client {
     const told: Told = { key: `${this.name}-${round}`, chargerId: charger.id, words: [] };
     this.told.push(told);
     const place = { chargerId: charger.id, connectorId, idTag: this.name };
-    const reserved = await this.#ask(RESERVE, { ...place, durationMinutes: 1, idempotencyKey: told.key });
+    const wish = { ...place, durationMinutes: 1, idempotencyKey: told.key };
+    const reserved =
+      Math.random() < 0.7
+        ? await this.#ask(RESERVE, wish)
+        : await this.#ask(SCHEDULE, {
+            ...wish,
+            startsAt: new Date(Date.now() + 1000 + Math.random() * 3000).toISOString(),
+          });
     if (!reserved) return;
     told.words.push(reserved.status ?? reserved.code);
     if (reserved.code) return;
     told.id = reserved.id;
     await pause(Math.random() * 300);
     const choice = Math.random();
-    if (choice < 0.45) await this.#then(told, CANCEL, { id: told.id });
+    if (choice < 0.1) {
+      // What it moves to has another id, and no key: only the log and the charger tell of it.
+      const other = 1 + Math.floor(Math.random() * charger.connectorCount);
+      await this.#ask(MOVE, { id: told.id, connectorId: other });
+    } else if (choice < 0.45) await this.#then(told, CANCEL, { id: told.id });
     else if (choice < 0.6)
       await this.#then(told, EXTEND, { id: told.id, expiryDate: new Date(Date.now() + 100_000).toISOString() });
     else if (choice < 0.9) await this.#charge(charger, connectorId);
