@@ -99,7 +99,8 @@ export class Bookings1764000000006 implements MigrationInterface {
       DELETE FROM reservation WHERE status = 'SCHEDULED' OR id_tag IS NULL;
       DROP INDEX reservation_live_of_id_tag, reservation_live_of_group, reservation_day_of_id_tag,
         reservation_ended_of_id_tag, reservation_strike_of_id_tag, reservation_strike_of_group, reservation_moved_from,
-        reservation_holding, reservation_release, reservation_correctable, reservation_notice, reservation_end, reservation_window, reservation_long_window, reservation_live_wire_id;
+        reservation_holding, reservation_release, reservation_correctable, reservation_notice, reservation_end,
+        reservation_window, reservation_long_window, reservation_live_wire_id;
       ALTER TABLE reservation
         DROP CONSTRAINT reservation_connector_held,
         DROP CONSTRAINT reservation_status_check,

@@ -3,6 +3,9 @@ import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
 import { tokenVerifier } from './auth/verify-token.ts';
+import { AvailabilityResolver } from './availability/availability.graphql.ts';
+import { occupancyRepository } from './availability/occupancy.repository.ts';
+import { readAvailability, reservationOptions } from './availability/reservation-options.ts';
 import { authenticateCharger } from './charger/authenticate-charger.ts';
 import { ChargerResolver, ConnectorResolver } from './charger/charger.graphql.ts';
 import { chargerRepository, chargerSchema, connectorSchema } from './charger/charger.repository.ts';
@@ -38,31 +41,22 @@ import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
 import { removeIdTag, saveIdTag } from './id-tag/save-id-tag.ts';
 import { Gateway } from './ocpp/gateway.ts';
 import type { ChargerUseCases } from './ocpp/protocol.ts';
-import { liftBlock, readBlocks } from './reservation/blocks.ts';
 import { cancelReservation } from './reservation/cancel-reservation.ts';
 import { extendReservation } from './reservation/extend-reservation.ts';
 import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
 import { holdRepository } from './reservation/hold.repository.ts';
 import { endMoved, moveReservation } from './reservation/move-reservation.ts';
-import { noteRefusal } from './reservation/note-refusal.ts';
-import { occupancyRepository } from './reservation/occupancy.repository.ts';
 import { preempt } from './reservation/preempt.ts';
-import { readUsage } from './reservation/read-usage.ts';
 import { ReservationResolver } from './reservation/reservation.graphql.ts';
 import { reservationRepository } from './reservation/reservation.repository.ts';
 import { ReservationChangedResolver } from './reservation/reservation-changed.graphql.ts';
-import { ReservationOptionsResolver } from './reservation/reservation-options.graphql.ts';
-import { readAvailability, reservationOptions } from './reservation/reservation-options.ts';
 import { reservationSchema } from './reservation/reservation-row.repository.ts';
-import { ReservationUsageResolver } from './reservation/reservation-usage.graphql.ts';
 import { reserveNow } from './reservation/reserve-now.ts';
 import { scheduleReservation } from './reservation/schedule-reservation.ts';
 import { settleCancel, settleLateAnswer, settleReserve } from './reservation/settle-reservation.ts';
 import { Settler } from './reservation/settler.ts';
-import { strikeRepository } from './reservation/strike.repository.ts';
 import { transition } from './reservation/transition.ts';
 import { untilAnswered } from './reservation/until-answered.ts';
-import { usageRepository } from './reservation/usage.repository.ts';
 import { doubtHolds, recordBreach, useEarly, useReservation } from './reservation/use-reservation.ts';
 import { KnownPolicies } from './site/known-policies.ts';
 import { policyRepository } from './site/policy.repository.ts';
@@ -76,6 +70,12 @@ import {
   stopTransaction,
 } from './transaction/report-transaction.ts';
 import { transactionRepository } from './transaction/transaction.repository.ts';
+import { liftBlock, readBlocks } from './usage/blocks.ts';
+import { noteRefusal } from './usage/note-refusal.ts';
+import { readUsage } from './usage/read-usage.ts';
+import { strikeRepository } from './usage/strike.repository.ts';
+import { UsageResolver } from './usage/usage.graphql.ts';
+import { usageRepository } from './usage/usage.repository.ts';
 
 export interface App {
   /** Where the API listens. */
@@ -250,8 +250,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       extend,
     ),
     new ReservationChangedResolver(),
-    new ReservationOptionsResolver(reservationOptions(reading), readAvailability(reading)),
-    new ReservationUsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
+    new AvailabilityResolver(reservationOptions(reading), readAvailability(reading)),
+    new UsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
     new ConnectorResolver(),
     new ConnectorChangedResolver(),

@@ -3,20 +3,20 @@ import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
+import { AvailabilityResolver } from '../availability/availability.graphql.ts';
 import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.ts';
 import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
 import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
 import { ReservationResolver } from '../reservation/reservation.graphql.ts';
 import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
-import { ReservationOptionsResolver } from '../reservation/reservation-options.graphql.ts';
-import { ReservationUsageResolver } from '../reservation/reservation-usage.graphql.ts';
 import { SiteResolver } from '../site/site.graphql.ts';
+import { UsageResolver } from '../usage/usage.graphql.ts';
 
 const resolvers = [
   ReservationResolver,
   ReservationChangedResolver,
-  ReservationOptionsResolver,
-  ReservationUsageResolver,
+  AvailabilityResolver,
+  UsageResolver,
   ChargerResolver,
   ConnectorResolver,
   ConnectorChangedResolver,

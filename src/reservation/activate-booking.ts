@@ -1,6 +1,8 @@
 // A booking whose start has come: the charger is asked, again for as long as the site's policy says where it is offline
 // or its connector still occupied; then the booking fails, and its end names another connector that would have done.
 import type { Caller } from '../auth/caller.ts';
+import type { OccupancyRepository } from '../availability/occupancy.repository.ts';
+import { findAlternative } from '../availability/place-at-site.ts';
 import type { Outcome } from '../charger/charger-calls.ts';
 import { isInUse } from '../charger/connector.ts';
 import { isRefusal } from '../common/refusal.ts';
@@ -9,8 +11,6 @@ import { resolvePolicy } from '../site/policy.ts';
 import { reserveCommand } from './commands.ts';
 import type { DueReservation } from './follow-up.repository.ts';
 import { type EndMoved, type MoveReservationPorts, moveTo } from './move-reservation.ts';
-import type { OccupancyRepository } from './occupancy.repository.ts';
-import { findAlternative } from './place-at-site.ts';
 import type { RefusalReason, Reservation } from './reservation.ts';
 import type { SettleReserve } from './settle-reservation.ts';
 import type { UseEarly } from './use-reservation.ts';

@@ -1,4 +1,6 @@
 // The facts that a hold is decided on: what the site's policy makes one ask the database, and what its answer means.
+
+import { fewestFree } from '../availability/occupancy.ts';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import type { Sql } from '../database/database.ts';
@@ -13,8 +15,8 @@ import {
   type SitePolicies,
 } from '../site/policy.ts';
 import type { AdmissionFacts, OtherHold } from './admission.ts';
-import { type FactsQuery, type Guards, guardKeys, type HoldFacts, type HoldStore } from './hold.repository.ts';
-import { fewestFree } from './occupancy.ts';
+import { guardKeys, type HoldStore } from './hold.repository.ts';
+import type { FactsQuery, Guards, HoldFacts } from './hold-facts.repository.ts';
 
 /** Who asks for what; without an expiry date the policy's default duration counts. */
 export interface Asked {

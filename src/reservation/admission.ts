@@ -1,12 +1,13 @@
 // May this hold, or this booking, be made? Pure: the facts of charger, site and idTag against the request.
 // It must not know where the facts come from, nor send anything.
+
+import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from '../availability/occupancy.ts';
 import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
 import type { Refusal } from '../common/refusal.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../id-tag/id-tag.ts';
 import { decide, type PolicyFacts, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
 import type { ReservationPolicy } from '../site/policy.ts';
-import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from './occupancy.ts';
 import type { Enforcement, LiveStatus } from './reservation.ts';
 
 /** A hold or a booking on the charger, as far as it stands in the way. */

@@ -1,5 +1,6 @@
 // extendReservation: the same hold, longer. It counts only once the charger has accepted it.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import { conflictOf } from '../availability/occupancy.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { addMs, withDeadline } from '../common/clock.ts';
@@ -14,7 +15,6 @@ import { findOwn } from './cancel-reservation.ts';
 import { cancelCommand, reserveCommand } from './commands.ts';
 import type { HoldRepository } from './hold.repository.ts';
 import { isStorable } from './hold-input.ts';
-import { conflictOf } from './occupancy.ts';
 import {
   type ChargerRefusal,
   type EndedRefusal,

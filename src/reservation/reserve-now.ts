@@ -1,10 +1,12 @@
 // reserveNow: store the hold, ask the charger, answer with what it said.
 import type { Caller } from '../auth/caller.ts';
+import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from '../availability/place-at-site.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput, isRefusal } from '../common/refusal.ts';
+import type { NoteRefusal } from '../usage/note-refusal.ts';
 import type { OfflineRefusal } from './admission.ts';
 import { reserveCommand } from './commands.ts';
 import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
@@ -18,8 +20,6 @@ import {
   idempotencyKeyReused,
   isWithin,
 } from './hold-input.ts';
-import type { NoteRefusal } from './note-refusal.ts';
-import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from './place-at-site.ts';
 import type { Preempt } from './preempt.ts';
 import type { ChargerRefusal } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';

@@ -1,7 +1,9 @@
 // scheduleReservation: a booking ahead. Its window is held from now on; the charger hears of it at its start
 // (activate-booking.ts).
 import type { Caller } from '../auth/caller.ts';
+import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from '../availability/place-at-site.ts';
 import { invalidInput, isRefusal } from '../common/refusal.ts';
+import type { NoteRefusal } from '../usage/note-refusal.ts';
 import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
 import {
   checkHolder,
@@ -13,8 +15,6 @@ import {
   idempotencyKeyReused,
   isStorable,
 } from './hold-input.ts';
-import type { NoteRefusal } from './note-refusal.ts';
-import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from './place-at-site.ts';
 import type { Preempt } from './preempt.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';

@@ -1,7 +1,7 @@
 // The strikes of a site's idTags and groups, and what operators have pardoned, in PostgreSQL.
 import type { Database, Statement } from '../database/database.ts';
+import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from '../reservation/hold-facts.repository.ts';
 import type { Strike } from '../site/strikes.ts';
-import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from './hold.repository.ts';
 
 /** Of an idTag, or, without one, of a group. */
 export interface StrikesOf {

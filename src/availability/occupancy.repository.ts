@@ -1,9 +1,9 @@
 // What is held and booked at a site, from PostgreSQL, for a window of time.
 import type { Database, Statement } from '../database/database.ts';
+import { json } from '../reservation/hold-facts.repository.ts';
+import { touching } from '../reservation/reservation-row.repository.ts';
 import type { Window } from '../site/opening-hours.ts';
-import { json } from './hold.repository.ts';
 import type { Held, Place } from './occupancy.ts';
-import { touching } from './reservation-row.repository.ts';
 
 /** A charger with its connectors and what is held of it. */
 export interface ChargerOccupancy {

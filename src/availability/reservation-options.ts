@@ -3,18 +3,24 @@
 import { type Caller, maySeeSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
+import {
+  type AdmissionFacts,
+  type AdmissionRefusal,
+  admit,
+  chargerNotFound,
+  enforcementOf,
+} from '../reservation/admission.ts';
+import { readFacts } from '../reservation/admission-facts.ts';
+import type { HoldRepository } from '../reservation/hold.repository.ts';
+import { checkHolder, isIdentifier } from '../reservation/hold-input.ts';
+import type { Enforcement } from '../reservation/reservation.ts';
 import { blocks, type PolicyReason, type PolicyRefusal } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { type OpeningHours, openWindows, type Window } from '../site/opening-hours.ts';
 import { largestAnywhere, type ReservationPolicy, resolvePolicy, type SitePolicies } from '../site/policy.ts';
-import { type AdmissionFacts, type AdmissionRefusal, admit, chargerNotFound, enforcementOf } from './admission.ts';
-import { readFacts } from './admission-facts.ts';
-import type { HoldRepository } from './hold.repository.ts';
-import { checkHolder, isIdentifier } from './hold-input.ts';
 import type { OccupancyRepository } from './occupancy.repository.ts';
 import { freeWindows, hasPlug } from './occupancy.ts';
 import { rankPlaces } from './place-at-site.ts';
-import type { Enforcement } from './reservation.ts';
 
 export interface OptionsInput {
   /** One of the two. */

@@ -169,7 +169,7 @@ const LiftReservationBlockResult = createUnionType({
 });
 
 @Resolver()
-export class ReservationUsageResolver {
+export class UsageResolver {
   constructor(
     private readonly readUsage: ReadUsage,
     private readonly readBlocks: ReadBlocks,

@@ -4,8 +4,8 @@ import type { Background } from '../common/background.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Refusal } from '../common/refusal.ts';
+import type { HoldInput } from '../reservation/hold-input.ts';
 import type { PolicyRefusal } from '../site/decide.ts';
-import type { HoldInput } from './hold-input.ts';
 import type { UsageRepository } from './usage.repository.ts';
 
 export interface NoteRefusalPorts {

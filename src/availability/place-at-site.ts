@@ -2,13 +2,13 @@
 import { type Caller, maySeeSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Refusal } from '../common/refusal.ts';
+import type { NotFoundRefusal } from '../reservation/admission.ts';
+import type { Alternative } from '../reservation/reservation.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import type { Window } from '../site/opening-hours.ts';
 import { resolvePolicy } from '../site/policy.ts';
-import type { NotFoundRefusal } from './admission.ts';
 import type { ChargerOccupancy, OccupancyRepository } from './occupancy.repository.ts';
 import { freePlaces, hasPlug, isTaken, type Place } from './occupancy.ts';
-import type { Alternative } from './reservation.ts';
 
 export interface PlacePorts {
   readonly occupancy: OccupancyRepository;

@@ -7,7 +7,7 @@ import {
   type Held,
   isPlaceable,
   type Place,
-} from '../../src/reservation/occupancy.ts';
+} from '../../src/availability/occupancy.ts';
 
 const at = (minute: number) => new Date(Date.UTC(2026, 4, 1, 10, minute));
 const place = (connectorId: number, ...plugTypes: string[]): Place => ({ connectorId, plugTypes, state: 'AVAILABLE' });

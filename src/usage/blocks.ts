@@ -2,11 +2,11 @@
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
+import { isIdentifier } from '../reservation/hold-input.ts';
 import { blocks, type PolicyReason } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { largestAnywhere, resolvePolicy } from '../site/policy.ts';
 import { siteNotFound } from '../site/save-site.ts';
-import { isIdentifier } from './hold-input.ts';
 import type { StrikeRepository } from './strike.repository.ts';
 
 /** Of an idTag, or of a group. */

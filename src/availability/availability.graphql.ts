@@ -151,7 +151,7 @@ const AvailabilityResult = createUnionType({
 });
 
 @Resolver()
-export class ReservationOptionsResolver {
+export class AvailabilityResolver {
   constructor(
     private readonly readOptions: ReadOptions,
     private readonly readAvailability: ReadAvailability,
