@@ -58,21 +58,6 @@ const COUNTED = `
   FROM event WHERE site_id = $1 AND at >= $2 AND at < $3
     AND type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED')`;
 
-const ends = (type: string) =>
-  `greatest(0, count(*) FILTER (WHERE type = '${type}' AND reason IS DISTINCT FROM 'MOVED')
-    - count(*) FILTER (WHERE type = 'USED' AND from_status = '${type}'))::integer`;
-
-const COUNTS = `
-  (count(*) FILTER (WHERE type IN ('REQUESTED', 'SCHEDULED') AND from_status IS NULL)
-    - count(*) FILTER (WHERE type = 'CANCELLED' AND reason = 'MOVED'))::integer AS made,
-  count(*) FILTER (WHERE type = 'USED')::integer AS used,
-  ${ends('EXPIRED')} AS "noShows", ${ends('CANCELLED')} AS cancelled, ${ends('REMOVED')} AS removed,
-  ${ends('FAILED')} AS failed,
-  count(*) FILTER (WHERE type = 'CANCELLED' AND is_late)::integer AS "lateCancels",
-  count(*) FILTER (WHERE type IN ('REFUSED', 'REJECTED'))::integer AS refused,
-  coalesce(sum(held_seconds), 0)::double precision / 3600 AS "reservedHours",
-  percentile_cont(0.5) WITHIN GROUP (ORDER BY waited_seconds) / 60 AS "medianWaitMinutes"`;
-
 const statements = {
   noteRefusal: {
     name: 'usage-note-refusal',
@@ -81,28 +66,31 @@ const statements = {
       SELECT $1, 'REFUSAL', 'REFUSED', place.site_id, coalesce($2, ''), $4, $5, $6, $7, $8
       FROM (SELECT site_id FROM charger WHERE id = $2 UNION ALL SELECT id FROM site WHERE $2::text IS NULL AND id = $3) place`,
   },
-  // One pass: a row for each bucket, and one without bucket for the whole.
-  counts: {
-    name: 'usage-counts',
+  // One pass, and few rows: the rest is counted from them.
+  tallies: {
+    name: 'usage-tallies',
     text: `
-      SELECT bucket AS "from", GROUPING(bucket) = 1 AS "isWhole", ${COUNTS}
-      FROM (SELECT date_trunc($4, at, $5) AS bucket, type, from_status, reason, is_late, held_seconds, waited_seconds ${COUNTED}) e
-      GROUP BY GROUPING SETS ((bucket), ()) ORDER BY bucket NULLS LAST`,
+      SELECT date_trunc($4, at, $5) AS "from", type, from_status AS "fromStatus", reason, is_late AS "isLate",
+             count(*)::integer AS count, coalesce(sum(held_seconds), 0)::double precision AS "heldSeconds" ${COUNTED}
+      GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
   },
-  refusals: {
-    name: 'usage-refusals',
+  // A row for each bucket, and one without for the whole.
+  waits: {
+    name: 'usage-waits',
     text: `
-      SELECT date_trunc($4, at, $5) AS "from", coalesce(reason, 'REJECTED') AS reason, count(*)::integer AS count ${COUNTED}
-        AND type IN ('REFUSED', 'REJECTED')
-      GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2`,
+      SELECT bucket AS "from", percentile_cont(0.5) WITHIN GROUP (ORDER BY waited_seconds) / 60 AS minutes
+      FROM (SELECT date_trunc($4, at, $5) AS bucket, waited_seconds ${COUNTED} AND type = 'USED' AND waited_seconds IS NOT NULL) e
+      GROUP BY GROUPING SETS ((bucket), ())`,
   },
   offenders: {
     name: 'usage-offenders',
     text: `
       SELECT * FROM (
-        SELECT min(id_tag) AS "idTag", ${ends('EXPIRED')} AS "noShows",
-               count(*) FILTER (WHERE type = 'CANCELLED' AND is_late)::integer AS "lateCancels",
+        SELECT min(id_tag) AS "idTag",
+               greatest(0, count(*) FILTER (WHERE type = 'EXPIRED') - count(*) FILTER (WHERE type = 'USED'))::integer AS "noShows",
+               count(*) FILTER (WHERE type = 'CANCELLED')::integer AS "lateCancels",
                count(*) FILTER (WHERE type = 'REFUSED')::integer AS refused ${COUNTED} AND id_tag IS NOT NULL
+          AND (type IN ('EXPIRED', 'REFUSED') OR (type = 'CANCELLED' AND is_late) OR (type = 'USED' AND from_status = 'EXPIRED'))
         GROUP BY lower(id_tag)) o
       WHERE "noShows" + "lateCancels" + refused > 0
       ORDER BY "noShows" + "lateCancels" DESC, refused DESC, "idTag" LIMIT 10`,
@@ -121,41 +109,72 @@ export function usageRepository(database: Database) {
 
     /** Buckets begin and end by the clocks of the time zone; one in which nothing happened is left out. */
     async usage({ siteId, from, until, bucket, timeZone }: Query): Promise<Usage> {
-      type CountsRow = Omit<UsageCounts, 'medianWaitMinutes' | 'refusedBy'> & {
-        from: Date | null;
-        isWhole: boolean;
-        medianWaitMinutes: number | null;
-      };
-      type RefusalRow = { from: Date; reason: string; count: number };
       const where = [siteId, from, until];
       const inBuckets = [...where, bucket.toLowerCase(), timeZone];
-      const [counts, refusals, topOffenders] = await Promise.all([
-        database.query<CountsRow>(statements.counts, inBuckets),
-        database.query<RefusalRow>(statements.refusals, inBuckets),
+      const [tallies, waits, topOffenders] = await Promise.all([
+        database.query<Tally & Record<string, unknown>>(statements.tallies, inBuckets),
+        database.query<{ from: Date | null; minutes: number | null }>(statements.waits, inBuckets),
         database.query<Offender & Record<string, unknown>>(statements.offenders, where),
       ]);
-      const toCounts = ({ medianWaitMinutes, isWhole: _, from: __, ...row }: CountsRow, of: readonly RefusalRow[]) => ({
-        ...row,
-        ...(medianWaitMinutes !== null && { medianWaitMinutes }),
-        refusedBy: sum(of),
-      });
-      const buckets = counts.flatMap((row) => {
-        if (row.isWhole || !row.from) return [];
-        const start = row.from;
-        const here = refusals.filter((one) => one.from.getTime() === start.getTime());
-        return [{ from: start, ...toCounts(row, here) }];
-      });
-      const whole = counts.find(({ isWhole }) => isWhole);
-      if (!whole) throw new Error('PostgreSQL gave no counts');
-      return { ...toCounts(whole, refusals), buckets, topOffenders };
+      const medians = new Map(waits.map(({ from: start, minutes }) => [start?.getTime(), minutes ?? undefined]));
+      const groups = new Map<number, Tally[]>();
+      for (const tally of tallies) {
+        const of = groups.get(tally.from.getTime()) ?? [];
+        groups.set(tally.from.getTime(), of);
+        of.push(tally);
+      }
+      return {
+        ...toCounts(tallies, medians.get(undefined)),
+        buckets: [...groups].map(([start, of]) => ({ from: new Date(start), ...toCounts(of, medians.get(start)) })),
+        topOffenders,
+      };
     },
   };
 }
 
+/** So many events of one kind in one bucket. */
+interface Tally {
+  readonly from: Date;
+  readonly type: string;
+  readonly fromStatus: string | null;
+  readonly reason: string | null;
+  readonly isLate: boolean | null;
+  readonly count: number;
+  readonly heldSeconds: number;
+}
+
+function toCounts(tallies: readonly Tally[], medianWaitMinutes: number | undefined): UsageCounts {
+  const sum = (which: (tally: Tally) => boolean) => tallies.filter(which).reduce((all, { count }) => all + count, 0);
+  const moved = sum(({ type, reason }) => type === 'CANCELLED' && reason === 'MOVED');
+  /** Less those that a late message of a use corrected, in this bucket or an earlier one. */
+  const ended = (status: string) =>
+    Math.max(0, sum(({ type }) => type === status) - sum((one) => one.type === 'USED' && one.fromStatus === status));
+  const isRefusal = ({ type }: Tally) => type === 'REFUSED' || type === 'REJECTED';
+  return {
+    made: Math.max(
+      0,
+      sum(({ type, fromStatus }) => /^(REQUESTED|SCHEDULED)$/.test(type) && fromStatus === null) - moved,
+    ),
+    used: sum(({ type }) => type === 'USED'),
+    noShows: ended('EXPIRED'),
+    cancelled: Math.max(0, ended('CANCELLED') - moved),
+    lateCancels: sum(({ type, isLate }) => type === 'CANCELLED' && isLate === true),
+    removed: ended('REMOVED'),
+    failed: ended('FAILED'),
+    refused: sum(isRefusal),
+    reservedHours: tallies.reduce((all, { heldSeconds }) => all + heldSeconds, 0) / 3600,
+    ...(medianWaitMinutes !== undefined && { medianWaitMinutes }),
+    refusedBy: byFrequency(tallies.filter(isRefusal)),
+  };
+}
+
 /** The most frequent first. */
-function sum(rows: readonly { readonly reason: string; readonly count: number }[]) {
+function byFrequency(rows: readonly Tally[]) {
   const counts = new Map<string, number>();
-  for (const { reason, count } of rows) counts.set(reason, (counts.get(reason) ?? 0) + count);
+  for (const { reason, count } of rows) {
+    const name = reason ?? 'REJECTED';
+    counts.set(name, (counts.get(name) ?? 0) + count);
+  }
   return [...counts]
     .map(([reason, count]) => ({ reason, count }))
     .toSorted((a, b) => b.count - a.count || a.reason.localeCompare(b.reason));
