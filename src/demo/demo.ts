@@ -208,6 +208,16 @@ function tabsOf({ driver, operator }: Tokens): Tab[] {
       token: driver,
     },
     {
+      query: `query Options {
+  reservationOptions(siteId: "${SITE}", idTag: "ANNA") {
+    __typename
+    ... on ReservationOptions { isAllowed reasons { message allowedFrom } maxDurationMinutes freeWindows { chargerId connectorId from until } }
+    ... on Refusal { code message }
+  }
+}`,
+      token: driver,
+    },
+    {
       query: `mutation Cancel($id: ID!) {
   cancelReservation(input: { id: $id }) {
     __typename

@@ -22,7 +22,7 @@ export type PolicyField = (Flag | Whole | Special) & { readonly description: str
 
 const YEAR = 525_600;
 const flag = (description: string): PolicyField => ({ kind: 'flag', description });
-const minutes = (description: string, { min = 0, max = YEAR } = {}): PolicyField => ({
+const whole = (description: string, { min = 0, max = YEAR } = {}): PolicyField => ({
   ...{ kind: 'whole', min, max, isOptional: false },
   description,
 });
@@ -37,18 +37,18 @@ const optionalCount = (description: string, min = 0): PolicyField => ({
 
 export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyField } = {
   enabled: flag('Whether reservations are taken at all.'),
-  minDurationMinutes: minutes('The shortest reservation, in minutes.'),
-  maxDurationMinutes: minutes('The longest reservation, in minutes; extensions count.', { min: 1 }),
-  defaultDurationMinutes: minutes('How long a reservation lasts that names no end, in minutes.', { min: 1 }),
+  minDurationMinutes: whole('The shortest reservation, in minutes.'),
+  maxDurationMinutes: whole('The longest reservation, in minutes; extensions count.', { min: 1 }),
+  defaultDurationMinutes: whole('How long a reservation lasts that names no end, in minutes.', { min: 1 }),
   maxLeadTimeMinutes: optionalMinutes('How far ahead a booking may begin, in minutes; 0: none ahead; null: no limit.'),
   maxActivePerIdTag: optionalCount('How many live reservations and bookings one idTag has here; null: no limit.'),
   maxActivePerGroup: optionalCount('How many live reservations and bookings one group has here; null: no limit.'),
   maxPerDayPerIdTag: optionalCount(
     'How many reservations of one idTag begin on one day of the site’s time zone, ended ones included; null: no limit.',
   ),
-  cooldownMinutes: minutes('How long after one reservation of an idTag its next may begin, in minutes.'),
+  cooldownMinutes: whole('How long after one reservation of an idTag its next may begin, in minutes.'),
   overlappingAllowed: flag('Whether one idTag may have several reservations at a time here.'),
-  minFreeConnectors: minutes('How many connectors of the site stay free for those without a reservation.', {
+  minFreeConnectors: whole('How many connectors of the site stay free for those without a reservation.', {
     max: 1_000_000,
   }),
   connectorZeroAllowed: flag('Whether the connector may be left to the charger (connectorId 0).'),
@@ -74,7 +74,7 @@ export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyFiel
   endingNoticeMinutes: optionalMinutes(
     'The holder is told so many minutes before the reservation ends (event ENDING_SOON); null: not at all.',
   ),
-  activationTimeoutMinutes: minutes(
+  activationTimeoutMinutes: whole(
     'For how long after its start a booking is tried on a charger that is offline or occupied, in minutes.',
   ),
   overstayAction: {
@@ -87,7 +87,7 @@ export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyFiel
   serverSideHoldAllowed: flag(
     'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else.',
   ),
-  priority: minutes('Rank of the group, set by its override: a higher one may pre-empt a lower one.', { max: 1000 }),
+  priority: whole('Rank of the group, set by its override: a higher one may pre-empt a lower one.', { max: 1000 }),
   preemptionAllowed: flag('Whether a reservation of this policy may be pre-empted by a group of higher priority.'),
   noShowLimit: optionalCount('So many no-shows of one idTag within the window block it; null: never.', 1),
   noShowLimitPerGroup: optionalCount('So many no-shows of one group within the window block it; null: never.', 1),
@@ -107,10 +107,10 @@ export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyFiel
     'So many re-reservations of one group within the window block it; null: never.',
     1,
   ),
-  abuseWindowMinutes: minutes('The window over which no-shows, late cancels and re-reservations count, in minutes.', {
+  abuseWindowMinutes: whole('The window over which no-shows, late cancels and re-reservations count, in minutes.', {
     min: 1,
   }),
-  blockMinutes: minutes('How long a block lasts, in minutes, from the strike that reached the limit.', { min: 1 }),
+  blockMinutes: whole('How long a block lasts, in minutes, from the strike that reached the limit.', { min: 1 }),
 };
 
 export const policyFieldNames = Object.keys(policyFields) as (keyof ReservationPolicy)[];

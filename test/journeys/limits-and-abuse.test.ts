@@ -345,3 +345,15 @@ it('an old log is read by a newer server: its events have not all fields', async
   await old.stop();
   await database.drop();
 });
+
+it('twenty extensions at once never exceed maxExtensions', async () => {
+  await server.saveSite('site', { maxExtensions: 2 });
+  const { id } = await server.scheduleReservation(anna, {
+    ...{ chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', startsAt: inMinutes(60), durationMinutes: 30 },
+  });
+  for (let round = 0; round < 3; round += 1) {
+    const until = Array.from({ length: 20 }, (_, index) => inMinutes(91 + round * 20 + index));
+    await Promise.all(until.map((expiryDate) => server.extendReservation(anna, { id, expiryDate })));
+  }
+  expect(await server.reservation(id)).toMatchObject({ extensions: 2, version: 3 });
+});
