@@ -165,7 +165,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const settled = { settleReserve: settleReserve(settling), settleCancel: settleCancel(settling) };
   const following = { reservations, chargers, transition: change, wakeSettler, clock, log };
   const using = { reservations, transition: change, wakeSettler, clock, log };
-  const authorize = authorizeIdTag({ idTags, chargers, reservations });
+  const authorize = authorizeIdTag({ idTags, chargers, reservations, policies: policyRows });
   const reporting = {
     transactions,
     authorizeIdTag: authorize,

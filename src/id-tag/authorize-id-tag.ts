@@ -3,6 +3,8 @@ import type { ChargerRepository } from '../charger/charger.repository.ts';
 import { addMs } from '../common/clock.ts';
 import { CLOCK_TOLERANCE_MS } from '../reservation/match-use.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
+import type { PolicyRepository } from '../site/policy.repository.ts';
+import { resolvePolicy } from '../site/policy.ts';
 import { type Authorization, authorize } from './authorize.ts';
 import type { IdTagRepository } from './id-tag.repository.ts';
 
@@ -10,6 +12,7 @@ export interface AuthorizePorts {
   readonly idTags: IdTagRepository;
   readonly chargers: ChargerRepository;
   readonly reservations: ReservationRepository;
+  readonly policies: PolicyRepository;
 }
 
 export type AuthorizeIdTag = (
@@ -21,7 +24,7 @@ export type AuthorizeIdTag = (
 
 /** `at` may lie in the past: a charger's offline queue tells late of an early start, which a newer hold cannot forbid. */
 export const authorizeIdTag =
-  ({ idTags, chargers, reservations }: AuthorizePorts): AuthorizeIdTag =>
+  ({ idTags, chargers, reservations, policies }: AuthorizePorts): AuthorizeIdTag =>
   async (chargerId, connectorId, idTag, at) => {
     const [found, connectors, live] = await Promise.all([
       idTags.find(idTag),
@@ -29,5 +32,9 @@ export const authorizeIdTag =
       reservations.heldAt([chargerId], at),
     ]);
     const holds = live.filter((hold) => addMs(hold.startsAt, -CLOCK_TOLERANCE_MS) <= at);
-    return authorize(found, connectorId, { connectors, holds }, at);
+    const decided = authorize(found, connectorId, { connectors, holds }, at);
+    if (decided.status !== 'RESERVED') return decided;
+    const site = await policies.ofCharger(chargerId);
+    const toldAs = site && resolvePolicy(site, { chargerId, group: found?.parentIdTag }).intruderStatus;
+    return toldAs ? { ...decided, toldAs } : decided;
   };

@@ -1,6 +1,7 @@
 // May this idTag start here, now? Pure: the idTag, the connectors and the holds of one charger give the decision,
 // which the API shows as it is and the wire translates. It never tells whose the hold is.
 import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
+import type { IntruderStatus } from '../site/policy.ts';
 import { type IdTag, type IdTagStatus, sameId, statusOf } from './id-tag.ts';
 
 /** As much of a reservation as a decision needs. */
@@ -21,7 +22,15 @@ export type Authorization = {
   readonly parentIdTag?: string;
   /** The connectors this idTag may use; absent where nothing is held for others. */
   readonly openConnectors?: readonly number[];
-} & ({ readonly status: IdTagStatus } | { readonly status: 'RESERVED'; readonly reservedUntil: Date });
+} & (
+  | { readonly status: IdTagStatus }
+  | {
+      readonly status: 'RESERVED';
+      readonly reservedUntil: Date;
+      /** What the charger is told, where the site's policy says so. */
+      readonly toldAs?: IntruderStatus;
+    }
+);
 
 /** `connectorId` 0 asks about the charger as a whole: RESERVED only when every connector in order is held for others. */
 export function authorize(

@@ -1,7 +1,7 @@
 // What each field of a policy means and may be: the one table from which input is checked and the API described.
 import { type InputRefusal, invalidInput } from '../common/refusal.ts';
 import { isTimeOfDay, type OpeningHours } from './opening-hours.ts';
-import type { PolicyFields, ReservationPolicy } from './policy.ts';
+import { intruderStatuses, overstayActions, type PolicyFields, type ReservationPolicy } from './policy.ts';
 
 interface Flag {
   readonly kind: 'flag';
@@ -15,10 +15,15 @@ interface Whole {
   readonly isOptional: boolean;
 }
 interface Special {
-  readonly kind: 'overstay' | 'groups' | 'hours';
+  readonly kind: 'groups' | 'hours';
+}
+interface Choice {
+  readonly kind: 'choice';
+  readonly of: 'OverstayAction' | 'IntruderStatus';
+  readonly values: readonly string[];
 }
 
-export type PolicyField = (Flag | Whole | Special) & { readonly description: string };
+export type PolicyField = (Flag | Whole | Choice | Special) & { readonly description: string };
 
 const YEAR = 525_600;
 const flag = (description: string): PolicyField => ({ kind: 'flag', description });
@@ -78,8 +83,16 @@ export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyFiel
     'For how long after its start a booking is tried on a charger that is offline or occupied, in minutes.',
   ),
   overstayAction: {
-    kind: 'overstay',
+    kind: 'choice',
+    of: 'OverstayAction',
+    values: overstayActions,
     description: 'What becomes of a booking whose connector is still in use by somebody else when it begins.',
+  },
+  intruderStatus: {
+    kind: 'choice',
+    of: 'IntruderStatus',
+    values: intruderStatuses,
+    description: 'What a charger is told of an idTag when everything it could use is held for others.',
   },
   precheckStatus: flag(
     'Whether a connector that is known to be in use or out of order is refused before the charger is asked.',
@@ -133,8 +146,8 @@ function checkField(field: PolicyField, value: NonNullable<PolicyFields[keyof Re
   switch (field.kind) {
     case 'flag':
       return typeof value === 'boolean' ? undefined : 'It must be true or false.';
-    case 'overstay':
-      return value === 'WAIT' || value === 'MOVE' ? undefined : 'It must be WAIT or MOVE.';
+    case 'choice':
+      return field.values.includes(String(value)) ? undefined : `It must be one of ${field.values.join(', ')}.`;
     case 'whole': {
       if (value === null && field.isOptional) return undefined;
       const isWhole = typeof value === 'number' && Number.isInteger(value) && value >= field.min && value <= field.max;

@@ -2,7 +2,7 @@
 import { Field, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Refusal } from '../graphql/refusals.ts';
 import { weekdays } from './opening-hours.ts';
-import type { OverstayAction, PolicyFields, ReservationPolicy } from './policy.ts';
+import type { IntruderStatus, OverstayAction, PolicyFields, ReservationPolicy } from './policy.ts';
 import { type PolicyField, policyFieldNames, policyFields } from './policy-fields.ts';
 
 const WeekdayEnum = Object.fromEntries(weekdays.map((day) => [day, day]));
@@ -23,6 +23,23 @@ registerEnumType(OverstayActionEnum, {
     MOVE: { description: 'It moves to another free connector of the site that fits; it waits while there is none.' },
   },
 });
+
+const IntruderStatusEnum: Record<IntruderStatus, IntruderStatus> = {
+  NOT_AT_THIS_TIME: 'NOT_AT_THIS_TIME',
+  BLOCKED: 'BLOCKED',
+  INVALID: 'INVALID',
+};
+registerEnumType(IntruderStatusEnum, {
+  name: 'IntruderStatus',
+  description: 'A word of OCPP for "everything here is held for others", which it does not have.',
+  valuesConfig: {
+    NOT_AT_THIS_TIME: { description: 'NotAtThisTime in OCPP 2.x, Blocked in 1.6.' },
+    BLOCKED: { description: 'Blocked.' },
+    INVALID: { description: 'Invalid.' },
+  },
+});
+
+const choices = { OverstayAction: OverstayActionEnum, IntruderStatus: IntruderStatusEnum };
 
 @ObjectType({ description: 'Open times of one weekday.' })
 class OpeningHours {
@@ -69,8 +86,8 @@ function typeOf(field: PolicyField, hours: typeof OpeningHours | typeof OpeningH
       return () => Boolean;
     case 'whole':
       return () => Int;
-    case 'overstay':
-      return () => OverstayActionEnum;
+    case 'choice':
+      return () => choices[field.of];
     case 'groups':
       return () => [String];
     case 'hours':

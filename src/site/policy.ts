@@ -27,6 +27,7 @@ export interface ReservationPolicy {
   readonly endingNoticeMinutes: number | null;
   readonly activationTimeoutMinutes: number;
   readonly overstayAction: OverstayAction;
+  readonly intruderStatus: IntruderStatus;
   readonly precheckStatus: boolean;
   readonly serverSideHoldAllowed: boolean;
   readonly priority: number;
@@ -45,6 +46,11 @@ export interface ReservationPolicy {
 
 /** What becomes of a booking whose connector is still charging somebody else when it begins. */
 export type OverstayAction = 'WAIT' | 'MOVE';
+
+/** What a charger is told of an idTag for which nothing is open, for OCPP has no word for "reserved". */
+export type IntruderStatus = 'NOT_AT_THIS_TIME' | 'BLOCKED' | 'INVALID';
+export const intruderStatuses: readonly IntruderStatus[] = ['NOT_AT_THIS_TIME', 'BLOCKED', 'INVALID'];
+export const overstayActions: readonly OverstayAction[] = ['WAIT', 'MOVE'];
 
 const DAY = 24 * 60;
 
@@ -72,6 +78,7 @@ export const defaultPolicy: ReservationPolicy = {
   endingNoticeMinutes: null,
   activationTimeoutMinutes: 10,
   overstayAction: 'WAIT',
+  intruderStatus: 'NOT_AT_THIS_TIME',
   precheckStatus: false,
   serverSideHoldAllowed: false,
   priority: 0,

@@ -101,3 +101,24 @@ describe('policy, not law (case 28)', () => {
     expect(await server.reserveNow(anna, { ...input, connectorId: 2 })).toMatchObject({ status: 'ACCEPTED' });
   });
 });
+
+it.each([
+  ['1.6', undefined, 'Blocked'],
+  ['1.6', 'INVALID', 'Invalid'],
+  ['2.0.1', undefined, 'NotAtThisTime'],
+  ['2.0.1', 'BLOCKED', 'Blocked'],
+  ['2.0.1', 'INVALID', 'Invalid'],
+] as const)('OCPP %s: what an intruder is told is policy (%s)', async (version, intruderStatus, told) => {
+  await server.saveSite('site', intruderStatus === undefined ? {} : { intruderStatus });
+  await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1 }] });
+  const charger = await server.rawCharger('CH1', `ocpp${version}`);
+  const reserving = server.reserveNow(anna, input);
+  const { id } = await charger.expectCall('ReserveNow');
+  charger.answer(id, { status: 'Accepted' });
+  await reserving;
+  const shown =
+    version === '1.6'
+      ? await charger.call('Authorize', { idTag: 'CLEO' })
+      : await charger.call('Authorize', { idToken: { idToken: 'CLEO', type: 'ISO14443' } });
+  expect(JSON.stringify(shown)).toContain(`"status":"${told}"`);
+});

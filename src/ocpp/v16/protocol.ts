@@ -88,13 +88,17 @@ const CACHE_MS = 60_000;
 /** A longer parent does not fit the answer, and no start may go without one. */
 const MAX_ID_TAG = 20;
 
-/** 1.6 has no word for "reserved for somebody else": Blocked, for as long as the hold lasts and a minute at most. */
+/** 1.6 has no word for "reserved for somebody else": Blocked, or what the policy says, for as long as the hold lasts and a minute at most. */
 function toIdTagInfo(authorization: Authorization, now: Date): object {
   const { parentIdTag } = authorization;
   const parent = parentIdTag === undefined || parentIdTag.length > MAX_ID_TAG ? {} : { parentIdTag };
   if (authorization.status === 'RESERVED') {
     const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
-    return { status: 'Blocked', ...parent, expiryDate: new Date(until).toISOString() };
+    return {
+      status: authorization.toldAs === 'INVALID' ? 'Invalid' : 'Blocked',
+      ...parent,
+      expiryDate: new Date(until).toISOString(),
+    };
   }
   const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
   return { status: words[authorization.status], ...parent };

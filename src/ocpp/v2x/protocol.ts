@@ -117,6 +117,8 @@ const CACHE_MS = 60_000;
 /** The shorter limit of 2.0.1; a longer group does not fit its answer. */
 const MAX_GROUP_ID = 36;
 
+const intruderWords = { NOT_AT_THIS_TIME: 'NotAtThisTime', BLOCKED: 'Blocked', INVALID: 'Invalid' } as const;
+
 /** The charger enforces `evseId`; nothing open is NotAtThisTime, which a cache must drop soon. */
 function toIdTokenInfo(authorization: Authorization, now: Date): object {
   const { parentIdTag, openConnectors } = authorization;
@@ -126,7 +128,8 @@ function toIdTokenInfo(authorization: Authorization, now: Date): object {
   if (authorization.status === 'RESERVED') {
     const until = Math.min(authorization.reservedUntil.getTime(), addMs(now, CACHE_MS).getTime());
     const personalMessage = { format: 'UTF8', language: 'en', content: 'Reserved for somebody else.' };
-    return { status: 'NotAtThisTime', ...group, cacheExpiryDateTime: new Date(until).toISOString(), personalMessage };
+    const status = intruderWords[authorization.toldAs ?? 'NOT_AT_THIS_TIME'];
+    return { status, ...group, cacheExpiryDateTime: new Date(until).toISOString(), personalMessage };
   }
   const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
   // What is open changes with the holds: a cache must not keep it.
