@@ -62,7 +62,7 @@ export async function loadBookings(client: Client, load: Load, onProgress: (rows
              starts_at, starts_at + interval '1 hour', now(), 'load', starts_at, starts_at + interval '10 minutes'
       FROM generate_series($1::int, $2::int) n,
         LATERAL (SELECT 1 + abs(hashint4(n)) % $6::int AS tag, 1 + n % $3 AS site, 1 + n / $3 % $4 AS charger,
-          date_trunc('day', now()) + interval '1 day' + (n / ($3 * $4 * $5)) * $7 * interval '1 minute' AS starts_at) place
+          date_trunc('hour', now()) + interval '25 hours' + (n / ($3 * $4 * $5)) * $7 * interval '1 minute' AS starts_at) place
       RETURNING *
     )
     INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, to_status, actor, reservation_id, version,
