@@ -46,7 +46,7 @@ import { extendReservation } from './reservation/extend-reservation.ts';
 import { followConnectorState, recordReservationUpdate } from './reservation/follow-charger.ts';
 import { holdRepository } from './reservation/hold.repository.ts';
 import { endMoved, moveReservation } from './reservation/move-reservation.ts';
-import { preempt } from './reservation/preempt.ts';
+import { holdOrPreempt } from './reservation/preempt.ts';
 import { ReservationResolver } from './reservation/reservation.graphql.ts';
 import { reservationRepository } from './reservation/reservation.repository.ts';
 import { ReservationChangedResolver } from './reservation/reservation-changed.graphql.ts';
@@ -232,7 +232,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     ...holding,
     ...asking,
     occupancy,
-    preempt: preempt({ ...holding, reservations, calls, transition: change }),
+    hold: holdOrPreempt({ ...holding, reservations, calls, transition: change }),
     noteRefusal: noteRefusal({ usage, background, announce, clock, log }),
   };
   const reserve = reserveNow({ ...making, untilAnswered: untilAnswered(feed, reservations, clock) });

@@ -7,19 +7,22 @@ import { IdTagRefused, InvalidInput, NotFound, RefusalCode, resultType } from '.
 import { PolicyReasonType, PolicyType } from '../site/policy-type.graphql.ts';
 import type { ReadAvailability, ReadOptions } from './reservation-options.ts';
 
-@ObjectType({ description: 'A time at which a connector is neither held nor booked, and the site is open.' })
-class FreeWindow {
-  @Field(() => ID, { description: 'The charger.' })
-  chargerId!: string;
-
-  @Field(() => Int, { description: 'The connector.' })
-  connectorId!: number;
-
+@ObjectType({ description: 'A time.' })
+class TimeWindow {
   @Field(() => Date, { description: 'From.' })
   from!: Date;
 
   @Field(() => Date, { description: 'Until.' })
   until!: Date;
+}
+
+@ObjectType({ description: 'A time at which a connector is neither held nor booked, and the site is open.' })
+class FreeWindow extends TimeWindow {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'The connector.' })
+  connectorId!: number;
 }
 
 @ObjectType({ description: 'What stands in the way besides the policy.' })
@@ -111,15 +114,6 @@ class ReservationOptionsArgs {
 
   @Field(() => String, { description: 'Who would reserve; a driver’s own.' })
   idTag!: string;
-}
-
-@ObjectType({ description: 'A time.' })
-class TimeWindow {
-  @Field(() => Date, { description: 'From.' })
-  from!: Date;
-
-  @Field(() => Date, { description: 'Until.' })
-  until!: Date;
 }
 
 @ObjectType('ConnectorAvailability', { description: 'When a connector is neither held nor booked.' })

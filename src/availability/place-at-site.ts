@@ -7,6 +7,7 @@ import type { Alternative } from '../reservation/reservation.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import type { Window } from '../site/opening-hours.ts';
 import { resolvePolicy } from '../site/policy.ts';
+import { siteNotFound } from '../site/save-site.ts';
 import type { ChargerOccupancy, OccupancyRepository } from './occupancy.repository.ts';
 import { freePlaces, hasPlug, isTaken, type Place } from './occupancy.ts';
 
@@ -37,7 +38,7 @@ export async function placesAtSite(
   { startsAt, expiryDate, durationMinutes, plugType, isBooking }: Wanted,
 ): Promise<{ readonly places: readonly Alternative[]; readonly expiryDate: Date } | NoPlaceRefusal | NotFoundRefusal> {
   const policies = maySeeSite(caller, siteId) ? await ports.policies.ofSite(siteId) : undefined;
-  if (!policies) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+  if (!policies) return siteNotFound(siteId);
   const minutes = durationMinutes ?? resolvePolicy(policies).defaultDurationMinutes;
   const window = { from: startsAt, until: expiryDate ?? addMs(startsAt, minutes * MINUTE_MS) };
   const chargers = await ports.occupancy.of(siteId, window);

@@ -2,22 +2,17 @@
 // itself, so that what is read here is what would be answered.
 import { type Caller, maySeeSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { checkIdentifier } from '../common/identifier.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
-import {
-  type AdmissionFacts,
-  type AdmissionRefusal,
-  admit,
-  chargerNotFound,
-  enforcementOf,
-} from '../reservation/admission.ts';
+import { type AdmissionFacts, type AdmissionRefusal, admit, chargerNotFound } from '../reservation/admission.ts';
 import { readFacts } from '../reservation/admission-facts.ts';
 import type { HoldRepository } from '../reservation/hold.repository.ts';
-import { checkHolder, isIdentifier } from '../reservation/hold-input.ts';
-import type { Enforcement } from '../reservation/reservation.ts';
-import { blocks, type PolicyReason, type PolicyRefusal } from '../site/decide.ts';
+import { checkHolder } from '../reservation/hold-input.ts';
+import { blocks, latestOf, type PolicyReason, type PolicyRefusal } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { type OpeningHours, openWindows, type Window } from '../site/opening-hours.ts';
 import { largestAnywhere, type ReservationPolicy, resolvePolicy, type SitePolicies } from '../site/policy.ts';
+import { siteNotFound } from '../site/save-site.ts';
 import type { OccupancyRepository } from './occupancy.repository.ts';
 import { freeWindows, hasPlug } from './occupancy.ts';
 import { rankPlaces } from './place-at-site.ts';
@@ -56,7 +51,6 @@ export interface ReservationOptions {
   readonly blockedUntil?: Date;
   /** Within the next day, or as far as the longest reservation would reach. */
   readonly freeWindows: readonly FreeWindow[];
-  readonly enforcement?: Enforcement;
 }
 
 export interface OptionsPorts {
@@ -78,16 +72,13 @@ export const reservationOptions =
       return invalidInput('chargerId', 'Give either chargerId or siteId.');
     if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
       return invalidInput('connectorId', 'It must be 0 or more, and 0 for a site.');
-    if (!isIdentifier(idTag)) return invalidInput('idTag', 'It must have 1 to 255 printable characters.');
-    const notYours = checkHolder(caller, { connectorId, idTag });
+    const notYours = checkIdentifier('idTag', idTag) ?? checkHolder(caller, { connectorId, idTag });
     if (notYours) return notYours;
     const now = ports.clock.now();
     const policies =
       siteId === undefined ? await ports.policies.ofCharger(chargerId ?? '') : await ports.policies.ofSite(siteId);
     if (!policies || !maySeeSite(caller, policies.siteId))
-      return siteId === undefined
-        ? chargerNotFound(chargerId ?? '')
-        : { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+      return siteId === undefined ? chargerNotFound(chargerId ?? '') : siteNotFound(siteId);
 
     // As far as the longest reservation may reach, and a day at least.
     const horizon = Math.max(HORIZON_MINUTES, largestAnywhere(policies, 'maxDurationMinutes'));
@@ -149,9 +140,7 @@ function describe(
       ? undefined
       : policy.maxActivePerGroup - endsOfGroup.length,
   ].filter((one) => one !== undefined);
-  const blockedUntil = blocks(policy, facts, now)
-    .flatMap(({ allowedFrom }) => allowedFrom ?? [])
-    .toSorted((a, b) => b.getTime() - a.getTime())[0];
+  const blockedUntil = latestOf(blocks(policy, facts, now));
   return {
     isAllowed: refusal === undefined,
     reasons,
@@ -167,7 +156,6 @@ function describe(
       remainingToday: Math.max(0, policy.maxPerDayPerIdTag - startingThatDay),
     }),
     ...(blockedUntil && { blockedUntil }),
-    enforcement: enforcementOf(facts),
   };
 }
 
@@ -200,7 +188,7 @@ export const readAvailability =
     if (to.getTime() - from.getTime() > MAX_RANGE_DAYS * 24 * 60 * MINUTE_MS)
       return invalidInput('to', `It must be at most ${MAX_RANGE_DAYS} days after from.`);
     const known = maySeeSite(caller, siteId) ? await policies.ofSite(siteId) : undefined;
-    if (!known) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}".` };
+    if (!known) return siteNotFound(siteId);
     const window = { from, until: to };
     const chargers = await occupancy.of(siteId, window);
     const openTo = openTimes(known, window);

@@ -7,7 +7,6 @@ import type { Sql } from '../database/database.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { localDay, type Window } from '../site/opening-hours.ts';
 import {
-  defaultPolicy,
   isSetAnywhere,
   largestAnywhere,
   type ReservationPolicy,
@@ -72,6 +71,14 @@ const strikeLimits = [
   'reReservationLimitPerGroup',
 ] as const satisfies (keyof ReservationPolicy)[];
 
+const idTagLimits = [
+  'maxActivePerIdTag',
+  'maxPerDayPerIdTag',
+  'cooldownMinutes',
+  'overlappingAllowed',
+  'reReservationLimit',
+] as const satisfies (keyof ReservationPolicy)[];
+
 /** Which group asks, and so which override counts, is known only with the answer: any layer's need is read. */
 function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
   const { chargerId, startsAt, except } = asked;
@@ -83,7 +90,8 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
   const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
   // What lasts longer than any layer allows is refused for that: nobody need read on to its end.
   const longest = addMs(startsAt, largestAnywhere(policies, 'maxDurationMinutes') * MINUTE_MS);
-  const wanted = asked.expiryDate ?? addMs(startsAt, longestDefault(policies, asked) * MINUTE_MS);
+  const minutes = asked.durationMinutes ?? largestAnywhere(policies, 'defaultDurationMinutes');
+  const wanted = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
   const until = wanted < longest ? wanted : longest;
   const aroundMs = largestAnywhere(policies, 'cooldownMinutes') * MINUTE_MS;
   return {
@@ -109,12 +117,6 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
     }),
   } as FactsQuery;
 }
-
-const longestDefault = ({ fields, overrides }: SitePolicies, { durationMinutes }: Asked): number =>
-  durationMinutes ??
-  Math.max(
-    ...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((one) => one.defaultDurationMinutes ?? 0),
-  );
 
 function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date): Known {
   const { sitePlaces, siteHolds, guards, isHolding = false, isClaimed = false, ...facts } = raw;
@@ -148,14 +150,7 @@ function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date
 /** What the hold counts for where any layer of the site limits it: others that count for the same wait for each other. */
 function guardsOf(policies: SitePolicies, { siteId, group, guards }: HoldFacts, { chargerId, idTag }: Asked): Guards {
   const keys = [guardKeys.charger(chargerId)];
-  const ofIdTag = [
-    'maxActivePerIdTag',
-    'maxPerDayPerIdTag',
-    'cooldownMinutes',
-    'overlappingAllowed',
-    'reReservationLimit',
-  ];
-  if (idTag !== undefined && isSetAnywhere(policies, ...(ofIdTag as (keyof ReservationPolicy)[]))) {
+  if (idTag !== undefined && isSetAnywhere(policies, ...idTagLimits)) {
     keys.push(guardKeys.idTag(siteId, idTag));
   }
   if (group !== undefined && isSetAnywhere(policies, 'maxActivePerGroup', 'reReservationLimitPerGroup')) {

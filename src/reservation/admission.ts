@@ -4,6 +4,7 @@
 import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from '../availability/occupancy.ts';
 import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
+import { present } from '../common/present.ts';
 import type { Refusal } from '../common/refusal.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../id-tag/id-tag.ts';
 import { decide, type PolicyFacts, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
@@ -114,7 +115,7 @@ export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): A
   return (
     refuseConnector(facts, request) ??
     refuseIdTag(facts, request) ??
-    policyRefusal(decide(facts.policy, facts, { ...request, ...groupOf(facts) }, now)) ??
+    policyRefusal(decide(facts.policy, facts, { ...request, ...present({ group: facts.group }) }, now)) ??
     refuseUnsupported(facts, request) ??
     refuseTaken(facts, request) ??
     (facts.isReservationIdInUse && reservationId !== undefined
@@ -124,8 +125,6 @@ export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): A
     (facts.policy.precheckStatus && isNow ? refuseNotFree(facts, request) : undefined)
   );
 }
-
-const groupOf = ({ group }: AdmissionFacts) => (group === undefined ? {} : { group });
 
 function refuseConnector(
   { connectors }: AdmissionFacts,
@@ -154,7 +153,7 @@ export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): Ho
   if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
   const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
   const window = { from: request.startsAt, until: request.expiryDate };
-  const free = fitting.filter((one) => freePlaces(facts.connectors, facts.holds, window).includes(one));
+  const free = freePlaces(facts.connectors, facts.holds, window).filter((one) => hasPlug(one, plugType));
   const isNow = !request.isBooking;
   const rank = (one: Place) => (isNow && isTaken(one) ? 2 : isNow && one.state !== 'AVAILABLE' ? 1 : 0);
   const [best = fitting[0]] = free.toSorted((a, b) => rank(a) - rank(b) || a.connectorId - b.connectorId);

@@ -4,6 +4,7 @@ import { conflictOf } from '../availability/occupancy.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { addMs, withDeadline } from '../common/clock.ts';
+import { present } from '../common/present.ts';
 import { type InputRefusal, invalidInput, isRefusal } from '../common/refusal.ts';
 import { decideExtension, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
@@ -106,10 +107,7 @@ async function claim(
   for (;;) {
     const now = clock.now();
     const { chargerId, idTag, holderGroup, id, expiryDate: startsAt } = found;
-    const who = {
-      ...(idTag !== undefined && { idTag }),
-      ...(holderGroup !== undefined && { parentIdTag: holderGroup }),
-    };
+    const who = present({ idTag, parentIdTag: holderGroup });
     const known = await readFacts(ports, { ...who, chargerId, startsAt, expiryDate, except: id }, now);
     if (!known) return chargerNotFound(chargerId);
     const refusal = check(known, found, expiryDate, now);
@@ -125,17 +123,15 @@ async function claim(
 }
 
 function check(
-  { facts, policies }: Known,
+  { facts }: Known,
   found: Reservation,
   expiryDate: Date,
   now: Date,
 ): PolicyRefusal | TakenRefusal | undefined {
   const { chargerId, connectorId, plugType } = found;
-  const timed = { ...facts, timeZone: policies.timeZone };
-  const refusal = policyRefusal(decideExtension(facts.policy, timed, found, expiryDate, now));
+  const refusal = policyRefusal(decideExtension(facts.policy, facts, found, expiryDate, now));
   if (refusal) return refusal;
-  const plug = plugType === undefined ? {} : { plugType };
-  const wished = { connectorId, ...plug, from: found.expiryDate, until: expiryDate };
+  const wished = { connectorId, ...present({ plugType }), from: found.expiryDate, until: expiryDate };
   // An extension that is under way holds the connector for itself.
   const others = facts.holds.filter(({ id }) => id !== found.id);
   const [first] = conflictOf(facts.connectors, others, wished) ?? [];

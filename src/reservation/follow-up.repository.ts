@@ -4,10 +4,10 @@ import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { atExpiry, type LiveStatus, type Reservation } from './reservation.ts';
 import {
+  aliasedOfR,
   appendEvent,
   holding,
   live,
-  names,
   type ReservationRow,
   toReservation,
   touching,
@@ -59,7 +59,7 @@ const statements = {
           extending_to = NULL
         FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
         WHERE r.id = due.id AND rule.old_status = due.old_status
-        RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}, due.old_status
+        RETURNING ${aliasedOfR}, due.old_status
       ), logged AS (${appendEvent('changed', 'c.old_status', "$1::timestamptz, 'RESERVATION', c.status")})
       SELECT * FROM changed`,
   },
@@ -68,12 +68,12 @@ const statements = {
     text: `
       WITH due AS (
         SELECT id FROM reservation
-        WHERE notice_at IS NOT NULL AND status IN (${holding}) AND status = 'ACCEPTED'
+        WHERE notice_at IS NOT NULL AND status = 'ACCEPTED'
           AND notice_at <= $1 AND expiry_date > $1
-        ORDER BY notice_at LIMIT 500 FOR UPDATE SKIP LOCKED
+        ORDER BY notice_at LIMIT ${MAX_ENDED} FOR UPDATE SKIP LOCKED
       ), changed AS (
-        UPDATE reservation r SET version = version + 1, notice_at = NULL FROM due WHERE r.id = due.id AND r.status = 'ACCEPTED'
-        RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')}
+        UPDATE reservation r SET version = version + 1, notice_at = NULL FROM due WHERE r.id = due.id
+        RETURNING ${aliasedOfR}
       ), logged AS (${appendEvent('changed', 'c.status', "$1::timestamptz, 'RESERVATION', 'ENDING_SOON'")})
       SELECT FROM changed`,
   },
@@ -88,7 +88,7 @@ const statements = {
       )
       UPDATE reservation r SET due_at = $3, claimed_until = $3, attempts = least(attempts + 1, 1000)
       FROM due WHERE r.id = due.id
-      RETURNING ${names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ')},
+      RETURNING ${aliasedOfR},
                 r.attempts, r.is_release_owed AS "isReleaseOwed", r.confirmed_at AS "confirmedAt",
                 r.doubted_at AS "doubtedAt", r.activate_until AS "activateUntil"`,
   },

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Caller, maySeeSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { present } from '../common/present.ts';
 import { type InputRefusal, invalidInput } from '../common/refusal.ts';
 import type { Sql } from '../database/database.ts';
 import type { Actor } from '../event-log/event.ts';
@@ -163,13 +164,8 @@ async function decideAndStore(
 
 const toRequest = (wish: HoldWish, { expiryDate }: Known): HoldRequest => {
   const { chargerId, connectorId, plugType, idTag, parentIdTag, startsAt, reservationId, isBooking } = wish;
-  return {
-    ...{ chargerId, connectorId, startsAt, expiryDate, isBooking },
-    ...(plugType !== undefined && { plugType }),
-    ...(idTag !== undefined && { idTag }),
-    ...(parentIdTag !== undefined && { parentIdTag }),
-    ...(reservationId !== undefined && { reservationId }),
-  };
+  const where = { chargerId, connectorId, startsAt, expiryDate, isBooking };
+  return { ...where, ...present({ plugType, idTag, parentIdTag, reservationId }) };
 };
 
 function toNew(
@@ -199,13 +195,15 @@ function toNew(
     isBooking: movedFrom?.isBooking ?? isBooking,
     isReReservation: movedFrom ? movedFrom.isReReservation : isReReservation(policy, facts.lastUnusedEnd, now),
     extensions: movedFrom?.extensions ?? 0,
-    ...(facts.group !== undefined && { holderGroup: facts.group }),
-    ...(isBooking && { activateUntil: new Date(activateUntil) }),
-    ...(policy.noShowTimeoutMinutes !== null && { noShowMinutes: policy.noShowTimeoutMinutes }),
-    ...(policy.endingNoticeMinutes !== null && { noticeMinutes: policy.endingNoticeMinutes }),
-    ...(idempotencyKey !== undefined && { idempotencyKey }),
-    ...(requestDigest !== undefined && { requestDigest }),
-    ...(movedFrom && { movedFrom: movedFrom.id }),
+    ...present({
+      holderGroup: facts.group,
+      activateUntil: isBooking ? new Date(activateUntil) : undefined,
+      noShowMinutes: policy.noShowTimeoutMinutes,
+      noticeMinutes: policy.endingNoticeMinutes,
+      idempotencyKey,
+      requestDigest,
+      movedFrom: movedFrom?.id,
+    }),
   };
 }
 

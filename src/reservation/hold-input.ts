@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto';
 import { type Caller, mayUseGroup, mayUseIdTag } from '../auth/caller.ts';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
-import { type InputRefusal, invalidInput, type Refusal } from '../common/refusal.ts';
+import { checkIdentifier } from '../common/identifier.ts';
+import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
 import type { IdTagRefusal } from './admission.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
@@ -29,9 +30,14 @@ export interface IdempotencyRefusal extends Refusal {
   readonly idempotencyKey: string;
 }
 
+/** What a hold is stored with, so that the same request is known again. */
+export interface HoldKey {
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+}
+
 const MAX_INT32 = 2_147_483_647;
 
-export const isIdentifier = (text: string) => /^[\x20-\x7e]{1,255}$/.test(text);
 export const isWithin = (value: number | undefined, min: number, max: number) =>
   value === undefined || (Number.isInteger(value) && value >= min && value <= max);
 
@@ -41,13 +47,8 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   if ((chargerId === undefined) === (siteId === undefined)) {
     return invalidInput('chargerId', 'Give either chargerId, or siteId for any free connector of the site.');
   }
-  for (const [field, id] of [
-    ['chargerId', chargerId],
-    ['siteId', siteId],
-  ] as const) {
-    if (id !== undefined && !isIdentifier(id))
-      return invalidInput(field, 'It must have 1 to 255 printable characters.');
-  }
+  const wrongPlace = checkIdentifier('chargerId', chargerId) ?? checkIdentifier('siteId', siteId);
+  if (wrongPlace) return wrongPlace;
   if (siteId !== undefined && input.preempt)
     return invalidInput('preempt', 'It takes the place of a reservation of one charger: give its chargerId.');
   if (!isWithin(connectorId, 0, 65_535))
@@ -56,17 +57,14 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
     return invalidInput('connectorId', 'A connector belongs to a charger: give its chargerId.');
   if (siteId !== undefined && input.reservationId !== undefined)
     return invalidInput('reservationId', 'It belongs to a charger: give its chargerId.');
-  if (input.plugType !== undefined) {
-    if (!isIdentifier(input.plugType)) return invalidInput('plugType', 'It must have 1 to 255 printable characters.');
-    if (connectorId > 0) return invalidInput('plugType', 'Give connectorId or plugType, not both.');
-  }
+  const wrongPlug = checkIdentifier('plugType', input.plugType);
+  if (wrongPlug) return wrongPlug;
+  if (input.plugType !== undefined && connectorId > 0)
+    return invalidInput('plugType', 'Give connectorId or plugType, not both.');
   if (idTag === undefined && parentIdTag === undefined)
     return invalidInput('idTag', 'Give an idTag, or a parentIdTag to reserve for the group alone.');
-  if (idTag !== undefined && !isIdentifier(idTag))
-    return invalidInput('idTag', 'It must have 1 to 255 printable characters.');
-  if (parentIdTag !== undefined && !isIdentifier(parentIdTag)) {
-    return invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
-  }
+  const wrongHolder = checkIdentifier('idTag', idTag) ?? checkIdentifier('parentIdTag', parentIdTag);
+  if (wrongHolder) return wrongHolder;
   if (expiryDate && durationMinutes !== undefined) {
     return invalidInput('durationMinutes', 'Give expiryDate or durationMinutes, not both.');
   }
@@ -78,10 +76,7 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
     return invalidInput(expiryDate ? 'expiryDate' : 'durationMinutes', 'It is too far away.');
   if (!isWithin(input.reservationId, 1, MAX_INT32))
     return invalidInput('reservationId', `It must be from 1 to ${MAX_INT32}.`);
-  if (input.idempotencyKey !== undefined && !isIdentifier(input.idempotencyKey)) {
-    return invalidInput('idempotencyKey', 'It must have 1 to 255 printable characters.');
-  }
-  return undefined;
+  return checkIdentifier('idempotencyKey', input.idempotencyKey);
 }
 
 /** PostgreSQL and the calendar go on, OCPP's dates do not. */
@@ -98,13 +93,13 @@ export function checkHolder(caller: Caller, { idTag, parentIdTag }: HoldInput): 
   return { code: 'NOT_YOUR_ID_TAG', message, idTag: parentIdTag ?? '' };
 }
 
-export const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal => ({
+const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal => ({
   code: 'IDEMPOTENCY_KEY_REUSED',
   message: 'This idempotencyKey was used for another request; use a new one for each reservation you want.',
   idempotencyKey,
 });
 
-export function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
+function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
   const { idempotencyKey: _, waitMs: __, ...request } = input;
   const members = Object.entries(request).filter(([, value]) => value !== undefined);
   return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
@@ -120,4 +115,27 @@ export async function findReplay(
   const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
   if (!found) return undefined;
   return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
+}
+
+/** The same request under the same key is answered as before; a new one is made, and what refuses it is noted. */
+export async function answerOnce<R extends Refusal>(
+  caller: Caller,
+  input: HoldInput,
+  ports: {
+    readonly replay: () => Promise<Reservation | R | IdempotencyRefusal | undefined>;
+    readonly make: (key: HoldKey) => Promise<Reservation | R | 'IDEMPOTENCY_KEY_USED'>;
+    readonly noteRefusal: (caller: Caller, input: HoldInput, refusal: Refusal) => void;
+  },
+): Promise<Reservation | R | IdempotencyRefusal> {
+  const replay = await ports.replay();
+  if (replay) return replay;
+  const { idempotencyKey } = input;
+  const made = await ports.make(idempotencyKey === undefined ? {} : { idempotencyKey, requestDigest: digestOf(input) });
+  if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
+  // What stands in the way may be this very request, sent at the same time under the same key.
+  const twin = await ports.replay();
+  if (twin) return twin;
+  if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(idempotencyKey ?? '');
+  ports.noteRefusal(caller, input, made);
+  return made;
 }

@@ -158,8 +158,9 @@ export function holdStore(sql: Sql) {
     },
 
     /**
-     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it. From then on the connector is held here until `extendingTo`, and what the charger holds is in
-     * doubt until the extension is stored; if it never is, the row falls due.
+     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it. From
+     * then on the connector is held here until `extendingTo`, and what the charger holds is in doubt until the extension
+     * is stored; if it never is, the row falls due.
      */
     async claimToExtend(
       { id, version }: Reservation,
@@ -179,19 +180,15 @@ export function holdStore(sql: Sql) {
   };
 }
 
-/** Takes the guards for as long as the transaction lasts; what is read after it nobody changes meanwhile. */
-export const lockGuards = (sql: Sql, keys: readonly string[]): Promise<unknown> =>
-  sql.query(statements.lockGuards, [[...keys]]);
-
 /** What was decided on this before is not stored. */
 export const growGuard = (sql: Sql, key: string): Promise<unknown> => sql.query(statements.growGuard, [key]);
 
-/** Runs on the pool; or, `locked`, in a transaction that nobody disturbs. */
 export const holdRepository = (database: Database) => ({
   ...holdStore(database),
+  /** In a transaction that has the guards: what is read in it nobody changes meanwhile. */
   underLock: <T>(keys: readonly string[], work: (sql: Sql) => Promise<T>): Promise<T> =>
     database.transaction(async (sql) => {
-      await lockGuards(sql, keys);
+      await sql.query(statements.lockGuards, [[...keys]]);
       return work(sql);
     }),
 });

@@ -2,6 +2,7 @@
 // first, under all the rules, and the old one ends once the new one holds; the settler finishes what is left half done.
 import { type Caller, maySeeReservation } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
+import { present } from '../common/present.ts';
 import { invalidInput, isRefusal } from '../common/refusal.ts';
 import type { Actor } from '../event-log/event.ts';
 import { changeUntil, policyRefusal } from '../site/decide.ts';
@@ -27,9 +28,7 @@ export interface MoveReservationInput {
 export type MoveReservationRefusal = ReserveNowRefusal | EndedRefusal | NotFoundRefusal;
 
 export interface MoveReservationPorts extends HoldPorts, AskPorts {
-  readonly reservations: ReservationRepository;
   readonly endMoved: EndMoved;
-  readonly clock: HoldPorts['clock'];
 }
 
 export type MoveReservation = (
@@ -83,9 +82,7 @@ export async function moveTo(
   const { idTag, parentIdTag, plugType, expiryDate } = found;
   const made = await holdConnector(ports, caller, {
     ...place,
-    ...(idTag !== undefined && { idTag }),
-    ...(parentIdTag !== undefined && { parentIdTag }),
-    ...(plugType !== undefined && place.connectorId === 0 && { plugType }),
+    ...present({ idTag, parentIdTag, plugType: place.connectorId === 0 ? plugType : undefined }),
     startsAt: found.startsAt,
     // What has not begun stays a booking, even where its start has come: it is activated at once.
     isBooking: found.status === 'SCHEDULED',

@@ -4,14 +4,7 @@ import type { Caller } from '../auth/caller.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { isRefusal } from '../common/refusal.ts';
 import { cancelCommand } from './commands.ts';
-import {
-  type HoldPorts,
-  type HoldRefusal,
-  type HoldWish,
-  holdConnector,
-  type InTheWay,
-  isInTheWay,
-} from './hold-connector.ts';
+import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
 import type { NotSettledRefusal } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { isLive, type Reservation } from './reservation.ts';
@@ -23,29 +16,25 @@ export interface PreemptPorts extends HoldPorts {
   readonly transition: Transition;
 }
 
-export type Preempt = (
-  caller: Caller,
-  wish: HoldWish,
-  inTheWay: InTheWay,
-) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
+export type Hold = (caller: Caller, wish: HoldWish) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
 
 /**
- * Refuses with NOT_SETTLED where the charger has not confirmed: the victim stays CANCELLING and is told to let go until
- * it does, so that the same request can be sent again.
+ * Makes the hold, after those in its way have ended where that is wished. Refuses with NOT_SETTLED where the charger has
+ * not confirmed: the victim stays CANCELLING and is told to let go until it does, so that the same request can be sent
+ * again.
  */
-export const preempt =
-  (ports: PreemptPorts): Preempt =>
-  async (caller, wish, { victims }) => {
-    for (let inTheWay = victims; ; ) {
-      const ended: Reservation[] = [];
-      for (const { id } of inTheWay) {
+export const holdOrPreempt =
+  (ports: PreemptPorts): Hold =>
+  async (caller, wish) => {
+    for (let ended: Reservation[] = []; ; ) {
+      const made = await holdConnector(ports, caller, wish, ended);
+      if (made === 'IDEMPOTENCY_KEY_USED' || isRefusal(made) || !isInTheWay(made)) return made;
+      ended = [];
+      for (const { id } of made.victims) {
         const victim = await letGo(ports, caller, id);
         if (isRefusal(victim)) return victim;
         if (isLive(victim.status)) ended.push(victim);
       }
-      const made = await holdConnector(ports, caller, wish, ended);
-      if (typeof made === 'string' || isRefusal(made) || !isInTheWay(made)) return made;
-      inTheWay = made.victims;
     }
   };
 

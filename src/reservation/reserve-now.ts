@@ -9,18 +9,17 @@ import { type InputRefusal, invalidInput, isRefusal } from '../common/refusal.ts
 import type { NoteRefusal } from '../usage/note-refusal.ts';
 import type { OfflineRefusal } from './admission.ts';
 import { reserveCommand } from './commands.ts';
-import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+import type { HoldRefusal, HoldWish } from './hold-connector.ts';
 import {
+  answerOnce,
   checkHolder,
   checkHoldInput,
-  digestOf,
   findReplay,
   type HoldInput,
   type IdempotencyRefusal,
-  idempotencyKeyReused,
   isWithin,
 } from './hold-input.ts';
-import type { Preempt } from './preempt.ts';
+import type { Hold } from './preempt.ts';
 import type { ChargerRefusal } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
@@ -33,12 +32,12 @@ export interface ReserveNowInput extends HoldInput {
 
 export type ReserveNowRefusal = HoldRefusal | IdempotencyRefusal | ChargerRefusal | NoPlaceRefusal;
 
-export interface ReserveNowPorts extends HoldPorts, PlacePorts {
+export interface ReserveNowPorts extends PlacePorts {
   readonly reservations: ReservationRepository;
   readonly calls: ChargerCalls;
   readonly transition: Transition;
   readonly settleReserve: SettleReserve;
-  readonly preempt: Preempt;
+  readonly hold: Hold;
   readonly noteRefusal: NoteRefusal;
   readonly background: Background;
   /** Resolves with the reservation once it has left PENDING, or undefined after `waitMs`. */
@@ -60,23 +59,17 @@ export const reserveNow =
     const refusal = checkInput(input, startsAt) ?? checkHolder(caller, input);
     if (refusal) return refusal;
 
-    const replay = await findAnswered(ports, caller, input);
-    if (replay) return replay;
-
-    const { siteId, chargerId, waitMs: _, ...wish } = input;
-    const requestDigest = input.idempotencyKey === undefined ? {} : { requestDigest: digestOf(input) };
-    const wished = { ...wish, ...requestDigest, startsAt, isBooking: false };
-    const made =
-      siteId === undefined
-        ? await reserve(ports, caller, { ...wished, chargerId: chargerId ?? '' }, input.waitMs)
-        : await reserveAtSite(ports, caller, siteId, wished, input.waitMs);
-    if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
-    // What stands in the way may be this very request, sent at the same time under the same key.
-    const twin = await findAnswered(ports, caller, input);
-    if (twin) return twin;
-    if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(input.idempotencyKey ?? '');
-    ports.noteRefusal(caller, input, made);
-    return made;
+    const { siteId, chargerId, waitMs, ...wish } = input;
+    return answerOnce(caller, input, {
+      replay: () => findAnswered(ports, caller, input),
+      make: (key) => {
+        const wished = { ...wish, ...key, startsAt, isBooking: false };
+        return siteId === undefined
+          ? reserve(ports, caller, { ...wished, chargerId: chargerId ?? '' }, waitMs)
+          : reserveAtSite(ports, caller, siteId, wished, waitMs);
+      },
+      noteRefusal: ports.noteRefusal,
+    });
   };
 
 /** So many connectors of a site are tried, one after the other, where chargers refuse. */
@@ -110,9 +103,7 @@ async function reserve(
   wish: HoldWish,
   waitMs: number | undefined,
 ): Promise<Reservation | ReserveNowRefusal | 'IDEMPOTENCY_KEY_USED'> {
-  const made = await holdConnector(ports, caller, wish);
-  if (made === 'IDEMPOTENCY_KEY_USED' || isRefusal(made)) return made;
-  const held = isInTheWay(made) ? await ports.preempt(caller, wish, made) : made;
+  const held = await ports.hold(caller, wish);
   if (held === 'IDEMPOTENCY_KEY_USED' || isRefusal(held)) return held;
   return askFor(ports, held, waitMs);
 }

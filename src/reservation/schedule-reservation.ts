@@ -4,18 +4,18 @@ import type { Caller } from '../auth/caller.ts';
 import { type NoPlaceRefusal, ofThePlace, type PlacePorts, placesAtSite } from '../availability/place-at-site.ts';
 import { invalidInput, isRefusal } from '../common/refusal.ts';
 import type { NoteRefusal } from '../usage/note-refusal.ts';
-import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+import type { HoldRefusal } from './hold-connector.ts';
 import {
+  answerOnce,
   checkHolder,
   checkHoldInput,
-  digestOf,
   findReplay,
   type HoldInput,
+  type HoldKey,
   type IdempotencyRefusal,
-  idempotencyKeyReused,
   isStorable,
 } from './hold-input.ts';
-import type { Preempt } from './preempt.ts';
+import type { Hold } from './preempt.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import type { Reservation } from './reservation.ts';
 
@@ -25,9 +25,9 @@ export interface ScheduleReservationInput extends HoldInput {
 
 export type ScheduleReservationRefusal = HoldRefusal | IdempotencyRefusal | NoPlaceRefusal;
 
-export interface ScheduleReservationPorts extends HoldPorts, PlacePorts {
+export interface ScheduleReservationPorts extends PlacePorts {
   readonly reservations: ReservationRepository;
-  readonly preempt: Preempt;
+  readonly hold: Hold;
   readonly noteRefusal: NoteRefusal;
 }
 
@@ -52,31 +52,22 @@ export const scheduleReservation =
       checkHolder(caller, input);
     if (refusal) return refusal;
 
-    const replay = await findReplay(ports.reservations, caller, input);
-    if (replay) return replay;
-
-    const made = await book(ports, caller, input);
-    if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
-    const twin = await findReplay(ports.reservations, caller, input);
-    if (twin) return twin;
-    if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(input.idempotencyKey ?? '');
-    ports.noteRefusal(caller, input, made);
-    return made;
+    return answerOnce<ScheduleReservationRefusal>(caller, input, {
+      replay: () => findReplay(ports.reservations, caller, input),
+      make: (key) => book(ports, caller, input, key),
+      noteRefusal: ports.noteRefusal,
+    });
   };
 
 async function book(
   ports: ScheduleReservationPorts,
   caller: Caller,
   input: ScheduleReservationInput,
+  key: HoldKey,
 ): Promise<Reservation | ScheduleReservationRefusal | 'IDEMPOTENCY_KEY_USED'> {
   const { siteId, chargerId, ...wish } = input;
-  const requestDigest = input.idempotencyKey === undefined ? {} : { requestDigest: digestOf(input) };
-  const keyed = { ...wish, ...requestDigest, isBooking: true };
-  const hold = async (wished: HoldWish) => {
-    const made = await holdConnector(ports, caller, wished);
-    return typeof made === 'object' && isInTheWay(made) ? ports.preempt(caller, wished, made) : made;
-  };
-  if (siteId === undefined) return hold({ ...keyed, chargerId: chargerId ?? '' });
+  const keyed = { ...wish, ...key, isBooking: true };
+  if (siteId === undefined) return ports.hold(caller, { ...keyed, chargerId: chargerId ?? '' });
   const { plugType: _, durationMinutes: __, ...where } = keyed;
   // Another booking may take a place first: then the next one, and, when all are lost, those that are left by then.
   for (let round = 1; ; round += 1) {
@@ -84,7 +75,7 @@ async function book(
     if (isRefusal(found)) return found;
     let refusal: ScheduleReservationRefusal | undefined;
     for (const place of found.places) {
-      const made = await hold({ ...where, ...place, expiryDate: found.expiryDate });
+      const made = await ports.hold(caller, { ...where, ...place, expiryDate: found.expiryDate });
       if (typeof made === 'string' || !isRefusal(made) || !ofThePlace.has(made.code)) return made;
       refusal = made;
       if (made.code !== 'RESERVED' && found.places.indexOf(place) >= PLACES_REFUSED) return made;

@@ -317,6 +317,10 @@ function minFreeConnectors(
   return { rule: 'MIN_FREE_CONNECTORS', message, limitCount: limit, ...(allowedFrom && { allowedFrom }) };
 }
 
+/** When the last of them would allow it. */
+export const latestOf = (reasons: readonly PolicyReason[]): Date | undefined =>
+  reasons.flatMap(({ allowedFrom }) => allowedFrom ?? []).toSorted((a, b) => b.getTime() - a.getTime())[0];
+
 /** The blocks that stand against the idTag and its group. */
 export function blocks(
   policy: ReservationPolicy,

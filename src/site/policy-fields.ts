@@ -1,4 +1,5 @@
 // What each field of a policy means and may be: the one table from which input is checked and the API described.
+import { isIdentifier } from '../common/identifier.ts';
 import { type InputRefusal, invalidInput } from '../common/refusal.ts';
 import { isTimeOfDay, type OpeningHours } from './opening-hours.ts';
 import { intruderStatuses, overstayActions, type PolicyFields, type ReservationPolicy } from './policy.ts';
@@ -159,9 +160,7 @@ function checkField(field: PolicyField, value: NonNullable<PolicyFields[keyof Re
       if (value === null) return undefined;
       const groups = value as readonly string[];
       if (groups.length > MAX_GROUPS) return `It must have at most ${MAX_GROUPS} entries.`;
-      return groups.every((one) => /^[\x20-\x7e]{1,255}$/.test(one))
-        ? undefined
-        : 'Each entry must have 1 to 255 printable characters.';
+      return groups.every(isIdentifier) ? undefined : 'Each entry must have 1 to 255 printable characters.';
     }
     case 'hours': {
       if (value === null) return undefined;

@@ -42,19 +42,8 @@ registerEnumType(IntruderStatusEnum, {
 const choices = { OverstayAction: OverstayActionEnum, IntruderStatus: IntruderStatusEnum };
 
 @ObjectType({ description: 'Open times of one weekday.' })
+@InputType('OpeningHoursInput', { description: 'Open times of one weekday.' })
 class OpeningHours {
-  @Field(() => WeekdayEnum, { description: 'The day on which they begin.' })
-  weekday!: string;
-
-  @Field(() => String, { description: 'From, HH:MM.' })
-  opens!: string;
-
-  @Field(() => String, { description: 'Until, HH:MM; 24:00 is midnight; at or before `opens`: on the next day.' })
-  closes!: string;
-}
-
-@InputType({ description: 'Open times of one weekday.' })
-class OpeningHoursInput {
   @Field(() => WeekdayEnum, { description: 'The day on which they begin.' })
   weekday!: string;
 
@@ -80,7 +69,7 @@ export class ReservationPolicyInput {}
 const isNullable = (field: PolicyField): boolean =>
   field.kind === 'groups' || field.kind === 'hours' || (field.kind === 'whole' && field.isOptional);
 
-function typeOf(field: PolicyField, hours: typeof OpeningHours | typeof OpeningHoursInput) {
+function typeOf(field: PolicyField) {
   switch (field.kind) {
     case 'flag':
       return () => Boolean;
@@ -91,16 +80,16 @@ function typeOf(field: PolicyField, hours: typeof OpeningHours | typeof OpeningH
     case 'groups':
       return () => [String];
     case 'hours':
-      return () => [hours];
+      return () => [OpeningHours];
   }
 }
 
 for (const name of policyFieldNames) {
   const field = policyFields[name];
   const { description } = field;
-  Field(typeOf(field, OpeningHours), { nullable: isNullable(field), description })(PolicyType.prototype, name);
-  Field(typeOf(field, OpeningHours), { nullable: true, description })(PolicyOverrideFields.prototype, name);
-  Field(typeOf(field, OpeningHoursInput), { nullable: true, description })(ReservationPolicyInput.prototype, name);
+  Field(typeOf(field), { nullable: isNullable(field), description })(PolicyType.prototype, name);
+  for (const partial of [PolicyOverrideFields, ReservationPolicyInput])
+    Field(typeOf(field), { nullable: true, description })(partial.prototype, name);
 }
 
 /** What was said, where null is a word: "no limit". */

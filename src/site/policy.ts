@@ -132,16 +132,10 @@ export const isSetAnywhere = ({ fields, overrides }: SitePolicies, ...names: (ke
     names.some((name) => layer[name] !== undefined && layer[name] !== defaultPolicy[name]),
   );
 
+type NumberField = {
+  [K in keyof ReservationPolicy]: ReservationPolicy[K] extends number | null ? K : never;
+}[keyof ReservationPolicy];
+
 /** The largest value that any layer gives the field. */
-export const largestAnywhere = (
-  { fields, overrides }: SitePolicies,
-  name:
-    | 'abuseWindowMinutes'
-    | 'blockMinutes'
-    | 'cooldownMinutes'
-    | 'reReservationMinutes'
-    | 'maxDurationMinutes'
-    | 'maxActivePerIdTag'
-    | 'maxActivePerGroup',
-): number =>
+export const largestAnywhere = ({ fields, overrides }: SitePolicies, name: NumberField): number =>
   Math.max(...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((layer) => layer[name] ?? 0));

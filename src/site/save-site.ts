@@ -2,6 +2,7 @@
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { Clock } from '../common/clock.ts';
+import { checkIdentifier } from '../common/identifier.ts';
 import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
 import type { Layer, PolicyRepository } from './policy.repository.ts';
 import { type PolicyFields, resolvePolicy, type SitePolicies } from './policy.ts';
@@ -111,7 +112,7 @@ const reread = async (sites: SiteRepository, id: string): Promise<Site | Refusal
   (await sites.byIds([id]))[0] ?? siteNotFound(id);
 
 const onlyOwn: Refusal = { code: 'FORBIDDEN', message: 'Admins make and remove sites; an operator changes its own.' };
-export const siteNotFound = (id: string): Refusal => ({
+export const siteNotFound = (id: string): Refusal & { readonly code: 'SITE_NOT_FOUND' } => ({
   code: 'SITE_NOT_FOUND',
   message: `There is no site "${id}".`,
 });
@@ -131,9 +132,7 @@ async function checkLayer(
     return invalidInput('chargerId', 'Give either chargerId or parentIdTag.');
   }
   if (parentIdTag !== undefined) {
-    return /^[\x20-\x7e]{1,255}$/.test(parentIdTag)
-      ? { scope: 'GROUP', key: parentIdTag }
-      : invalidInput('parentIdTag', 'It must have 1 to 255 printable characters.');
+    return checkIdentifier('parentIdTag', parentIdTag) ?? { scope: 'GROUP', key: parentIdTag };
   }
   // One that has left the site may leave an override behind, which can be removed all the same.
   if (!mustBeThere) return { scope: 'CHARGER', key: chargerId ?? '' };

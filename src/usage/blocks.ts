@@ -1,9 +1,9 @@
 // Who is blocked at a site for not coming, cancelling late or reserving again and again; and lifting it.
 import { type Caller, mayAdministerSite } from '../auth/caller.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { checkIdentifier } from '../common/identifier.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
-import { isIdentifier } from '../reservation/hold-input.ts';
-import { blocks, type PolicyReason } from '../site/decide.ts';
+import { blocks, latestOf, type PolicyReason } from '../site/decide.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';
 import { largestAnywhere, resolvePolicy } from '../site/policy.ts';
 import { siteNotFound } from '../site/save-site.ts';
@@ -54,9 +54,7 @@ export const readBlocks =
         idTag === undefined ? { strikesOfIdTag: [], strikesOfGroup: of } : { strikesOfIdTag: of, strikesOfGroup: [] };
       const standing = policies.flatMap((policy) => blocks(policy, facts, now));
       const reasons = standing.filter(({ rule }, index) => standing.findIndex((one) => one.rule === rule) === index);
-      const [blockedUntil] = standing
-        .flatMap(({ allowedFrom }) => allowedFrom ?? [])
-        .toSorted((a, b) => b.getTime() - a.getTime());
+      const blockedUntil = latestOf(standing);
       if (!blockedUntil) return [];
       const who = idTag === undefined ? { parentIdTag: parentIdTag ?? group ?? '' } : { idTag };
       return [{ ...who, reasons, blockedUntil }];
@@ -70,8 +68,8 @@ export const liftBlock =
     if (!mayAdministerSite(caller, siteId)) return onlyOperators;
     if ((idTag === undefined) === (parentIdTag === undefined))
       return invalidInput('idTag', 'Give either idTag or parentIdTag.');
-    if (!isIdentifier(idTag ?? parentIdTag ?? ''))
-      return invalidInput(idTag === undefined ? 'parentIdTag' : 'idTag', 'It must have 1 to 255 printable characters.');
+    const wrong = checkIdentifier('idTag', idTag) ?? checkIdentifier('parentIdTag', parentIdTag);
+    if (wrong) return wrong;
     if (!(await policies.ofSite(siteId))) return siteNotFound(siteId);
     const who =
       idTag === undefined
