@@ -29,7 +29,9 @@ import type { Config } from './config.ts';
 import { openDatabase } from './database/database.ts';
 import { NodeBus } from './database/node-bus.ts';
 import { eventLog } from './event-log/event-log.repository.ts';
+import { EventsResolver } from './event-log/events.graphql.ts';
 import { Feed } from './event-log/feed.ts';
+import { Retention } from './event-log/retention.ts';
 import { authenticate } from './graphql/request-context.ts';
 import { buildApiSchema } from './graphql/schema.ts';
 import { addGraphQL } from './graphql/server.ts';
@@ -121,7 +123,10 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const policies = new KnownPolicies(policyRows);
   const transactions = transactionRepository(database);
 
-  const feed = new Feed(eventLog(database), clock, log);
+  const eventRows = eventLog(database);
+  const onHanded = (delayMs: number) => metrics.eventDelay.observe(delayMs / 1000);
+  const feed = new Feed({ log: eventRows, clock, logger: log, onHanded });
+  const retention = new Retention({ log: eventRows, clock, logger: log, retentionMs: config.eventRetentionMs });
   const bus: NodeBus = new NodeBus(config.databaseUrl, database, clock, log, {
     onHint: () => feed.wake(),
     onJoined: () => gateway.reclaim(),
@@ -214,7 +219,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     livenessMs,
   });
   metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
-  metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.listeners);
+  metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.live);
+  metrics.gauge(
+    'event_lag_seconds',
+    'How long an event has waited to be handed to subscribers',
+    () => feed.lagMs / 1000,
+  );
   const holding = { holds, policies, announce, wakeSettler, clock, callLeaseMs };
   const asking = { ...settling, ...settled, calls, background, answerTimeoutMs };
   const ending = endMoved({ reservations, calls, transition: change, ...settled });
@@ -250,6 +260,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       extend,
     ),
     new ReservationChangedResolver(),
+    new EventsResolver(),
     new AvailabilityResolver(reservationOptions(reading), readAvailability(reading)),
     new UsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
     new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
@@ -301,6 +312,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const ocppPort = await gateway.listen(config.host, config.ocppPort);
   await http.listen({ host: config.host, port: config.port });
   settler.wake(clock.now());
+  retention.start();
   const { port } = http.server.address() as AddressInfo;
   log.info({ port, ocppPort }, 'ready');
 
@@ -311,6 +323,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       isDraining = true;
       log.info('stopping');
       await settler.stop();
+      await retention.stop();
       await graphql.closeSubscriptions();
       await Promise.all([http.close(), gateway.stop()]);
       await background.ended();

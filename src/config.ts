@@ -20,6 +20,7 @@ const schema = z.object({
   REQUEST_TIMEOUT_SECONDS: seconds(120, 3600),
   MAX_SOCKETS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(1000),
+  EVENT_RETENTION_HOURS: z.coerce.number().int().min(1).max(876_000).default(720),
   ALLOWED_ORIGINS: z.string().default(''),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
@@ -43,6 +44,8 @@ export interface Config {
   /** Open subscription sockets of one driver, and the operations on them; operators and admins may have more. */
   readonly maxSocketsPerDriver: number;
   readonly maxSubscriptionsPerDriver: number;
+  /** How long the log of events is kept: how old a cursor may be. */
+  readonly eventRetentionMs: number;
   /** Browser origins that may open the subscription socket beside the server's own. */
   readonly allowedOrigins: readonly string[];
   readonly logLevel: string;
@@ -79,6 +82,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     requestTimeoutMs: value.REQUEST_TIMEOUT_SECONDS * 1000,
     maxSocketsPerDriver: value.MAX_SOCKETS_PER_DRIVER,
     maxSubscriptionsPerDriver: value.MAX_SUBSCRIPTIONS_PER_DRIVER,
+    eventRetentionMs: value.EVENT_RETENTION_HOURS * 3_600_000,
     allowedOrigins: value.ALLOWED_ORIGINS.split(',')
       .map((origin) => origin.trim())
       .filter(Boolean),

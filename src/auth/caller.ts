@@ -38,6 +38,22 @@ export function maySeeReservation(
   return parentIdTag !== undefined && mayUseGroup(caller, parentIdTag);
 }
 
+/** Two callers with the same see the same. */
+export function rightsOf(caller: Caller): string {
+  const set = (ids: readonly string[]) => [...new Set(ids)].toSorted();
+  const folded = (ids: readonly string[]) => set(ids.map((id) => id.toLowerCase()));
+  switch (caller.role) {
+    case 'DRIVER':
+      return JSON.stringify([caller.role, folded(caller.idTags), folded(caller.groups)]);
+    case 'OPERATOR':
+      return JSON.stringify([caller.role, set(caller.sites)]);
+    case 'ADMIN':
+      return caller.role;
+    default:
+      return caller satisfies never;
+  }
+}
+
 /** The caller's share of a list of reservations. */
 export const reservationScope = (
   caller: Caller,

@@ -2,6 +2,8 @@
 import { EntitySchema } from 'typeorm';
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
+import { fromSnapshot, type Start } from '../event-log/cursor.ts';
+import type { Interest } from '../event-log/interest.ts';
 import { growGuard, guardKeys } from '../reservation/hold.repository.ts';
 import { live } from '../reservation/reservation-row.repository.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion } from './charger.ts';
@@ -104,6 +106,12 @@ export interface LastReport {
   readonly stateAt?: Date;
 }
 
+/** A connector as the charger last told of it, and whether the charger is there. */
+export interface ConnectorNow extends Connector {
+  readonly siteId: string;
+  readonly isConnected: boolean;
+}
+
 export interface Connection {
   readonly nodeId: number;
   readonly epoch: number;
@@ -200,6 +208,20 @@ const statements = {
       SELECT c.ocpp_version AS version, c.booted_at AS "bootedAt", coalesce(k.state, 'UNKNOWN') AS state, k.state_at AS "stateAt"
       FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1`,
   },
+  // One statement, so one snapshot; it tells of it even where there are no connectors.
+  connectorsNow: {
+    name: 'connectors-now',
+    text: `
+      SELECT pg_current_snapshot()::text AS snapshot, k.*
+      FROM (VALUES (1)) one LEFT JOIN LATERAL (
+        SELECT c.site_id AS "siteId", c.connected_node IS NOT NULL AS "isConnected", k.charger_id AS "chargerId",
+               k.connector_id AS "connectorId", k.state, k.error_code AS "errorCode", k.plug_types AS "plugTypes", k.state_at AS "stateAt"
+        FROM charger c JOIN connector k ON k.charger_id = c.id
+        WHERE c.removed_at IS NULL AND ($1::text[] IS NULL OR c.site_id = ANY ($1)) AND ($2::text IS NULL OR c.id = $2)
+          AND ($3::integer IS NULL OR k.connector_id = $3)
+        ORDER BY k.charger_id, k.connector_id LIMIT $4
+      ) k ON true`,
+  },
   connectors: {
     name: 'connectors-of',
     text: `
@@ -285,6 +307,24 @@ export function chargerRepository(database: Database) {
 
     async connectors(chargerIds: readonly string[]): Promise<Connector[]> {
       return (await database.query<ConnectorRow>(statements.connectors, [[...chargerIds]])).map(toConnector);
+    },
+
+    /** At most `limit` of the connectors of that interest, and the place in the log whose state they are. */
+    async connectorsOf(interest: Interest, limit: number): Promise<{ start: Start; connectors: ConnectorNow[] }> {
+      const { siteIds, chargerId, connectorId } = interest;
+      type Row = { snapshot: string } & (
+        | (ConnectorRow & { siteId: string; isConnected: boolean })
+        | { chargerId: null }
+      );
+      const rows = await database.query<Row>(statements.connectorsNow, [siteIds, chargerId, connectorId, limit]);
+      const start = fromSnapshot(rows[0]?.snapshot ?? '');
+      if (!start) throw new Error('PostgreSQL gave no snapshot');
+      const connectors = rows.flatMap(({ snapshot: _, ...row }) => {
+        if (row.chargerId === null) return [];
+        const { siteId, isConnected, ...connector } = row;
+        return [{ ...toConnector(connector), siteId, isConnected }];
+      });
+      return { start, connectors };
     },
 
     async byIds(ids: readonly string[]): Promise<Charger[]> {

@@ -11,16 +11,21 @@ import {
   registerEnumType,
   Subscription,
 } from 'type-graphql';
-import { maySeeSite } from '../auth/caller.ts';
+import { type EventFilter, eventInterest } from '../auth/caller-interest.ts';
 import { present } from '../common/present.ts';
-import type { ConnectorEvent, LogEvent } from '../event-log/event.ts';
+import { type Start, toCursor } from '../event-log/cursor.ts';
+import type { ConnectorEvent } from '../event-log/event.ts';
+import { AFTER, EventType, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
 import type { ApiContext } from '../graphql/context.ts';
+import { EventSource } from '../graphql/event-source.ts';
+import type { ConnectorNow } from './charger.repository.ts';
 import { ConnectorStateEnum } from './connector-state.graphql.ts';
 
 enum ConnectorEventTypeEnum {
   STATE_CHANGED = 'STATE_CHANGED',
   CONNECTED = 'CONNECTED',
   DISCONNECTED = 'DISCONNECTED',
+  SNAPSHOT = 'SNAPSHOT',
 }
 registerEnumType(ConnectorEventTypeEnum, {
   name: 'ConnectorEventType',
@@ -29,38 +34,40 @@ registerEnumType(ConnectorEventTypeEnum, {
     STATE_CHANGED: { description: 'The charger says that the connector is in another state.' },
     CONNECTED: { description: 'The charger connected.' },
     DISCONNECTED: { description: 'The charger lost its connection.' },
+    SNAPSHOT: { description: 'No event: the present state. Told first to who subscribes with `snapshot: true`.' },
   },
 });
 
-@ObjectType('ConnectorEvent', { description: 'A change of a connector, or of its charger’s connection.' })
-class ConnectorEventObject {
-  @Field(() => String, { description: 'Position in the log of events; opaque.' })
-  cursor!: string;
-
-  @Field(() => Date, { description: 'When the server learned of it.' })
-  at!: Date;
-
+@ObjectType('ConnectorEvent', {
+  implements: EventType,
+  description: 'A change of a connector, or of its charger’s connection.',
+})
+class ConnectorEventObject extends EventType {
   @Field(() => ConnectorEventTypeEnum, { description: 'What happened.' })
   type!: ConnectorEventTypeEnum;
-
-  @Field(() => ID, { description: 'The site.' })
-  siteId!: string;
-
-  @Field(() => ID, { description: 'The charger.' })
-  chargerId!: string;
-
-  @Field(() => Int, { description: 'The connector; 0: the whole charger.' })
-  connectorId!: number;
 
   @Field(() => ConnectorStateEnum, { nullable: true, description: 'The state before; null where it was not known.' })
   from?: ConnectorStateEnum;
 
-  @Field(() => ConnectorStateEnum, { nullable: true, description: 'Of STATE_CHANGED: the state after.' })
+  @Field(() => ConnectorStateEnum, { nullable: true, description: 'Of STATE_CHANGED and SNAPSHOT: the state after.' })
   to?: ConnectorStateEnum;
 
   @Field(() => String, { nullable: true, description: 'The charger’s error code, in OCPP’s words; null: no error.' })
   errorCode?: string;
+
+  @Field(() => Boolean, { nullable: true, description: 'Of SNAPSHOT: whether its charger is connected.' })
+  isChargerConnected?: boolean;
+
+  @Field(() => Int, { nullable: true, description: SNAPSHOT_LEFT })
+  snapshotLeft?: number;
 }
+
+/** A connector as the first message of a subscription. */
+type PresentConnector = Omit<ConnectorEvent, 'type'> & {
+  readonly type: 'SNAPSHOT';
+  readonly isChargerConnected: boolean;
+  readonly snapshotLeft: number;
+};
 
 @InputType({ description: 'Which events; what is left out does not filter.' })
 class ConnectorEventFilter {
@@ -79,29 +86,40 @@ export class ConnectorChangedResolver {
   @Subscription(() => ConnectorEventObject, {
     description: 'Every change of the connectors that match and that the caller may see, as it happens.',
     subscribe: ({ args, context }) => {
-      const { caller, events } = context as ApiContext;
-      const filter = present(args.filter ?? {}) as { siteId?: string; chargerId?: string; connectorId?: number };
-      return events(
-        (event: LogEvent): event is ConnectorEvent =>
-          event.kind === 'CONNECTOR' &&
-          maySeeSite(caller, event.siteId) &&
-          (filter.siteId === undefined || event.siteId === filter.siteId) &&
-          (filter.chargerId === undefined || event.chargerId === filter.chargerId) &&
-          (filter.connectorId === undefined || event.connectorId === filter.connectorId),
-        args.after,
-      ) as never;
+      const { caller, now } = context as ApiContext;
+      const interest = eventInterest(caller, ['CONNECTOR'], present(args.filter ?? {}) as EventFilter);
+      const readNow = async (limit: number) => {
+        const { start, connectors } = await now.connectorsOf(interest, limit);
+        return { start, rows: connectors };
+      };
+      return new EventSource(interest, {
+        after: args.after,
+        ...(args.snapshot && { present: () => presentState(readNow, toPresent) }),
+      });
     },
   })
   connectorChanged(
     @Root() event: ConnectorEvent,
     @Arg('filter', () => ConnectorEventFilter, { nullable: true, description: 'Which events; without it, all.' })
     _filter?: ConnectorEventFilter,
-    @Arg('after', () => String, {
-      nullable: true,
-      description: 'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since.',
-    })
+    @Arg('after', () => String, { nullable: true, description: AFTER })
     _after?: string,
+    @Arg('snapshot', () => Boolean, {
+      defaultValue: false,
+      description:
+        'First the connectors that match as they are (type SNAPSHOT), then every change, from one moment on.',
+    })
+    _snapshot?: boolean,
   ): ConnectorEvent {
     return event;
   }
+}
+
+/** `at` is when the charger last told of it, or, where it never has, the beginning of time. */
+function toPresent(connector: ConnectorNow, snapshotLeft: number, start: Start): PresentConnector {
+  const { siteId, chargerId, connectorId, state, errorCode, stateAt = new Date(0), isConnected } = connector;
+  return {
+    ...{ kind: 'CONNECTOR', type: 'SNAPSHOT', cursor: toCursor(start), at: stateAt, siteId, chargerId, connectorId },
+    ...{ to: state, ...(errorCode && { errorCode }), isChargerConnected: isConnected, snapshotLeft },
+  };
 }

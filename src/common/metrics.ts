@@ -1,5 +1,5 @@
 // What the process counts, in Prometheus' words. One registry an app, so that two apps in one process do not mix.
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -22,6 +22,13 @@ export function createMetrics() {
   return {
     registry,
     gauge,
+    eventDelay: new Histogram({
+      name: 'ev_reservation_event_delay_seconds',
+      help: 'From when an event happened until it was handed to subscribers',
+      buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 30],
+      registers,
+    }),
+    slowConsumers: counter('slow_consumers_total', 'Subscribers that were closed because they did not keep up'),
     expired: counter('expired_total', 'Reservations that the clock ended'),
     settled: counter('settled_total', 'Due reservations the settler looked at', ['duty', 'progress']),
     calls: counter('charger_calls_total', 'Calls to chargers by how they ended', ['action', 'outcome']),

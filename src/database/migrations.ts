@@ -6,6 +6,7 @@ import { Settling1763900000004 } from '../../migrations/0004-settling.ts';
 import { Policies1764000000005 } from '../../migrations/0005-policies.ts';
 import { Bookings1764000000006 } from '../../migrations/0006-bookings.ts';
 import { Usage1764000000007 } from '../../migrations/0007-usage.ts';
+import { Retention1764100000008 } from '../../migrations/0008-retention.ts';
 
 export const migrations = [
   SitesChargersAndIdTags1763800000001,
@@ -15,4 +16,5 @@ export const migrations = [
   Policies1764000000005,
   Bookings1764000000006,
   Usage1764000000007,
+  Retention1764100000008,
 ];

@@ -1,36 +1,34 @@
-// Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running.
+// Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running; and drops
+// what is older than it is kept for.
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { type ReservationRow, toReservation } from '../reservation/reservation-row.repository.ts';
-import type { ConnectorEvent, Cursor, LogEvent, RefusalEvent, ReservationEvent } from './event.ts';
+import { fromSnapshot, isBehind, type Position, type Start, toCursor } from './cursor.ts';
+import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from './event.ts';
+import type { Interest } from './interest.ts';
 
-export interface Position {
-  readonly xid: string;
-  readonly id: string;
+/** An event in its place. */
+export interface Entry {
+  readonly position: Position;
+  readonly event: LogEvent;
 }
 
-export const toCursor = ({ xid, id }: Position): Cursor => Buffer.from(`${xid}.${id}`).toString('base64url');
-
-/** Undefined where the text is no cursor of ours. */
-export function fromCursor(cursor: Cursor): Position | undefined {
-  const [, xid, id] = /^(\d{1,20})\.(\d{1,19})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
-  const isPosition = xid && id && BigInt(xid) < 2n ** 64n && BigInt(id) < 2n ** 63n;
-  return isPosition ? { xid, id } : undefined;
+export interface Bounds {
+  /** The last place that is gone: who has read up to it, or further, misses nothing. */
+  readonly horizon: Position;
+  /** Who begins here gets everything that is committed from now on, and nothing else. */
+  readonly end: Start;
 }
 
-export function isBehind(one: Position, other: Position): boolean {
-  const [xid, otherXid] = [BigInt(one.xid), BigInt(other.xid)];
-  return xid > otherXid || (xid === otherXid && BigInt(one.id) > BigInt(other.id));
-}
-
-export type Snapshot = (xid: string) => boolean;
-
-/** `xmin:xmax:xip,xip`: committed are those below xmax, but for the ones that were still running. */
-function parseSnapshot(text: string): Snapshot {
-  const [, xmax = '0', running = ''] = text.split(':');
-  const end = BigInt(xmax);
-  const open = new Set(running.split(','));
-  return (xid) => BigInt(xid) < end && !open.has(xid);
+/** The log does not reach back so far any more: what came behind the position is not all there. */
+export class CursorExpired extends Error {
+  override readonly name = 'CursorExpired';
+  constructor(
+    /** Behind it nothing is missing. */
+    readonly horizon: Position,
+  ) {
+    super('The event log does not reach back so far');
+  }
 }
 
 interface EventRow {
@@ -49,24 +47,79 @@ interface EventRow {
   snapshot: unknown;
 }
 
+/** The columns of an event, or none of them, beside what is told of every page. */
+type PageRow<Told> = Told & (EventRow | { xid: null });
+
+const COLUMNS = `e.xid::text, e.id::text, e.at, e.kind, e.type, e.site_id AS "siteId", e.charger_id AS "chargerId",
+  e.connector_id AS "connectorId", e.from_status AS "from", e.to_status AS "to", e.reason, e.actor, e.snapshot`;
+const HORIZON = 'h.xid::text AS "horizonXid", h.id::text AS "horizonId"';
+/** The events among which one page of a narrow interest is looked for: no statement reads the whole log. */
+const SPAN = 5000;
+
+/** What the usage of a site is counted from; it is kept when the event itself is dropped. */
+const USAGE = 'site_id, at, type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late';
+
 const statements = {
-  snapshot: { name: 'event-snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' },
-  end: {
-    name: 'event-end',
-    text: `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid, '0' AS id`,
+  bounds: {
+    name: 'event-bounds',
+    text: `SELECT ${HORIZON}, pg_current_snapshot()::text AS snapshot FROM event_horizon h`,
   },
+  // Those that an older transaction keeps back come too, unread: to know that they are there.
   after: {
     name: 'event-after',
     text: `
-      SELECT xid::text, id::text, at, kind, type, site_id AS "siteId", charger_id AS "chargerId",
-             connector_id AS "connectorId", from_status AS "from", to_status AS "to", reason, actor, snapshot
-      FROM event
-      WHERE (xid, id) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-      ORDER BY event.xid, event.id LIMIT $3 -- not by the text of the same names above`,
+      SELECT ${HORIZON}, e.xid < pg_snapshot_xmin(pg_current_snapshot()) AS "isReadable", ${COLUMNS}
+      FROM event_horizon h LEFT JOIN LATERAL (
+        SELECT * FROM event WHERE (xid, id) > ($1::text::xid8, $2::bigint) ORDER BY event.xid, event.id LIMIT $3
+      ) e ON true ORDER BY e.xid, e.id`,
   },
-  isAnyAfter: {
-    name: 'event-any-after',
-    text: 'SELECT EXISTS (SELECT FROM event WHERE (xid, id) > ($1::text::xid8, $2::bigint)) AS "isAny"',
+  of: {
+    name: 'event-of-interest',
+    text: `
+      WITH span AS MATERIALIZED (
+        SELECT * FROM (
+          (SELECT event.xid, event.id FROM event
+           WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+           ORDER BY event.xid, event.id OFFSET ${SPAN - 1} LIMIT 1)
+          UNION ALL SELECT pg_snapshot_xmin(pg_current_snapshot()), 0
+        ) ends ORDER BY ends.xid, ends.id LIMIT 1
+      )
+      SELECT ${HORIZON}, span.xid::text AS "spanXid", span.id::text AS "spanId",
+             span.xid = pg_snapshot_xmin(pg_current_snapshot()) AS "isEnd", ${COLUMNS}
+      FROM event_horizon h CROSS JOIN span LEFT JOIN LATERAL (
+        SELECT * FROM event
+        WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND (event.xid, event.id) <= (span.xid, span.id)
+          AND kind = ANY ($4::text[])
+          AND ($5::text[] IS NULL OR site_id = ANY ($5)) AND ($6::text IS NULL OR charger_id = $6)
+          AND ($7::integer IS NULL OR connector_id = $7)
+          AND (kind <> 'RESERVATION' OR (
+            ($8::uuid IS NULL OR reservation_id = $8)
+            AND ($9::text[] IS NULL OR lower(snapshot ->> 'idTag') = ANY ($9)
+                 OR (snapshot ->> 'idTag' IS NULL AND lower(snapshot ->> 'parentIdTag') = ANY ($10::text[])))))
+        ORDER BY event.xid, event.id LIMIT $3
+      ) e ON true ORDER BY e.xid, e.id`,
+  },
+  // One node at a time, and in small transactions: while one runs, the log is not read beyond it.
+  trim: {
+    name: 'event-trim',
+    text: `
+      WITH turn AS (SELECT FROM event_horizon FOR UPDATE SKIP LOCKED),
+      stale AS (
+        SELECT head.xid, head.id FROM (
+          SELECT xid, id, at FROM event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT $2
+        ) head, turn WHERE head.at < $1
+      ), dropped AS (
+        DELETE FROM event USING stale WHERE event.xid = stale.xid AND event.id = stale.id
+        RETURNING stale.xid AS dropped_xid, stale.id AS dropped_id, ${USAGE}
+      ), kept AS (
+        INSERT INTO past_usage (${USAGE}) SELECT ${USAGE} FROM dropped
+        WHERE type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED')
+      ), moved AS (
+        UPDATE event_horizon h SET xid = last.dropped_xid, id = last.dropped_id
+        FROM (SELECT dropped_xid, dropped_id FROM dropped ORDER BY dropped_xid DESC, dropped_id DESC LIMIT 1) last
+        WHERE (h.xid, h.id) < (last.dropped_xid, last.dropped_id)
+      )
+      SELECT count(*)::integer AS dropped FROM dropped`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -74,35 +127,76 @@ export type EventLog = ReturnType<typeof eventLog>;
 
 export function eventLog(database: Database) {
   return {
-    /** Everything committed from now on lies behind this position; so may a little that was committed before. */
-    async end(): Promise<Position> {
-      const [position] = await database.query<{ xid: string; id: string }>(statements.end, []);
-      if (!position) throw new Error('PostgreSQL gave no snapshot');
-      return position;
+    /** Where the log begins and ends now. */
+    async bounds(): Promise<Bounds> {
+      const [row] = await database.query<Horizon & { snapshot: string }>(statements.bounds, []);
+      const end = fromSnapshot(row?.snapshot ?? '');
+      if (!row || !end) throw new Error('PostgreSQL gave no snapshot');
+      return { horizon: toHorizon(row), end };
     },
 
-    /** Tells of each transaction whether it had committed by now. */
-    async snapshot(): Promise<Snapshot> {
-      const [row] = await database.query<{ snapshot: string }>(statements.snapshot, []);
-      return parseSnapshot(row?.snapshot ?? '');
+    /** The next events, whatever they are, and whether older transactions keep others back. Throws CursorExpired. */
+    async after({ xid, id }: Position, limit: number): Promise<{ entries: Entry[]; isHeldBack: boolean }> {
+      const values = [`${xid}`, `${id}`, limit];
+      const rows = await database.query<PageRow<Horizon & { isReadable: boolean | null }>>(statements.after, values);
+      checkHorizon(rows[0], { xid, id });
+      const readable = rows.filter(({ isReadable }) => isReadable);
+      return { entries: toEntries(readable), isHeldBack: rows.some(({ isReadable }) => isReadable === false) };
     },
 
-    async after(position: Position, limit: number): Promise<{ event: LogEvent; position: Position }[]> {
-      const rows = await database.query<EventRow>(statements.after, [position.xid, position.id, limit]);
-      return rows.map((row) => ({ event: toEvent(row), position: { xid: row.xid, id: row.id } }));
+    /**
+     * The next events of that interest, at most `limit`, and how far the log was looked through for them: `isEnd` as far
+     * as it can be read now. Throws CursorExpired.
+     */
+    async of(interest: Interest, { xid, id }: Position, limit: number) {
+      const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
+      const rows = await database.query<PageRow<Horizon & { spanXid: string; spanId: string; isEnd: boolean }>>(
+        statements.of,
+        [
+          ...[`${xid}`, `${id}`, limit, kinds, siteIds, chargerId, connectorId, reservationId],
+          ...[holders?.idTags.map((one) => one.toLowerCase()), holders?.groups.map((one) => one.toLowerCase())],
+        ],
+      );
+      checkHorizon(rows[0], { xid, id });
+      const entries = toEntries(rows);
+      const last = entries.at(-1);
+      const [first] = rows;
+      if (!first) throw new Error('The log has no horizon');
+      if (last && entries.length === limit) return { entries, end: last.position, isEnd: false };
+      return { entries, end: { xid: BigInt(first.spanXid), id: BigInt(first.spanId) }, isEnd: first.isEnd };
     },
 
-    /** Whether there are committed events behind the position, though an older running transaction may still keep them from being read. */
-    async isAnyAfter({ xid, id }: Position): Promise<boolean> {
-      const [answer] = await database.query<{ isAny: boolean }>(statements.isAnyAfter, [xid, id]);
-      return answer?.isAny ?? false;
+    /** Drops at most `limit` of the oldest events, those from before that instant; what usage is counted from is kept. */
+    async trim(before: Date, limit: number): Promise<number> {
+      const [answer] = await database.query<{ dropped: number }>(statements.trim, [before, limit]);
+      return answer?.dropped ?? 0;
     },
   };
 }
 
-function toEvent(row: EventRow): LogEvent {
+interface Horizon {
+  readonly horizonXid: string;
+  readonly horizonId: string;
+}
+
+const toHorizon = ({ horizonXid, horizonId }: Horizon) => ({ xid: BigInt(horizonXid), id: BigInt(horizonId) });
+
+function checkHorizon(row: Horizon | undefined, position: Position): void {
+  if (!row) throw new Error('The log has no horizon');
+  const horizon = toHorizon(row);
+  if (isBehind(horizon, position)) throw new CursorExpired(horizon);
+}
+
+const toEntries = (rows: readonly PageRow<unknown>[]): Entry[] =>
+  rows.flatMap((row) => {
+    if (row.xid === null) return [];
+    const position = { xid: BigInt(row.xid), id: BigInt(row.id) };
+    return [{ position, event: toEvent(row, position) }];
+  });
+
+function toEvent(row: EventRow, position: Position): LogEvent {
   const { at, siteId, chargerId, connectorId, type } = row;
-  const place = { cursor: toCursor(row), at, siteId, chargerId, connectorId, type };
+  const place = { cursor: toCursor({ position }), at, siteId, chargerId, connectorId, type };
   const change = present({ from: row.from, to: row.to, reason: row.reason });
   if (row.kind === 'CONNECTOR') {
     const { errorCode } = row.snapshot as { errorCode?: string };

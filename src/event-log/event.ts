@@ -1,9 +1,7 @@
 // What the log tells: one event for each transition of a reservation and each change of a connector.
 import type { ConnectorState } from '../charger/connector.ts';
 import type { Reason, Reservation, ReservationStatus } from '../reservation/reservation.ts';
-
-/** Position in the log; opaque to clients. */
-export type Cursor = string;
+import type { Cursor } from './cursor.ts';
 
 /** Who caused it. */
 export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';

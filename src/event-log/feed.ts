@@ -1,99 +1,119 @@
-// The one reader of the log in this process: it hands each event, in order, to those who listen.
-// Whatever wakes it is a hint: a lost one costs the poll interval, a doubled one nothing.
+// The one reader of the log in this process: it hands each event, in order, to those whose interest it meets. Who begins
+// behind its present place is first given what was missed. Whatever wakes it is a hint: a lost one costs the poll
+// interval, a doubled one nothing.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { LogEvent } from './event.ts';
-import { type EventLog, isBehind, type Position } from './event-log.repository.ts';
+import { isBehind, isWantedFrom, type Position, type Start } from './cursor.ts';
+import { type Bounds, CursorExpired, type Entry, type EventLog } from './event-log.repository.ts';
+import { type Interest, isOfInterest, Routes } from './interest.ts';
 
-export type Listener = (event: LogEvent) => void;
+export interface Listener {
+  /** What is missed comes no faster than the promises are kept; what is new, only a batch ahead of them. */
+  take(entry: Entry, isMissed: boolean): Promise<unknown> | undefined;
+  /** Nothing more comes: CursorExpired, or a fault. */
+  fail(error: unknown): void;
+}
+
+export interface Following {
+  /** Resolves once the listener gets each event as it comes, and when it has stopped or failed before. */
+  readonly caughtUp: Promise<void>;
+  stop(): void;
+}
 
 const POLL_MS = 1000;
 /** Pause while an older transaction holds events back; it doubles, for such a transaction may be long. */
 const HELD_BACK_MS = 5;
 const MAX_HELD_BACK_MS = 100;
 const BATCH = 500;
+/** Events kept after they were handed over: who was away for a moment does not need the database. */
+const RECENT = 4000;
 
 interface Running {
   readonly is: 'running';
-  position: Promise<Position>;
+  position: Position;
+  /** The last that were handed over: all behind `recentFrom`. */
+  readonly recent: Entry[];
+  recentFrom: Position;
   isReading: boolean;
   isWoken: boolean;
   pauseMs: number;
-  callOff?: () => void;
+  /** Since when there has been something, or may have been, that was not handed over. */
+  behindSince: Date | undefined;
+  callOff: () => void;
 }
 
-type Phase = { readonly is: 'idle' } | Running | { readonly is: 'stopped' };
+type Phase =
+  | { readonly is: 'idle' }
+  | { readonly is: 'starting'; readonly started: Promise<void> }
+  | Running
+  | { readonly is: 'stopped' };
 
-interface Entry {
-  readonly event: LogEvent;
-  readonly position: Position;
-}
-
-/** Until it is known which events a listener has missed, or is not meant to have, those that come wait. */
-interface Listening {
+interface Follower {
+  readonly interest: Interest;
   readonly listener: Listener;
-  isNew?: (position: Position) => boolean;
-  readonly held: Entry[];
+  /** Absent once everything that comes is meant for it. */
+  start?: Start;
+  state: 'behind' | 'live' | 'ended';
+}
+
+interface Ports {
+  readonly log: EventLog;
+  readonly clock: Clock;
+  readonly logger: Log;
+  /** Told of each event that is handed over: how long after it happened. */
+  readonly onHanded: (delayMs: number) => void;
 }
 
 export class Feed {
-  readonly #listeners = new Set<Listening>();
+  readonly #routes = new Routes<Follower>();
+  readonly #followers = new Set<Follower>();
   #phase: Phase = { is: 'idle' };
-  #reading: Promise<unknown> = Promise.resolve();
+  #live = 0;
+  #page: Promise<unknown> = Promise.resolve();
+  #lastBounds: Promise<unknown> = Promise.resolve();
+  #nextBounds: Promise<Bounds> | undefined;
 
-  constructor(
-    private readonly log: EventLog,
-    private readonly clock: Clock,
-    private readonly logger: Log,
-  ) {}
+  constructor(private readonly ports: Ports) {}
 
-  /** How many get every event from now on. */
-  get listeners(): number {
-    return [...this.#listeners].filter(({ isNew }) => isNew !== undefined).length;
+  /** How many get every event as it comes. */
+  get live(): number {
+    return this.#live;
   }
 
-  /** The events behind a position, in order, and the position of the last of them; none: there is nothing behind it now. */
-  async read(after: Position, limit: number): Promise<{ readonly events: LogEvent[]; readonly last: Position }> {
+  /** For how long something in the log has waited to be handed over, in milliseconds. */
+  get lagMs(): number {
+    const since = this.#phase.is === 'running' ? this.#phase.behindSince : undefined;
+    return since ? this.ports.clock.now().getTime() - since.getTime() : 0;
+  }
+
+  /** Where the log begins and ends, no earlier than this was asked. */
+  bounds(): Promise<Bounds> {
+    // Those who come while the database is being asked share the next answer.
+    this.#nextBounds ??= this.#lastBounds
+      .catch(() => {})
+      .then(() => {
+        this.#nextBounds = undefined;
+        const bounds = this.ports.log.bounds();
+        this.#lastBounds = bounds;
+        return bounds;
+      });
+    return this.#nextBounds;
+  }
+
+  /** The next events of that interest behind a place, and how far it was looked for them. Throws CursorExpired. */
+  read(interest: Interest, after: Position, limit: number): ReturnType<EventLog['of']> {
     // One page at a time, whoever asks: those who were away for long must not take the database from the others.
-    const page = this.#reading.then(() => this.log.after(after, limit));
-    this.#reading = page.catch(() => {});
-    const entries = await page;
-    return { events: entries.map(({ event }) => event), last: entries.at(-1)?.position ?? after };
+    const page = this.#page.catch(() => {}).then(() => this.ports.log.of(interest, after, limit));
+    this.#page = page;
+    return page;
   }
 
-  /** The position from which somebody who reads on misses nothing that is committed from now on. */
-  end(): Promise<Position> {
-    return this.log.end();
-  }
-
-  /**
-   * Without `after`: resolves once the listener gets every event committed from then on, and none from before.
-   * With it: the listener gets every event behind that position, once and in order. The function returned ends it.
-   */
-  async listen(listener: Listener, after?: Position): Promise<() => void> {
-    if (this.#phase.is === 'stopped') throw new Error('The event feed is stopped');
-    if (this.#phase.is === 'idle') this.#run();
-    const listening: Listening = { listener, held: [] };
-    this.#listeners.add(listening);
-    const stop = () => {
-      if (this.#listeners.delete(listening) && this.#listeners.size === 0) this.#rest();
-    };
-    try {
-      if (this.#phase.is === 'running') await this.#phase.position;
-      if (after === undefined) {
-        const isBefore = await this.log.snapshot();
-        listening.isNew = ({ xid }) => !isBefore(xid);
-      } else {
-        // The feed's own position is no later than the end of this reading: what it hands over meanwhile is sorted out.
-        const missed = await this.#readMissed(listening, after);
-        listening.isNew = (position) => isBehind(position, missed);
-      }
-    } catch (error) {
-      stop();
-      throw error;
-    }
-    for (const entry of listening.held.splice(0)) this.#hand(listening, entry);
-    return stop;
+  /** The listener gets every event of that interest from `start` on, once and in order, until it stops. */
+  follow(interest: Interest, start: Start, listener: Listener): Following {
+    const follower: Follower = { interest, listener, start, state: 'behind' };
+    this.#followers.add(follower);
+    const caughtUp = this.#catchUp(follower).catch((error) => this.#fail(follower, error));
+    return { caughtUp, stop: () => this.#end(follower) };
   }
 
   /** There may be something new. */
@@ -101,76 +121,163 @@ export class Feed {
     const phase = this.#phase;
     if (phase.is !== 'running') return;
     phase.isWoken = true;
+    phase.behindSince ??= this.ports.clock.now();
     if (!phase.isReading) void this.#read(phase);
   }
 
   stop(): void {
-    this.#rest();
+    for (const follower of this.#followers) this.#end(follower);
     this.#phase = { is: 'stopped' };
-    this.#listeners.clear();
   }
 
-  #run(): void {
-    const start = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS };
-    const phase: Running = { is: 'running', position: this.log.end(), ...start };
-    this.#phase = phase;
-    phase.callOff = this.clock.after(POLL_MS, () => this.wake());
+  async #catchUp(follower: Follower): Promise<void> {
+    const phase = await this.#run();
+    while (follower.state === 'behind') {
+      const { start, interest } = follower;
+      if (!start) throw new Error('A follower is behind nothing');
+      const handed = handedBehind(phase, start.position);
+      if (handed?.length === 0) {
+        follower.state = 'live';
+        this.#live += 1;
+        this.#routes.add(interest, follower);
+      } else if (handed) {
+        await this.#giveMissed(
+          follower,
+          start,
+          handed.filter(({ event }) => isOfInterest(event, interest)),
+        );
+        follower.start = { ...start, position: handed.at(-1)?.position ?? start.position };
+      } else {
+        const { entries, end } = await this.read(interest, start.position, BATCH);
+        await this.#giveMissed(follower, start, entries);
+        follower.start = { ...start, position: end };
+      }
+    }
   }
 
-  /** Nobody listens: nothing is read, and the next listener starts at the end the log has then. */
+  async #giveMissed(follower: Follower, start: Start, entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) {
+      if (follower.state !== 'behind') return;
+      if (isWantedFrom(start, entry.position)) await follower.listener.take(entry, true);
+    }
+  }
+
+  #fail(follower: Follower, error: unknown): void {
+    if (follower.state === 'ended') return;
+    this.#end(follower);
+    follower.listener.fail(error);
+  }
+
+  #end(follower: Follower): void {
+    if (follower.state === 'live') {
+      this.#routes.remove(follower.interest, follower);
+      this.#live -= 1;
+    }
+    follower.state = 'ended';
+    if (this.#followers.delete(follower) && this.#followers.size === 0) this.#rest();
+  }
+
+  async #run(): Promise<Running> {
+    for (;;) {
+      const phase = this.#phase;
+      if (phase.is === 'running') return phase;
+      if (phase.is === 'stopped') throw new Error('The event feed is stopped');
+      if (phase.is === 'idle') this.#start();
+      else await phase.started;
+    }
+  }
+
+  #start(): void {
+    const { log, clock } = this.ports;
+    const started = log.bounds().then(
+      ({ end: { position } }) => {
+        if (this.#phase !== starting) return;
+        const reading = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS, behindSince: undefined };
+        const callOff = clock.after(POLL_MS, () => this.wake());
+        this.#phase = { is: 'running', position, recent: [], recentFrom: position, ...reading, callOff };
+        this.wake(); // What was committed meanwhile had nobody to wake.
+      },
+      (error) => {
+        if (this.#phase === starting) this.#phase = { is: 'idle' };
+        throw error;
+      },
+    );
+    const starting: Phase = { is: 'starting', started };
+    this.#phase = starting;
+  }
+
+  /** Nobody follows: nothing is read, and the next to come starts at the end the log has then. */
   #rest(): void {
-    if (this.#phase.is === 'running') this.#phase.callOff?.();
+    if (this.#phase.is === 'running') this.#phase.callOff();
     if (this.#phase.is !== 'stopped') this.#phase = { is: 'idle' };
   }
 
   async #read(phase: Running): Promise<void> {
+    const { log, clock, logger } = this.ports;
     phase.isReading = true;
-    phase.callOff?.();
+    phase.callOff();
     let waitMs = POLL_MS;
     try {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
-        const entries = await this.log.after(await phase.position, BATCH);
-        if (this.#phase !== phase) return; // Who listens now began anew, behind these.
-        for (const entry of entries) {
-          for (const listening of [...this.#listeners]) this.#hand(listening, entry);
-        }
-        const last = entries.at(-1);
-        if (last) phase.position = Promise.resolve(last.position);
+        const { entries, isHeldBack } = await log.after(phase.position, BATCH);
+        if (this.#phase !== phase) return; // Who follows now began anew, behind these.
+        await this.#hand(phase, entries);
         if (entries.length === BATCH) phase.isWoken = true;
-        else if (!phase.isWoken && (await this.log.isAnyAfter(await phase.position))) waitMs = phase.pauseMs;
+        else if (!phase.isWoken && isHeldBack) waitMs = phase.pauseMs;
+        if (!phase.isWoken && !isHeldBack) phase.behindSince = undefined;
       }
     } catch (error) {
-      this.logger.error({ error }, 'the event log could not be read; trying again');
+      if (error instanceof CursorExpired) for (const follower of this.#followers) this.#fail(follower, error);
+      logger.error({ error }, 'the event log could not be read; trying again');
     }
     phase.pauseMs = waitMs === POLL_MS ? HELD_BACK_MS : Math.min(2 * phase.pauseMs, MAX_HELD_BACK_MS);
     phase.isReading = false;
-    phase.isWoken = false;
     if (this.#phase !== phase) return;
-    phase.callOff = this.clock.after(waitMs, () => this.wake());
+    phase.callOff = clock.after(waitMs, () => this.wake());
   }
 
-  /** Hands over what lies behind the position now; resolves with the position of the last of it. */
-  async #readMissed({ listener }: Listening, after: Position): Promise<Position> {
-    for (let position = after; ; ) {
-      const entries = await this.log.after(position, BATCH);
-      for (const { event } of entries) this.#tell(listener, event);
-      position = entries.at(-1)?.position ?? position;
-      if (entries.length < BATCH) return position;
+  /** Resolves when there is not too much left to do with them. */
+  async #hand(phase: Running, entries: readonly Entry[]): Promise<void> {
+    const now = this.ports.clock.now().getTime();
+    const busy: Promise<unknown>[] = [];
+    for (const entry of entries) {
+      phase.position = entry.position;
+      phase.recent.push(entry);
+      this.#routes.forEach(entry.event, (follower) => {
+        const done = this.#give(follower, entry);
+        if (done) busy.push(done);
+      });
+      this.ports.onHanded(Math.max(0, now - entry.event.at.getTime()));
     }
+    // Shortened seldom, by a quarter: it need not be exact.
+    if (phase.recent.length > RECENT) {
+      const gone = phase.recent.splice(0, phase.recent.length - (3 * RECENT) / 4);
+      phase.recentFrom = gone.at(-1)?.position ?? phase.recentFrom;
+    }
+    if (busy.length > 0) await Promise.all(busy);
   }
 
-  #hand(listening: Listening, entry: Entry): void {
-    const { listener, isNew, held } = listening;
-    if (!isNew) held.push(entry);
-    else if (isNew(entry.position)) this.#tell(listener, entry.event);
-  }
-
-  #tell(listener: Listener, event: LogEvent): void {
+  #give(follower: Follower, entry: Entry): Promise<unknown> | undefined {
+    const { start, interest, listener } = follower;
+    if (follower.state !== 'live' || !isOfInterest(entry.event, interest)) return undefined;
+    if (start) {
+      if (!isWantedFrom(start, entry.position)) return undefined;
+      if (!start.seen || entry.position.xid >= start.seen.end) delete follower.start;
+    }
     try {
-      listener(event);
+      return listener.take(entry, false);
     } catch (error) {
-      this.logger.error({ error }, 'a listener of the event feed failed');
+      this.ports.logger.error({ error }, 'a listener of the event feed failed');
+      return undefined;
     }
   }
+}
+
+/** Undefined where that is further back than what is kept. */
+function handedBehind({ recent, recentFrom }: Running, position: Position): readonly Entry[] | undefined {
+  if (isBehind(recentFrom, position)) return undefined;
+  let first = recent.length;
+  while (first > 0 && isBehind(recent[first - 1]?.position ?? position, position)) first -= 1;
+  return recent.slice(first);
 }

@@ -5,7 +5,7 @@ import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { Charger } from '../charger/charger.ts';
 import type { Connector } from '../charger/connector.ts';
 import type { Clock } from '../common/clock.ts';
-import type { Cursor, LogEvent } from '../event-log/event.ts';
+import type { Feed } from '../event-log/feed.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
 import type { Reservation } from '../reservation/reservation.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
@@ -14,13 +14,10 @@ import type { Site } from '../site/site.ts';
 export interface ApiContext {
   readonly caller: Caller;
   readonly load: Loaders;
-  /** The events that match: from now on, or all behind a cursor. */
-  readonly events: <E extends LogEvent>(
-    matches: (event: LogEvent) => event is E,
-    after?: Cursor | null,
-  ) => Promise<AsyncIterableIterator<E>>;
-  /** The cursor behind which all that is committed from now on lies. */
-  readonly endCursor: () => Promise<Cursor>;
+  /** The log of events; subscriptions are handed out by it (event-source.ts). */
+  readonly log: Pick<Feed, 'bounds' | 'read'>;
+  /** What is there now, and the place in the log whose state it is. */
+  readonly now: Pick<ReservationRepository, 'liveOf'> & Pick<ChargerRepository, 'connectorsOf'>;
 }
 
 export interface LoaderPorts {

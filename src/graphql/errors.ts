@@ -10,8 +10,8 @@ export const unauthenticated = (message: string): GraphQLError =>
 export const forbidden = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });
 
-export const badInput = (argument: string, message: string): GraphQLError =>
-  new GraphQLError(`${argument}: ${message}`, { extensions: { code: 'BAD_USER_INPUT', argument } });
+export const badInput = (argument: string, message: string, more: object = {}): GraphQLError =>
+  new GraphQLError(`${argument}: ${message}`, { extensions: { code: 'BAD_USER_INPUT', argument, ...more } });
 
 /** The code of a fault that passes by itself: the same request is worth sending again. */
 export const UNAVAILABLE = 'SERVICE_UNAVAILABLE';
@@ -29,6 +29,8 @@ const readable = new Set([
   'FORBIDDEN',
   'BAD_USER_INPUT',
   'BAD_REQUEST',
+  'CURSOR_EXPIRED',
+  'SNAPSHOT_TOO_LARGE',
   'SLOW_CONSUMER',
   'TOO_MANY_SUBSCRIPTIONS',
   'QUERY_TOO_DEEP',

@@ -5,11 +5,9 @@ import { TokenError, type VerifyToken } from '../auth/verify-token.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
-import { toCursor } from '../event-log/event-log.repository.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { type ApiContext, type LoaderPorts, Loaders } from './context.ts';
 import { unauthenticated } from './errors.ts';
-import { eventStream } from './event-stream.ts';
 
 export interface GraphQLPorts extends LoaderPorts {
   readonly schema: GraphQLSchema;
@@ -40,9 +38,10 @@ export async function authenticate(
   }
 }
 
-export const contextOf = (ports: GraphQLPorts, caller: Caller, isRequest: boolean, onSlow: () => void): ApiContext => ({
+/** `isRequest`: it is answered once; a subscription lives long. */
+export const contextOf = (ports: GraphQLPorts, caller: Caller, isRequest: boolean): ApiContext => ({
   caller,
   load: new Loaders(ports, { cache: isRequest }),
-  events: (matches, after) => eventStream(ports.feed, matches, { onSlow, ...(after != null && { after }) }),
-  endCursor: async () => toCursor(await ports.feed.end()),
+  log: ports.feed,
+  now: { liveOf: ports.reservations.liveOf, connectorsOf: ports.chargers.connectorsOf },
 });

@@ -1,11 +1,12 @@
 // The schema from its resolvers. It must not know what they need: app.ts makes them.
 import 'reflect-metadata';
-import type { GraphQLSchema } from 'graphql';
+import { type GraphQLSchema, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
-import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
+import { buildSchemaSync, getMetadataStorage, type NonEmptyArray } from 'type-graphql';
 import { AvailabilityResolver } from '../availability/availability.graphql.ts';
 import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.ts';
 import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
+import { EventsResolver } from '../event-log/events.graphql.ts';
 import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
 import { ReservationResolver } from '../reservation/reservation.graphql.ts';
 import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
@@ -15,6 +16,7 @@ import { UsageResolver } from '../usage/usage.graphql.ts';
 const resolvers = [
   ReservationResolver,
   ReservationChangedResolver,
+  EventsResolver,
   AvailabilityResolver,
   UsageResolver,
   ChargerResolver,
@@ -37,11 +39,29 @@ const noPubSub = {
 /** Without instances the schema can be printed, not executed. */
 export function buildApiSchema(instances: readonly object[] = []): GraphQLSchema {
   const byClass = new Map<unknown, object>(instances.map((one) => [one.constructor, one]));
-  return buildSchemaSync({
+  const schema = buildSchemaSync({
     resolvers: resolvers as unknown as NonEmptyArray<(typeof resolvers)[number]>,
     container: { get: (resolver) => byClass.get(resolver) },
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
     validate: false,
     pubSub: noPubSub,
   });
+  markContextReaders(schema);
+  return schema;
+}
+
+/** A field that is given the context may show different callers different things: `extensions.readsContext` says so. */
+function markContextReaders(schema: GraphQLSchema): void {
+  const { fieldResolvers, subscriptions, objectTypes } = getMetadataStorage();
+  const readers = [...fieldResolvers, ...subscriptions].filter(({ params }) =>
+    (params ?? []).some(({ kind }) => kind === 'context' || kind === 'info'),
+  );
+  for (const reader of readers) {
+    const ofType = 'getObjectType' in reader ? reader.getObjectType?.() : undefined;
+    const name = ofType ? objectTypes.find(({ target }) => target === ofType)?.name : 'Subscription';
+    const type = schema.getType(name ?? '');
+    const field = isObjectType(type) ? type.getFields()[reader.schemaName ?? reader.methodName] : undefined;
+    if (!field) throw new Error(`${name}.${reader.methodName} is not in the schema`);
+    field.extensions = { ...field.extensions, readsContext: true };
+  }
 }

@@ -1,5 +1,5 @@
-// GraphQL on one path: Apollo behind Fastify over HTTP, graphql-ws over WebSocket (subscriptions.ts), with the same
-// documents, limits, callers and errors.
+// GraphQL on one path: Apollo behind Fastify over HTTP, WebSocket (websocket.ts) beside it, with the same documents,
+// limits, callers and errors.
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
@@ -8,8 +8,9 @@ import type { GraphQLSchema } from 'graphql';
 import type { ApiContext } from './context.ts';
 import { maskError, RETRY_AFTER_SECONDS, timedOut, UNAVAILABLE } from './errors.ts';
 import { beyondLimits, MAX_TOKENS } from './limits.ts';
+import { Operations } from './operations.ts';
 import { authenticate, contextOf, type GraphQLPorts } from './request-context.ts';
-import { serveSubscriptions } from './subscriptions.ts';
+import { serveWebSocket } from './websocket.ts';
 
 export interface GraphQLServer {
   /** Ends every subscription with 1001; what runs over HTTP goes on. */
@@ -38,7 +39,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   });
   await apollo.start();
   const context = async (request: { headers: { authorization?: string } }): Promise<ApiContext> =>
-    contextOf(ports, await authenticate(ports, request.headers.authorization), true, () => {});
+    contextOf(ports, await authenticate(ports, request.headers.authorization), true);
   const { clock, metrics, requestTimeoutMs } = ports;
   http.route({
     url: PATH,
@@ -58,7 +59,9 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
     const formatted = status < 500 ? badRequest(error.message) : maskError({ message: '' }, error, ports.log);
     void reply.status(status).send({ errors: [formatted] });
   });
-  return serveSubscriptions(http, PATH, ports);
+  const operations = new Operations(ports);
+  const sockets = serveWebSocket(http, PATH, operations);
+  return { closeSubscriptions: () => sockets.close() };
 }
 
 /** Apollo validates a document once, without its variables; what it costs depends on them. */

@@ -6,11 +6,11 @@ import { DRAIN_MS } from '../charger/follow-connection.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { RateLimit } from '../common/rate-limit.ts';
 import { isDatabaseAway, isUnstorable } from '../database/database.ts';
 import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
 import { OutgoingCalls, type WireOutcome } from './outgoing-calls.ts';
 import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
-import { RateLimit } from './rate-limit.ts';
 import { instantOf } from './timestamp.ts';
 import type { Validation } from './validation.ts';
 
@@ -32,6 +32,8 @@ const MAX_DRAIN_MS = 60_000;
 export const DATABASE_RETRY_MS = 500;
 /** Frames in a row that cannot be read, until the socket is closed. */
 const MAX_BAD_FRAMES = 100;
+/** A charger that empties its offline queue waits for each answer; none has reason to send faster than this for long. */
+const FRAMES = { perSecond: 100, burst: 500 };
 /** Bytes that wait to be sent to a charger that does not read. */
 const MAX_UNSENT_BYTES = 1_000_000;
 const POLICY_VIOLATION = 1008;
@@ -68,7 +70,7 @@ export class Connection {
     this.#inbound = before;
     this.#startedAt = ports.clock.now();
     this.#toldAt = this.#startedAt;
-    this.#rate = new RateLimit(ports.clock.now());
+    this.#rate = new RateLimit(FRAMES, ports.clock.now());
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     socket.on('pong', () => this.#hear());
     socket.on('ping', () => this.#hear());

@@ -1,24 +1,27 @@
 // The subscription to every step of reservations.
 import {
   Arg,
-  Ctx,
   Field,
+  FieldResolver,
   ID,
   InputType,
   Int,
   ObjectType,
-  Query,
   Resolver,
   Root,
   registerEnumType,
   Subscription,
 } from 'type-graphql';
-import { maySeeReservation } from '../auth/caller.ts';
+import { type EventFilter, eventInterest } from '../auth/caller-interest.ts';
 import { present } from '../common/present.ts';
-import type { LogEvent, ReservationEvent } from '../event-log/event.ts';
+import { type Start, toCursor } from '../event-log/cursor.ts';
+import type { ReservationEvent } from '../event-log/event.ts';
+import { AFTER, EventType, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { sameId } from '../id-tag/id-tag.ts';
-import { isLive } from './reservation.ts';
+import { badInput } from '../graphql/errors.ts';
+import { EventSource } from '../graphql/event-source.ts';
+import { isUuid } from './refusals.ts';
+import { isLive, type Reservation } from './reservation.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
 @InputType({ description: 'Which events; what is left out does not filter.' })
@@ -56,6 +59,7 @@ enum EventTypeEnum {
   REMOVED = 'REMOVED',
   BREACHED = 'BREACHED',
   ENDING_SOON = 'ENDING_SOON',
+  SNAPSHOT = 'SNAPSHOT',
 }
 registerEnumType(EventTypeEnum, {
   name: 'ReservationEventType',
@@ -76,6 +80,7 @@ registerEnumType(EventTypeEnum, {
     EXPIRED: { description: 'It reached its expiry date unused.' },
     REMOVED: { description: 'The charger dropped it.' },
     ENDING_SOON: { description: 'It ends in so many minutes as the policy says, unless it is extended.' },
+    SNAPSHOT: { description: 'No event: it is live now. Told first to who subscribes with `snapshot: true`.' },
     BREACHED: { description: 'Somebody else charges on the held connector although refused.' },
   },
 });
@@ -99,14 +104,8 @@ registerEnumType(ActorEnum, {
   },
 });
 
-@ObjectType('ReservationEvent', { description: 'A step of a reservation.' })
-class ReservationEventType {
-  @Field(() => String, { description: 'Position in the log of events; opaque.' })
-  cursor!: string;
-
-  @Field(() => Date, { description: 'When it happened.' })
-  at!: Date;
-
+@ObjectType('ReservationEvent', { implements: EventType, description: 'A step of a reservation.' })
+class ReservationEventType extends EventType {
   @Field(() => EventTypeEnum, { description: 'What happened.' })
   type!: EventTypeEnum;
 
@@ -122,73 +121,74 @@ class ReservationEventType {
   @Field(() => ActorEnum, { description: 'Who caused it.' })
   actor!: ActorEnum;
 
-  @Field(() => Boolean, {
-    description: 'Whether it ended, or is being ended, by somebody else than its holder: what the holder must be told.',
-  })
-  isEndedByOthers!: boolean;
-
   @Field(() => ReservationType, { description: 'The reservation as of this event, whatever has happened since.' })
   reservation!: ReservationType;
+
+  @Field(() => Int, { nullable: true, description: SNAPSHOT_LEFT })
+  snapshotLeft?: number;
 }
 
-@Resolver()
-export class ReservationChangedResolver {
-  @Query(() => String, {
-    description: 'Where the log of events ends now. Who subscribes with it as `after` misses nothing from now on.',
-  })
-  eventCursor(@Ctx() { endCursor }: ApiContext): Promise<string> {
-    return endCursor();
-  }
+/** A live reservation as the first message of a subscription. */
+type PresentReservation = Omit<ReservationEvent, 'type'> & { readonly type: 'SNAPSHOT'; readonly snapshotLeft: number };
 
+@Resolver(() => ReservationEventType)
+export class ReservationChangedResolver {
   @Subscription(() => ReservationEventType, {
     description: 'Every step of the reservations that match and that the caller may see, as it happens.',
     subscribe: ({ args, context }) => {
-      const { caller, events } = context as ApiContext;
-      const filter = present(args.filter ?? {}) as PresentEventFilter;
-      return events(
-        (event): event is ReservationEvent => isWanted(event, filter) && maySeeReservation(caller, event.reservation),
-        args.after,
-      ) as never;
+      const { caller, now } = context as ApiContext;
+      const interest = eventInterest(caller, ['RESERVATION'], toFilter(args.filter));
+      const readLive = async (limit: number) => {
+        const { start, reservations } = await now.liveOf(interest, limit);
+        return { start, rows: reservations };
+      };
+      return new EventSource(interest, {
+        after: args.after,
+        ...(args.snapshot && { present: () => presentState(readLive, toPresent) }),
+      });
     },
   })
   reservationChanged(
     @Root() event: ReservationEvent,
     @Arg('filter', () => ReservationEventFilter, { nullable: true, description: 'Which events; without it, all.' })
     _filter?: ReservationEventFilter,
-    @Arg('after', () => String, {
-      nullable: true,
-      description: 'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since.',
-    })
+    @Arg('after', () => String, { nullable: true, description: AFTER })
     _after?: string,
-  ): ReservationEvent & { readonly isEndedByOthers: boolean } {
-    return { ...event, isEndedByOthers: isEndedByOthers(event) };
+    @Arg('snapshot', () => Boolean, {
+      defaultValue: false,
+      description:
+        'First the live reservations that match (type SNAPSHOT), then every change since, from one moment on.',
+    })
+    _snapshot?: boolean,
+  ): ReservationEvent {
+    return event;
+  }
+
+  /** A use is the holder's own, and so is what it cancels or moves; everything else that ends it is done to the holder. */
+  @FieldResolver(() => Boolean, {
+    description: 'Whether it ended, or is being ended, by somebody else than its holder: what the holder must be told.',
+  })
+  isEndedByOthers(@Root() { from, to, actor, reason }: ReservationEvent): boolean {
+    const isEnd = !isLive(to) || to === 'CANCELLING';
+    // What the holder began the server may finish; on its own account it moves only what is still a booking.
+    const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
+    return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
   }
 }
 
-/** A use is the holder's own, and so is what it cancels or moves; everything else that ends it is done to the holder. */
-function isEndedByOthers({ from, to, actor, reason }: ReservationEvent): boolean {
-  const isEnd = !isLive(to) || to === 'CANCELLING';
-  // What the holder began the server may finish; on its own account it moves only what is still a booking.
-  const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
-  return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
+/** Throws BAD_USER_INPUT where the reservation cannot be one. */
+function toFilter(filter: ReservationEventFilter | undefined | null): EventFilter {
+  const { reservationId, ...rest } = present(filter ?? {}) as EventFilter;
+  if (reservationId === undefined) return rest;
+  if (!isUuid(reservationId)) throw badInput('filter.reservationId', 'It is not the id of a reservation.');
+  return { ...rest, reservationId: reservationId.toLowerCase() };
 }
 
-type PresentEventFilter = {
-  siteId?: string;
-  chargerId?: string;
-  connectorId?: number;
-  reservationId?: string;
-  idTag?: string;
-};
-
-function isWanted(event: LogEvent, filter: PresentEventFilter): event is ReservationEvent {
-  if (event.kind !== 'RESERVATION') return false;
-  const { siteId, chargerId, connectorId, reservationId, idTag } = filter;
-  return (
-    (siteId === undefined || event.siteId === siteId) &&
-    (chargerId === undefined || event.chargerId === chargerId) &&
-    (connectorId === undefined || event.connectorId === connectorId) &&
-    (reservationId === undefined || event.reservation.id === reservationId) &&
-    (idTag === undefined || sameId(event.reservation.idTag, idTag))
-  );
+function toPresent(reservation: Reservation, snapshotLeft: number, start: Start): PresentReservation {
+  const { siteId, chargerId, connectorId, status, createdAt } = reservation;
+  const reason = 'reason' in reservation ? reservation.reason : undefined;
+  return {
+    ...{ kind: 'RESERVATION', type: 'SNAPSHOT', cursor: toCursor(start), at: createdAt, actor: 'SERVER' },
+    ...{ siteId, chargerId, connectorId, to: status, ...(reason && { reason }), reservation, snapshotLeft },
+  };
 }

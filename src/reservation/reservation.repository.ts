@@ -1,8 +1,11 @@
 // Reservations in PostgreSQL. Each transition is one statement: it checks the version it was decided on, writes
 // version + 1 and appends one event, so it happens whole or not at all, and once.
 import type { SelectQueryBuilder } from 'typeorm';
+import { present } from '../common/present.ts';
 import type { Database, Sql, Statement } from '../database/database.ts';
+import { fromSnapshot, type Start } from '../event-log/cursor.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
+import type { Interest } from '../event-log/interest.ts';
 import type { Transaction } from '../transaction/transaction.ts';
 import { type FollowUp, followUps } from './follow-up.repository.ts';
 import type { Reservation, ReservationUpdate } from './reservation.ts';
@@ -187,6 +190,22 @@ export function reservationRepository(database: Database) {
     /** The reservations that a transaction could be a use of; none where it has used one already. */
     matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>
       rows(statements.matchable, [chargerId, startedAt, id]),
+
+    /** At most `limit` of the live reservations of that interest, and the place in the log whose state they are. */
+    async liveOf(interest: Interest, limit: number): Promise<{ start: Start; reservations: Reservation[] }> {
+      const { siteIds, chargerId, connectorId, reservationId, holders } = interest;
+      // One snapshot for both statements; it reads only, so it keeps nobody's events back.
+      return database.source.transaction('REPEATABLE READ', async (manager) => {
+        const [row] = await manager.query<{ snapshot: string }[]>('SELECT pg_current_snapshot()::text AS snapshot');
+        const start = fromSnapshot(row?.snapshot ?? '');
+        if (!start) throw new Error('PostgreSQL gave no snapshot');
+        const query = manager.getRepository(reservationSchema).createQueryBuilder('r').where(`r.status IN (${live})`);
+        filterBy(query, present({ siteIds, chargerId, connectorId, ...holders }));
+        if (reservationId !== undefined) query.andWhere('r.id = :reservationId', { reservationId });
+        const found = await query.orderBy('r.createdAt').addOrderBy('r.id').limit(limit).getMany();
+        return { start, reservations: found.map(toReservation) };
+      });
+    },
 
     /** Newest first; `after` is the last reservation of the page before. */
     async page(filter: ReservationFilter, first: number, after?: { createdAt: Date; id: string }) {

@@ -8,19 +8,25 @@ import type { Reservation } from './reservation.ts';
 export const untilAnswered =
   (feed: Feed, reservations: ReservationRepository, clock: Clock) =>
   async (id: string, waitMs: number): Promise<Reservation | undefined> => {
-    let resolve: (reservation: Reservation) => void = () => {};
-    const answered = new Promise<Reservation>((done) => {
-      resolve = done;
+    // Begins before it looks: an answer that comes in between is not missed.
+    const { end } = await feed.bounds();
+    let stop = () => {};
+    const answered = new Promise<Reservation>((resolve, reject) => {
+      const following = feed.follow({ kinds: ['RESERVATION'], reservationId: id }, end, {
+        take: ({ event }) => {
+          if (event.kind === 'RESERVATION' && event.to !== 'PENDING') resolve(event.reservation);
+          return undefined;
+        },
+        fail: reject,
+      });
+      stop = following.stop;
     });
-    const unlisten = await feed.listen((event) => {
-      if (event.kind === 'RESERVATION' && event.reservation.id === id && event.to !== 'PENDING')
-        resolve(event.reservation);
-    });
+    answered.catch(() => {}); // Told below, if it is waited for.
     try {
       const current = await reservations.byId(id);
       if (current && current.status !== 'PENDING') return current;
       return await withDeadline(clock, answered, waitMs);
     } finally {
-      unlisten();
+      stop();
     }
   };

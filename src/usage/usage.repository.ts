@@ -1,4 +1,4 @@
-// How a site is used, counted from the log of events, and the refusals that are noted in it.
+// How a site is used, counted from the log of events and what is kept of its past, and the refusals that are noted in it.
 import type { Database, Statement } from '../database/database.ts';
 import type { Actor } from '../event-log/event.ts';
 
@@ -53,10 +53,9 @@ interface Query {
   readonly timeZone: string;
 }
 
-/** The rows that count, each once: an end that was corrected by a late use counts no more, nor what was moved. */
+/** From the events, and from what is kept of those that were dropped. */
 const COUNTED = `
-  FROM event WHERE site_id = $1 AND at >= $2 AND at < $3
-    AND type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED')`;
+  FROM usage WHERE site_id = $1 AND at >= $2 AND at < $3`;
 
 const statements = {
   noteRefusal: {

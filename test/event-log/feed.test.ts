@@ -55,7 +55,7 @@ it('the log is read in the order of its numbers, not of their digits', async () 
   await server.database.query(`
     INSERT INTO event (xid, at, kind, type, site_id, charger_id, connector_id, snapshot)
     SELECT number::text::xid8, now(), 'CONNECTOR', 'CONNECTED', 'site', 'CH1', number, '{}' FROM unnest(ARRAY[10, 9, 100, 99, 2]) number`);
-  const entries = await eventLog(database).after({ xid: '0', id: '0' }, 5);
+  const { entries } = await eventLog(database).after({ xid: 0n, id: 0n }, 5);
   expect(entries.map(({ event }) => event.connectorId)).toEqual([2, 9, 10, 99, 100]);
   await database.close();
 });

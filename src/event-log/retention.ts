@@ -1,0 +1,52 @@
+// Drops events that are older than they are kept for, in small steps between which everybody else writes on.
+import { addMs, type Clock, pause } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { EventLog } from './event-log.repository.ts';
+
+const EVERY_MS = 60_000;
+const STEP = 1000;
+const BETWEEN_STEPS_MS = 50;
+
+interface Ports {
+  readonly log: EventLog;
+  readonly clock: Clock;
+  readonly logger: Log;
+  readonly retentionMs: number;
+}
+
+export class Retention {
+  #callOff: () => void = () => {};
+  #working: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(private readonly ports: Ports) {}
+
+  start(): void {
+    this.#callOff = this.ports.clock.after(EVERY_MS, () => {
+      this.#working = this.#dropOld().finally(() => {
+        if (!this.#isStopped) this.start();
+      });
+    });
+  }
+
+  /** Resolves when the step that runs is done. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#callOff();
+    await this.#working;
+  }
+
+  async #dropOld(): Promise<void> {
+    const { log, clock, logger, retentionMs } = this.ports;
+    try {
+      let all = 0;
+      for (let dropped = STEP; dropped === STEP && !this.#isStopped; all += dropped) {
+        if (all > 0) await pause(clock, BETWEEN_STEPS_MS);
+        dropped = await log.trim(addMs(clock.now(), -retentionMs), STEP);
+      }
+      if (all > 0) logger.info({ events: all }, 'dropped old events');
+    } catch (error) {
+      logger.error({ error }, 'old events could not be dropped; trying again');
+    }
+  }
+}

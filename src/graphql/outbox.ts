@@ -1,0 +1,156 @@
+// What waits to be written to one client. It is bounded, and it is written as fast as the client takes it: at once while
+// there is time, several messages in one write as soon as there is not.
+import type { Message } from './projection.ts';
+
+/** Where the bytes go: a WebSocket or the response of an event stream. */
+export interface Channel {
+  readonly isOpen: boolean;
+  /** Bytes that were written and that the system has not taken yet. */
+  readonly unsent: number;
+  /** Bytes that go before each message of that length: the head of a WebSocket's frame. */
+  headSize(length: number): number;
+  writeHead(into: Buffer, at: number, length: number): void;
+  write(data: Buffer): void;
+  /** Calls once when what was written is sent. */
+  onceSent(then: () => void): void;
+}
+
+interface Waiting {
+  readonly parts: readonly Buffer[];
+  readonly length: number;
+  readonly message: Message | undefined;
+}
+
+/** What may wait for one client beside what the system has taken. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+const MAX_WAITING = 5000;
+/** One write; and how much of it may wait in the system before there is another. */
+const MAX_WRITE_BYTES = 64 * 1024;
+/** Written ones that are still in the list. */
+const MAX_WRITTEN = 500;
+/** As much is put in without waiting, where there is more than a client may need at once. */
+const ROOM_BYTES = 64 * 1024;
+
+export class Outbox {
+  #waiting: Waiting[] = [];
+  #next = 0;
+  #bytes = 0;
+  #isBlocked = false;
+  #isDirty = false;
+  #roomFor: (() => void)[] = [];
+  #lastWritten: Message | undefined;
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly writer: Writer,
+    /** The client does not keep up: nothing more is written. */
+    private readonly onOverflow: (lastWritten: Message | undefined) => void,
+  ) {}
+
+  /** The parts are one message, written in one piece; they are not copied until then. */
+  put(parts: readonly Buffer[], message?: Message): void {
+    if (!this.channel.isOpen) return;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    const isFull = this.#bytes + length > MAX_WAITING_BYTES || this.#waiting.length - this.#next >= MAX_WAITING;
+    if (isFull && this.#bytes > 0) {
+      this.clear();
+      this.onOverflow(this.#lastWritten);
+      return;
+    }
+    this.#waiting.push({ parts, length, message });
+    this.#bytes += length;
+    if (this.#isDirty || this.#isBlocked) return;
+    this.#isDirty = true;
+    this.writer.add(this);
+  }
+
+  /** Resolves when there is room for more; undefined: there is. */
+  room(): Promise<void> | undefined {
+    if (this.#bytes < ROOM_BYTES || !this.channel.isOpen) return undefined;
+    return new Promise((resolve) => this.#roomFor.push(resolve));
+  }
+
+  clear(): void {
+    this.#waiting = [];
+    this.#next = 0;
+    this.#bytes = 0;
+    this.#tellRoom();
+  }
+
+  /** Writes what the system takes. */
+  flush(): void {
+    this.#isDirty = false;
+    while (this.#next < this.#waiting.length) {
+      if (!this.channel.isOpen) {
+        this.clear();
+        return;
+      }
+      if (this.channel.unsent >= MAX_WRITE_BYTES) {
+        this.#isBlocked = true;
+        this.channel.onceSent(() => {
+          this.#isBlocked = false;
+          this.flush();
+        });
+        break;
+      }
+      this.channel.write(this.#take());
+    }
+    if (this.#next === this.#waiting.length || this.#next > MAX_WRITTEN) {
+      this.#waiting.splice(0, this.#next);
+      this.#next = 0;
+    }
+    if (this.#bytes < ROOM_BYTES) this.#tellRoom();
+  }
+
+  /** As many of the waiting messages as one write takes, and one at least. */
+  #take(): Buffer {
+    const first = this.#next;
+    let size = 0;
+    for (; this.#next < this.#waiting.length; this.#next += 1) {
+      const { length = 0, message } = this.#waiting[this.#next] ?? {};
+      if (size > 0 && size + length > MAX_WRITE_BYTES) break;
+      size += this.channel.headSize(length) + length;
+      this.#bytes -= length;
+      if (message) this.#lastWritten = message;
+    }
+    const data = Buffer.allocUnsafe(size);
+    let at = 0;
+    for (let index = first; index < this.#next; index += 1) {
+      const { parts = [], length = 0 } = this.#waiting[index] ?? {};
+      this.channel.writeHead(data, at, length);
+      at += this.channel.headSize(length);
+      for (const part of parts) at += part.copy(data, at);
+    }
+    return data;
+  }
+
+  #tellRoom(): void {
+    for (const tell of this.#roomFor.splice(0)) tell();
+  }
+}
+
+/** Outboxes written between two turns of the event loop, so that a broadcast to many keeps nobody else waiting long. */
+const SLICE = 250;
+
+/** Writes the outboxes that have something, in turn. What is put in meanwhile goes out with the rest. */
+export class Writer {
+  #dirty: Outbox[] = [];
+  #isScheduled = false;
+
+  add(outbox: Outbox): void {
+    this.#dirty.push(outbox);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#dirty.length === 0) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      const slice = this.#dirty.length > SLICE ? this.#dirty.splice(0, SLICE) : this.#dirty.splice(0);
+      for (const outbox of slice) outbox.flush();
+      this.#schedule();
+    });
+  }
+}

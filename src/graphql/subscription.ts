@@ -1,0 +1,185 @@
+// One subscription of one client: the present state if it asked for it, then what it missed, then what comes. It must not
+// know the protocol that carries its messages.
+import { createSourceEventStream, GraphQLError, type GraphQLSchema } from 'graphql';
+import type { Caller } from '../auth/caller.ts';
+import { type Cursor, fromCursor, isBehind, type Position, type Start, toCursor } from '../event-log/cursor.ts';
+import { CursorExpired, type Entry } from '../event-log/event-log.repository.ts';
+import type { Feed, Following } from '../event-log/feed.ts';
+import type { ApiContext } from './context.ts';
+import type { Operation } from './documents.ts';
+import { badInput } from './errors.ts';
+import { EventSource } from './event-source.ts';
+import type { Message, Projections } from './projection.ts';
+
+/** Where the messages go. */
+export interface Sink {
+  send(message: Message): void;
+  /** Resolves when the client has taken most of what was sent; undefined: it has. */
+  room(): Promise<void> | undefined;
+  /** Nothing more comes. */
+  fail(error: unknown): void;
+}
+
+export interface SubscriptionPorts {
+  readonly schema: GraphQLSchema;
+  readonly feed: Feed;
+  readonly projections: Projections;
+  readonly contextOf: (caller: Caller) => ApiContext;
+}
+
+export class Subscription {
+  #leg: Leg | undefined;
+  #isEnded = false;
+
+  private constructor(
+    private readonly ports: SubscriptionPorts,
+    private readonly operation: Operation,
+    private readonly sink: Sink,
+  ) {}
+
+  /** The errors are those of the request: it never began. */
+  static async open(
+    ports: SubscriptionPorts,
+    operation: Operation,
+    caller: Caller,
+    sink: Sink,
+  ): Promise<Subscription | readonly GraphQLError[]> {
+    const source = await sourceOf(ports, operation, caller);
+    if (!(source instanceof EventSource)) return source;
+    try {
+      const { start, present } = await beginning(ports.feed, source);
+      const subscription = new Subscription(ports, operation, sink);
+      void subscription.#begin(source, caller, start, present);
+      return subscription;
+    } catch (error) {
+      return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
+    }
+  }
+
+  /** From the next message on with the rights of `caller`, and none is missed or doubled. */
+  async renew(caller: Caller): Promise<void> {
+    const source = await sourceOf(this.ports, this.operation, caller);
+    if (this.#isEnded || !this.#leg) return;
+    const { at } = this.#leg;
+    this.#leg.stop();
+    if (source instanceof EventSource) void this.#begin(source, caller, at, []);
+    else this.#fail(source[0]);
+  }
+
+  stop(): void {
+    this.#isEnded = true;
+    this.#leg?.stop();
+  }
+
+  async #begin(source: EventSource, caller: Caller, start: Start, present: readonly object[]): Promise<void> {
+    const leg = new Leg(this.ports, this.operation, caller, this.sink, start, (error) => this.#fail(error));
+    this.#leg = leg;
+    await leg.run(source, present);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isEnded) return;
+    this.stop();
+    this.sink.fail(error instanceof CursorExpired ? cursorExpired(error.horizon) : error);
+  }
+}
+
+/** A subscription under one caller’s rights. */
+class Leg {
+  readonly #taken: ReturnType<Projections['take']>;
+  #following: Following | undefined;
+  #isEnded = false;
+
+  constructor(
+    private readonly ports: SubscriptionPorts,
+    operation: Operation,
+    caller: Caller,
+    private readonly sink: Sink,
+    /** Everything up to here was sent. */
+    public at: Start,
+    private readonly onFailure: (error: unknown) => void,
+  ) {
+    this.#taken = ports.projections.take(operation, caller);
+  }
+
+  async run({ interest }: EventSource, present: readonly object[]): Promise<void> {
+    try {
+      for (const event of present) await this.#show(event, this.at);
+    } catch (error) {
+      return this.fail(error);
+    }
+    if (this.#isEnded) return;
+    this.#following = this.ports.feed.follow(interest, this.at, this);
+  }
+
+  take({ event, position }: Entry, isMissed: boolean): Promise<void> | undefined {
+    const at = { position };
+    return isMissed ? this.#show(event, at) : this.#taken.projection.post(event, at, this);
+  }
+
+  async #show(event: object, at: Start): Promise<void> {
+    const message = this.#taken.projection.show(event, at);
+    this.receive(message instanceof Promise ? await message : message);
+    const room = this.#isEnded ? undefined : this.sink.room();
+    if (room) await room;
+  }
+
+  receive(message: Message): void {
+    if (this.#isEnded) return;
+    const { seen } = this.at;
+    this.at = seen && message.at.position.xid < seen.end ? { ...message.at, seen } : message.at;
+    this.sink.send(message);
+  }
+
+  fail(error: unknown): void {
+    if (!this.#isEnded) this.onFailure(error);
+  }
+
+  stop(): void {
+    this.#isEnded = true;
+    this.#following?.stop();
+    this.#taken.release();
+  }
+}
+
+async function sourceOf(
+  { schema, contextOf }: SubscriptionPorts,
+  { document, operationName, variables }: Operation,
+  caller: Caller,
+): Promise<EventSource | readonly GraphQLError[]> {
+  const args = { schema, document, operationName, variableValues: variables, contextValue: contextOf(caller) };
+  const source = await createSourceEventStream(args);
+  if (source instanceof EventSource) return source;
+  return 'errors' in source && source.errors ? source.errors : [new GraphQLError('')];
+}
+
+/** Throws a GraphQLError where the cursor cannot be resumed from. */
+async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: Start; present: readonly object[] }> {
+  const { after, present } = from;
+  if (after != null && present) throw badInput('snapshot', 'Give either `after` or `snapshot: true`, not both.');
+  if (present) {
+    const { start, events } = await present();
+    return { start, present: events };
+  }
+  if (after == null) return { start: (await feed.bounds()).end, present: [] };
+  return { start: await resumeFrom(feed, after), present: [] };
+}
+
+/** Throws BAD_USER_INPUT where the text is no cursor of this log, CURSOR_EXPIRED where the log begins behind it. */
+export async function resumeFrom(feed: Pick<Feed, 'bounds'>, after: Cursor): Promise<Start> {
+  const start = fromCursor(after);
+  if (!start)
+    throw badInput('after', 'It is not a cursor of the event log; use the `cursor` of an event as it was given.');
+  const { horizon, end } = await feed.bounds();
+  if (isBehind(horizon, start.position)) throw cursorExpired(horizon);
+  if (start.position.xid > (end.seen?.end ?? end.position.xid)) {
+    throw badInput('after', 'It lies beyond the end of this event log: it comes from another one.');
+  }
+  return start;
+}
+
+const cursorExpired = (horizon: Position): GraphQLError =>
+  new GraphQLError(
+    'after: The event log does not reach back to that cursor any more, so events were missed. Start anew: subscribe with `snapshot: true`, or read the present state and subscribe after `eventCursor`.',
+    { extensions: { code: 'CURSOR_EXPIRED', argument: 'after', oldestCursor: toCursor({ position: horizon }) } },
+  );
