@@ -22,7 +22,7 @@ export interface Following {
 
 const POLL_MS = 1000;
 /** Pause while an older transaction holds events back; it doubles, for such a transaction may be long. */
-const HELD_BACK_MS = 5;
+const HELD_BACK_MS = 1;
 const MAX_HELD_BACK_MS = 100;
 const BATCH = 500;
 /** Events kept after they were handed over: who was away for a moment does not need the database. */

@@ -12,12 +12,13 @@ import { type Sink, Subscription } from './subscription.ts';
 export class Operations {
   readonly quota: CallerQuota;
   /** Writes for all connections, so that each has its turn. */
-  readonly writer = new Writer();
+  readonly writer: Writer;
   readonly #documents: Documents;
   readonly #projections: Projections;
 
   constructor(readonly ports: GraphQLPorts) {
-    const { schema, log } = ports;
+    const { schema, log, clock } = ports;
+    this.writer = new Writer(clock);
     this.quota = new CallerQuota(ports);
     this.#documents = new Documents(schema);
     const contextOfMany = (caller: Caller) => contextOf(ports, caller, false);

@@ -1,5 +1,6 @@
 // What waits to be written to one client. It is bounded, and it is written as fast as the client takes it: at once while
 // there is time, several messages in one write as soon as there is not.
+import type { Clock } from '../common/clock.ts';
 import type { Message } from './projection.ts';
 
 /** Where the bytes go: a WebSocket or the response of an event stream. */
@@ -131,26 +132,38 @@ export class Outbox {
 }
 
 /** Outboxes written between two turns of the event loop, so that a broadcast to many keeps nobody else waiting long. */
-const SLICE = 250;
+const SLICE = 100;
+/** After a pass over that many there is a pause: what comes meanwhile is written together, which costs a fraction. */
+const BUSY = 250;
+const PAUSE_MS = 5;
 
-/** Writes the outboxes that have something, in turn. What is put in meanwhile goes out with the rest. */
+/** Writes the outboxes that have something, pass by pass. What is put into one before its turn goes out with the rest. */
 export class Writer {
-  #dirty: Outbox[] = [];
-  #isScheduled = false;
+  #waiting: Outbox[] = [];
+  #isBusy = false;
+
+  constructor(private readonly clock: Clock) {}
 
   add(outbox: Outbox): void {
-    this.#dirty.push(outbox);
-    this.#schedule();
+    this.#waiting.push(outbox);
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    setImmediate(() => this.#pass(this.#waiting.splice(0), 0));
   }
 
-  #schedule(): void {
-    if (this.#isScheduled || this.#dirty.length === 0) return;
-    this.#isScheduled = true;
-    setImmediate(() => {
-      this.#isScheduled = false;
-      const slice = this.#dirty.length > SLICE ? this.#dirty.splice(0, SLICE) : this.#dirty.splice(0);
-      for (const outbox of slice) outbox.flush();
-      this.#schedule();
-    });
+  #pass(outboxes: readonly Outbox[], from: number): void {
+    for (const outbox of outboxes.slice(from, from + SLICE)) outbox.flush();
+    if (from + SLICE < outboxes.length) {
+      setImmediate(() => this.#pass(outboxes, from + SLICE));
+    } else if (outboxes.length > BUSY) {
+      this.clock.after(PAUSE_MS, () => this.#next());
+    } else {
+      this.#next();
+    }
+  }
+
+  #next(): void {
+    this.#isBusy = this.#waiting.length > 0;
+    if (this.#isBusy) setImmediate(() => this.#pass(this.#waiting.splice(0), 0));
   }
 }

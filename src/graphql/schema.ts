@@ -47,7 +47,13 @@ export function buildApiSchema(instances: readonly object[] = []): GraphQLSchema
     pubSub: noPubSub,
   });
   markContextReaders(schema);
+  showEventsThemselves(schema);
   return schema;
+}
+
+/** Their resolvers return the event they are given; to look at their arguments again for each would take longer than that. */
+function showEventsThemselves(schema: GraphQLSchema): void {
+  for (const field of Object.values(schema.getSubscriptionType()?.getFields() ?? {})) field.resolve = (event) => event;
 }
 
 /** A field that is given the context may show different callers different things: `extensions.readsContext` says so. */

@@ -1,5 +1,5 @@
-// GraphQL on one path: Apollo behind Fastify over HTTP, WebSocket (websocket.ts) beside it, with the same documents,
-// limits, callers and errors.
+// GraphQL on one path: Apollo behind Fastify over HTTP, and beside it WebSocket (websocket.ts) and Server-Sent Events
+// (event-stream.ts), with the same documents, limits, callers and errors.
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
@@ -7,6 +7,7 @@ import type { FastifyError, FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import type { ApiContext } from './context.ts';
 import { maskError, RETRY_AFTER_SECONDS, timedOut, UNAVAILABLE } from './errors.ts';
+import { serveEventStreams } from './event-stream.ts';
 import { beyondLimits, MAX_TOKENS } from './limits.ts';
 import { Operations } from './operations.ts';
 import { authenticate, contextOf, type GraphQLPorts } from './request-context.ts';
@@ -61,7 +62,8 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   });
   const operations = new Operations(ports);
   const sockets = serveWebSocket(http, PATH, operations);
-  return { closeSubscriptions: () => sockets.close() };
+  const streams = serveEventStreams(http, `${PATH}/stream`, operations);
+  return { closeSubscriptions: async () => void (await Promise.all([sockets.close(), streams.close()])) };
 }
 
 /** Apollo validates a document once, without its variables; what it costs depends on them. */

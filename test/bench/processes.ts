@@ -45,8 +45,13 @@ export async function message<T>(child: ChildProcess): Promise<T> {
 }
 
 const children: ChildProcess[] = [];
-export function start(script: string, args: string[], env: Record<string, string>): ChildProcess {
-  const child = fork(join(import.meta.dirname, script), args, { env: { ...process.env, ...env } });
+export function start(
+  script: string,
+  args: string[],
+  env: Record<string, string>,
+  execArgv: string[] = [],
+): ChildProcess {
+  const child = fork(join(import.meta.dirname, script), args, { env: { ...process.env, ...env }, execArgv });
   children.push(child);
   return child;
 }
@@ -70,13 +75,19 @@ export interface Answer {
 
 export interface Server {
   readonly child: ChildProcess;
+  readonly port: number;
   readonly ocppPort: number;
   /** The one answer of an operation of an admin. */
   run<T = Answer>(query: string, variables: object): Promise<T>;
 }
 
+export function adminToken(): Promise<string> {
+  const claims = new SignJWT({ role: 'admin' }).setProtectedHeader({ alg: 'HS256' }).setSubject('bench');
+  return claims.setExpirationTime('1h').sign(new TextEncoder().encode(SECRET));
+}
+
 /** Ours, on that database, as `npm start` would run it. */
-export async function startServer(url: string): Promise<Server> {
+export async function startServer(url: string, execArgv: string[] = []): Promise<Server> {
   const env = {
     DATABASE_URL: url,
     JWT_SECRET: SECRET,
@@ -85,12 +96,12 @@ export async function startServer(url: string): Promise<Server> {
     OCPP_PORT: '0',
     LOG_LEVEL: 'error',
   };
-  const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16' });
+  const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16' }, execArgv);
   const { port, ocppPort } = await message<{ port: number; ocppPort: number }>(child);
-  const claims = new SignJWT({ role: 'admin' }).setProtectedHeader({ alg: 'HS256' }).setSubject('bench');
-  const token = await claims.setExpirationTime('1h').sign(new TextEncoder().encode(SECRET));
+  const token = await adminToken();
   return {
     child,
+    port,
     ocppPort,
     async run<T>(query: string, variables: object) {
       const headers = { authorization: `Bearer ${token}` };

@@ -3,6 +3,9 @@ import { startApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 
 const app = await startApp(readConfig());
-process.on('message', () => process.send?.({ cpu: process.cpuUsage() }));
+process.on('message', () => {
+  global.gc?.(); // Where it is exposed: memory is compared.
+  process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage.rss() });
+});
 process.send?.({ port: app.port, ocppPort: app.ocppPort });
 process.on('disconnect', () => void app.stop().then(() => process.exit(0)));

@@ -1,0 +1,361 @@
+// GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: a stream for each operation, or one stream
+// for all of a client (the two modes of the graphql-sse protocol).
+import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import type { Caller } from '../auth/caller.ts';
+import { toCursor } from '../event-log/cursor.ts';
+import type { Operation, Request } from './documents.ts';
+import { unauthenticated } from './errors.ts';
+import type { OpenSubscription, Operations } from './operations.ts';
+import { type Channel, Outbox } from './outbox.ts';
+import type { Message } from './projection.ts';
+import { authenticate } from './request-context.ts';
+
+const KEEP_ALIVE_MS = 12_000;
+/** For the stream that a token was given for to be opened. */
+const MAX_UNOPENED_MS = 30_000;
+const MAX_CLOSING_MS = 5000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+const COMMENT = Buffer.from(':\n\n');
+const END = Buffer.from('\n\n');
+
+export interface EventStreamEdge {
+  /** Ends what is open; clients come back elsewhere. */
+  close(): Promise<void>;
+}
+
+export function serveEventStreams(http: FastifyInstance, path: string, operations: Operations): EventStreamEdge {
+  const streams = new Set<EventStream>();
+  /** Streams that are shared by the operations of a client, by their tokens. */
+  const shared = new Map<string, EventStream>();
+
+  const open = (caller: Caller, token?: string): EventStream => {
+    const refused = operations.quota.connect(caller);
+    if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
+    const stream = new EventStream(operations, caller, () => {
+      operations.quota.disconnect(caller);
+      streams.delete(stream);
+      if (token !== undefined) shared.delete(token);
+    });
+    streams.add(stream);
+    if (token !== undefined) shared.set(token, stream);
+    return stream;
+  };
+
+  /** The stream of the token, and who asks: whoever has the token, unless another caller shows a token of its own. */
+  const find = async (request: FastifyRequest, token: string) => {
+    const stream = shared.get(token);
+    if (!stream) throw refusal(404, 'STREAM_NOT_FOUND', 'There is no such stream; reserve one with PUT.');
+    const { authorization } = request.headers;
+    const caller = authorization === undefined ? stream.caller : await authenticate(operations.ports, authorization);
+    if (caller.subject !== stream.caller.subject) throw refusal(403, 'FORBIDDEN', 'The stream is somebody else’s.');
+    return { stream, caller };
+  };
+
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    const token = streamToken(request);
+    const wantsStream = request.headers.accept?.includes('text/event-stream') ?? false;
+    if (request.method === 'PUT') {
+      const caller = await authenticate(operations.ports, request.headers.authorization);
+      const given = randomUUID();
+      open(caller, given).expectOpening();
+      return reply.status(201).type('text/plain; charset=utf-8').send(given);
+    }
+    if (token === undefined) {
+      if (!wantsStream) throw refusal(406, 'BAD_REQUEST', 'Accept text/event-stream, or give the token of a stream.');
+      const caller = await authenticate(operations.ports, request.headers.authorization);
+      const asked = requestOf(request);
+      const stream = open(caller);
+      reply.hijack();
+      stream.attach(reply.raw);
+      await stream.runAlone(operations.prepare(asked, caller), request.method);
+      return reply;
+    }
+    const { stream, caller } = await find(request, token);
+    if (request.method === 'DELETE') {
+      const { operationId } = request.query as { operationId?: string };
+      if (!operationId) throw refusal(400, 'BAD_REQUEST', 'Give the operationId in the address.');
+      stream.stop(operationId);
+      return reply.status(200).send();
+    }
+    if (wantsStream) {
+      if (stream.isOpen) throw refusal(409, 'CONFLICT', 'The stream is open already.');
+      reply.hijack();
+      stream.attach(reply.raw);
+      return reply;
+    }
+    const asked = requestOf(request);
+    const id = String(asked.extensions?.operationId ?? '');
+    if (!id) throw refusal(400, 'BAD_REQUEST', 'Give the operation an id: extensions.operationId.');
+    if (stream.has(id)) throw refusal(409, 'CONFLICT', 'The stream has an operation with that id already.');
+    const prepared = operations.prepare(asked, caller);
+    if (!('kind' in prepared)) {
+      return reply.status(400).send({ errors: prepared.map((error) => operations.mask(error)) });
+    }
+    if (prepared.kind === 'mutation' && request.method === 'GET') throw notByGet();
+    void stream.run(id, prepared);
+    return reply.status(202).send();
+  };
+
+  http.route({
+    url: path,
+    method: ['GET', 'POST', 'PUT', 'DELETE'],
+    handler: async (request, reply) => {
+      try {
+        return await answer(request, reply);
+      } catch (error) {
+        if (reply.sent) throw error;
+        const status =
+          error instanceof GraphQLError ? ((error.extensions.http as Http | undefined)?.status ?? 400) : 500;
+        return reply.status(status).send({ errors: [operations.mask(error)] });
+      }
+    },
+  });
+  return {
+    async close() {
+      await Promise.all([...streams].map((stream) => stream.close()));
+    },
+  };
+}
+
+interface Http {
+  readonly status: number;
+}
+
+const refusal = (status: number, code: string, message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code, http: { status } } });
+
+const notByGet = () => refusal(405, 'BAD_REQUEST', 'A mutation cannot be asked for with GET.');
+
+function streamToken({ headers, query }: FastifyRequest): string | undefined {
+  const header = headers['x-graphql-event-stream-token'];
+  return (Array.isArray(header) ? header[0] : header) ?? (query as { token?: string }).token;
+}
+
+/** Throws BAD_REQUEST where that is no GraphQL request. */
+function requestOf(request: FastifyRequest): Request & { readonly extensions?: { readonly operationId?: unknown } } {
+  const given = request.method === 'GET' ? fromAddress(request.query as Record<string, unknown>) : request.body;
+  const { query, operationName, variables, extensions } = (given ?? {}) as Record<string, unknown>;
+  const isObject = (value: unknown) => value == null || (typeof value === 'object' && !Array.isArray(value));
+  if (typeof query !== 'string') throw refusal(400, 'BAD_REQUEST', 'Give the document as `query`, a string.');
+  if (operationName != null && typeof operationName !== 'string')
+    throw refusal(400, 'BAD_REQUEST', '`operationName` must be a string.');
+  if (!isObject(variables) || !isObject(extensions))
+    throw refusal(400, 'BAD_REQUEST', '`variables` and `extensions` must be objects.');
+  return { query, operationName, variables, extensions } as ReturnType<typeof requestOf>;
+}
+
+function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>): object {
+  try {
+    const parse = (text: unknown) => (typeof text === 'string' ? JSON.parse(text) : undefined);
+    return { ...rest, variables: parse(variables), extensions: parse(extensions) };
+  } catch {
+    throw refusal(400, 'BAD_REQUEST', '`variables` and `extensions` must be JSON.');
+  }
+}
+
+/** One stream, and the operations whose messages go over it. */
+class EventStream {
+  readonly #channel = new ResponseChannel();
+  readonly #outbox: Outbox;
+  /** By their ids; the only one of a stream of its own has none. Undefined while it begins. */
+  readonly #open = new Map<string | undefined, OpenSubscription | undefined>();
+  #callOffExpiry: () => void;
+  #callOffTimer: () => void = () => {};
+  #isEnded = false;
+
+  constructor(
+    private readonly operations: Operations,
+    readonly caller: Caller,
+    private readonly onEnd: () => void,
+  ) {
+    const { clock } = operations.ports;
+    this.#outbox = new Outbox(this.#channel, operations.writer, (last) => this.#endSlow(last));
+    const leftMs = caller.expiresAt.getTime() - clock.now().getTime();
+    const expire = () => this.#endWith(unauthenticated('The token has expired; get a new one.'));
+    this.#callOffExpiry = clock.after(Math.min(leftMs, MAX_TIMER_MS), expire);
+  }
+
+  get isOpen(): boolean {
+    return this.#channel.isAttached;
+  }
+
+  has(id: string): boolean {
+    return this.#open.has(id);
+  }
+
+  /** Nobody may come for it. */
+  expectOpening(): void {
+    this.#callOffTimer = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
+  }
+
+  attach(response: ServerResponse): void {
+    this.#callOffTimer();
+    response.once('close', () => this.#end());
+    response.on('error', () => this.#end());
+    response.writeHead(200, HEADERS);
+    this.#channel.attach(response);
+    // Some browsers show a stream as open only when something has come.
+    this.#outbox.put([COMMENT]);
+    this.#keepAlive();
+  }
+
+  /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
+  async runAlone(prepared: Operation | readonly GraphQLError[], method: string): Promise<void> {
+    if (!('kind' in prepared)) return this.#finish(undefined, { errors: prepared });
+    if (prepared.kind === 'mutation' && method === 'GET') return this.#finish(undefined, { errors: [notByGet()] });
+    await this.run(undefined, prepared);
+  }
+
+  async run(id: string | undefined, operation: Operation): Promise<void> {
+    this.#open.set(id, undefined);
+    try {
+      if (operation.kind !== 'subscription') {
+        this.#finish(id, await this.operations.execute(operation, this.caller));
+        return;
+      }
+      const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
+      const opened = await this.operations.open(operation, this.caller, {
+        send: (message) => this.#outbox.put([head, message.json, tail], message),
+        room: () => this.#outbox.room(),
+        fail: (error) => this.#finish(id, { errors: [error] }),
+      });
+      if (!('stop' in opened)) this.#finish(id, { errors: opened });
+      else if (this.#open.has(id)) this.#open.set(id, opened);
+      else opened.stop(); // It was stopped, or has failed, meanwhile.
+    } catch (error) {
+      this.#finish(id, { errors: [error] });
+    }
+  }
+
+  stop(id: string): void {
+    this.#open.get(id)?.stop();
+    this.#open.delete(id);
+  }
+
+  /** Resolves when the client has what was written, or does not take it. */
+  close(): Promise<void> {
+    this.#outbox.flush();
+    return this.#channel.end(() => {
+      this.#end();
+      return this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());
+    });
+  }
+
+  /** The last result of an operation, and that it is over. */
+  #finish(id: string | undefined, { data, errors }: Omit<ExecutionResult, 'errors'> & { errors?: readonly unknown[] }) {
+    if (this.#isEnded || (id !== undefined && !this.#open.has(id))) return;
+    this.#open.delete(id);
+    const shown = errors?.map((error) => this.operations.mask(error));
+    const payload = { ...(shown && { errors: shown }), ...(data !== undefined && { data }) };
+    const result = id === undefined ? payload : { id, payload };
+    const complete = id === undefined ? '' : ` ${JSON.stringify({ id })}`;
+    const text = `event: next\ndata: ${JSON.stringify(result)}\n\nevent: complete\ndata:${complete}\n\n`;
+    this.#outbox.put([Buffer.from(text)]);
+    if (id === undefined) void this.close();
+  }
+
+  #endSlow(last: Message | undefined): void {
+    this.operations.ports.metrics.slowConsumers.inc();
+    const lastCursor = last ? toCursor(last.at) : undefined;
+    const message = 'Events came faster than they were read; come back with the last cursor.';
+    this.#endWith(new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } }));
+  }
+
+  #endWith(error: GraphQLError): void {
+    for (const [id, subscription] of [...this.#open]) {
+      subscription?.stop();
+      this.#finish(id, { errors: [error] });
+    }
+    void this.close();
+  }
+
+  #keepAlive(): void {
+    this.#callOffTimer = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
+      this.#outbox.put([COMMENT]);
+      this.#keepAlive();
+    });
+  }
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#callOffExpiry();
+    this.#callOffTimer();
+    for (const subscription of this.#open.values()) subscription?.stop();
+    this.#open.clear();
+    this.#outbox.clear();
+    this.onEnd();
+  }
+}
+
+const NEXT = Buffer.from('event: next\ndata: ');
+const nextOf = (id: string) => Buffer.from(`event: next\ndata: {"id":${JSON.stringify(id)},"payload":`);
+const NEXT_END = Buffer.from('}\n\n');
+
+/** A response that may come later than the first message for it. */
+class ResponseChannel implements Channel {
+  #response: ServerResponse | undefined;
+  #isEnded = false;
+  #whenSent: (() => void) | undefined;
+
+  get isAttached(): boolean {
+    return this.#response !== undefined;
+  }
+
+  get isOpen(): boolean {
+    return !this.#isEnded && this.#response?.destroyed !== true;
+  }
+
+  get unsent(): number {
+    return this.#response?.writableLength ?? Number.POSITIVE_INFINITY;
+  }
+
+  attach(response: ServerResponse): void {
+    this.#response = response;
+    this.#whenSent?.();
+  }
+
+  headSize(): number {
+    return 0;
+  }
+
+  writeHead(): void {}
+
+  write(data: Buffer): void {
+    this.#response?.write(data);
+  }
+
+  onceSent(then: () => void): void {
+    if (this.#response) this.#response.once('drain', then);
+    else this.#whenSent = then;
+  }
+
+  /** Resolves when all is sent or the response is closed; `begun` gives what calls off the wait for it. */
+  end(begun: () => () => void): Promise<void> {
+    this.#isEnded = true;
+    const response = this.#response;
+    const callOff = begun();
+    return new Promise((resolve) => {
+      const done = () => {
+        callOff();
+        resolve();
+      };
+      if (!response || response.closed) return done();
+      response.once('close', done);
+      response.end();
+    });
+  }
+
+  destroy(): void {
+    this.#response?.destroy();
+  }
+}
