@@ -11,11 +11,10 @@ import {
   registerEnumType,
   Subscription,
 } from 'type-graphql';
-import { type EventFilter, eventInterest } from '../auth/caller-interest.ts';
-import { present } from '../common/present.ts';
+import { eventInterest } from '../auth/caller-interest.ts';
 import { type Start, toCursor } from '../event-log/cursor.ts';
 import type { ConnectorEvent } from '../event-log/event.ts';
-import { AFTER, EventType, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
+import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { EventSource } from '../graphql/event-source.ts';
 import type { ConnectorNow } from './charger.repository.ts';
@@ -87,7 +86,7 @@ export class ConnectorChangedResolver {
     description: 'Every change of the connectors that match and that the caller may see, as it happens.',
     subscribe: ({ args, context }) => {
       const { caller, now } = context as ApiContext;
-      const interest = eventInterest(caller, ['CONNECTOR'], present(args.filter ?? {}) as EventFilter);
+      const interest = eventInterest(caller, ['CONNECTOR'], eventFilter(args.filter));
       const readNow = async (limit: number) => {
         const { start, connectors } = await now.connectorsOf(interest, limit);
         return { start, rows: connectors };

@@ -11,7 +11,7 @@ const NODE_LOCKS = 7237;
 const SWEEP_MS = 1000;
 const CONNECT_MS = 5000;
 const KEEP_ALIVE_MS = 10_000;
-const HINT_EVERY_MS = 20;
+const HINT_EVERY_MS = 5;
 const HINTS = 'ev_reservation_hints';
 
 type Message =
@@ -60,7 +60,7 @@ export interface NodeBusEvents {
 export class NodeBus {
   #phase: Phase = { is: 'lost' };
   #isAlone = true;
-  #isHintPending = false;
+  #hint: 'none' | 'sent' | 'wanted' = 'none';
   #callOffSweep: (() => void) | undefined;
   readonly #waiting = new Map<string, (body: unknown) => void>();
 
@@ -120,13 +120,19 @@ export class NodeBus {
     }
   }
 
-  /** Tells the other nodes that the log has grown; many calls become one message. */
+  /** Tells the other nodes that the log has grown: at once, then for a while what is called becomes one message. */
   hint(): void {
-    if (this.#isAlone || this.#isHintPending) return;
-    this.#isHintPending = true;
+    if (this.#isAlone) return;
+    if (this.#hint !== 'none') {
+      this.#hint = 'wanted';
+      return;
+    }
+    this.#hint = 'sent';
+    void this.#notify(HINTS, `${this.#phase.is === 'joined' ? this.#phase.nodeId : ''}`);
     this.clock.after(HINT_EVERY_MS, () => {
-      this.#isHintPending = false;
-      void this.#notify(HINTS, `${this.#phase.is === 'joined' ? this.#phase.nodeId : ''}`);
+      const isWanted = this.#hint === 'wanted';
+      this.#hint = 'none';
+      if (isWanted) this.hint();
     });
   }
 

@@ -1,7 +1,10 @@
 // What every event of the log has in the API, and how a subscriber asks for the present state first.
 import { Field, ID, Int, InterfaceType } from 'type-graphql';
+import type { EventFilter } from '../auth/caller-interest.ts';
+import { present } from '../common/present.ts';
 import { badInput } from '../graphql/errors.ts';
 import type { Present } from '../graphql/event-source.ts';
+import { isUuid } from '../reservation/refusals.ts';
 import type { Start } from './cursor.ts';
 import type { LogEvent } from './event.ts';
 
@@ -30,6 +33,17 @@ export const AFTER =
   'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since, by your present rights. CURSOR_EXPIRED: the log does not reach back so far.';
 
 export const SNAPSHOT_LEFT = 'Of the present state (SNAPSHOT): how many more of it follow; null: an event.';
+
+/** As it was given, but for what filters nothing. Throws BAD_USER_INPUT where no reservation can be meant. */
+export function eventFilter(
+  given: { readonly [name in keyof EventFilter]: EventFilter[name] | null } | null | undefined,
+) {
+  const filter: EventFilter = present(given ?? {});
+  const { reservationId } = filter;
+  if (reservationId === undefined) return filter;
+  if (!isUuid(reservationId)) throw badInput('filter.reservationId', 'It is not the id of a reservation.');
+  return { ...filter, reservationId: reservationId.toLowerCase() };
+}
 
 const MAX_PRESENT = 5000;
 

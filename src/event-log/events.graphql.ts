@@ -12,15 +12,14 @@ import {
   Resolver,
   registerEnumType,
 } from 'type-graphql';
-import { type EventFilter, eventInterest } from '../auth/caller-interest.ts';
-import { present } from '../common/present.ts';
+import { eventInterest } from '../auth/caller-interest.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { badInput } from '../graphql/errors.ts';
 import { PageInfo } from '../graphql/page.ts';
 import { resumeFrom } from '../graphql/subscription.ts';
 import { isWantedFrom, toCursor } from './cursor.ts';
 import type { LogEvent } from './event.ts';
-import { EventType } from './event-type.graphql.ts';
+import { EventType, eventFilter } from './event-type.graphql.ts';
 
 enum EventKindEnum {
   RESERVATION = 'RESERVATION',
@@ -113,10 +112,8 @@ export class EventsResolver {
     @Ctx() { caller, log }: ApiContext,
   ): Promise<EventConnection> {
     if (first < 1 || first > MAX_PAGE) throw badInput('first', `It must be from 1 to ${MAX_PAGE}.`);
-    const { kinds = ['RESERVATION', 'CONNECTOR'], ...rest } = present(filter ?? {}) as EventFilter & {
-      kinds?: ('RESERVATION' | 'CONNECTOR')[];
-    };
-    const interest = eventInterest(caller, kinds, rest);
+    const { kinds, ...rest } = filter ?? {};
+    const interest = eventInterest(caller, kinds ?? ['RESERVATION', 'CONNECTOR'], eventFilter(rest));
     const start = after == null ? { position: (await log.bounds()).horizon } : await resumeFrom(log, after);
     let page = await log.read(interest, start.position, first);
     for (let span = 1; page.entries.length === 0 && !page.isEnd && span < MAX_SPANS; span += 1) {

@@ -17,6 +17,8 @@ export interface Listener {
 export interface Following {
   /** Resolves once the listener gets each event as it comes, and when it has stopped or failed before. */
   readonly caughtUp: Promise<void>;
+  /** Of one that gets each event as it comes: everything up to here was given to it. */
+  readonly reached: Position | undefined;
   stop(): void;
 }
 
@@ -113,7 +115,15 @@ export class Feed {
     const follower: Follower = { interest, listener, start, state: 'behind' };
     this.#followers.add(follower);
     const caughtUp = this.#catchUp(follower).catch((error) => this.#fail(follower, error));
-    return { caughtUp, stop: () => this.#end(follower) };
+    const reached = () =>
+      this.#phase.is === 'running' && follower.state === 'live' ? this.#phase.position : undefined;
+    return {
+      caughtUp,
+      get reached() {
+        return reached();
+      },
+      stop: () => this.#end(follower),
+    };
   }
 
   /** There may be something new. */

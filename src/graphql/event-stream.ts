@@ -5,12 +5,11 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
-import { toCursor } from '../event-log/cursor.ts';
+import { type Start, toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
 import type { OpenSubscription, Operations } from './operations.ts';
 import { type Channel, Outbox } from './outbox.ts';
-import type { Message } from './projection.ts';
 import { authenticate } from './request-context.ts';
 
 const KEEP_ALIVE_MS = 12_000;
@@ -224,7 +223,7 @@ class EventStream {
       }
       const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
       const opened = await this.operations.open(operation, this.caller, {
-        send: (message) => this.#outbox.put([head, message.json, tail], message),
+        send: (message) => this.#outbox.put([head, message.json, tail], message.at),
         room: () => this.#outbox.room(),
         fail: (error) => this.#finish(id, { errors: [error] }),
       });
@@ -263,9 +262,9 @@ class EventStream {
     if (id === undefined) void this.close();
   }
 
-  #endSlow(last: Message | undefined): void {
+  #endSlow(last: Start | undefined): void {
     this.operations.ports.metrics.slowConsumers.inc();
-    const lastCursor = last ? toCursor(last.at) : undefined;
+    const lastCursor = last ? toCursor(last) : undefined;
     const message = 'Events came faster than they were read; come back with the last cursor.';
     this.#endWith(new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } }));
   }

@@ -1,7 +1,7 @@
 // What waits to be written to one client. It is bounded, and it is written as fast as the client takes it: at once while
 // there is time, several messages in one write as soon as there is not.
 import type { Clock } from '../common/clock.ts';
-import type { Message } from './projection.ts';
+import type { Start } from '../event-log/cursor.ts';
 
 /** Where the bytes go: a WebSocket or the response of an event stream. */
 export interface Channel {
@@ -19,7 +19,8 @@ export interface Channel {
 interface Waiting {
   readonly parts: readonly Buffer[];
   readonly length: number;
-  readonly message: Message | undefined;
+  /** Where whoever has it may resume. */
+  readonly at: Start | undefined;
 }
 
 /** What may wait for one client beside what the system has taken. */
@@ -39,17 +40,17 @@ export class Outbox {
   #isBlocked = false;
   #isDirty = false;
   #roomFor: (() => void)[] = [];
-  #lastWritten: Message | undefined;
+  #lastWritten: Start | undefined;
 
   constructor(
     private readonly channel: Channel,
     private readonly writer: Writer,
     /** The client does not keep up: nothing more is written. */
-    private readonly onOverflow: (lastWritten: Message | undefined) => void,
+    private readonly onOverflow: (lastWritten: Start | undefined) => void,
   ) {}
 
   /** The parts are one message, written in one piece; they are not copied until then. */
-  put(parts: readonly Buffer[], message?: Message): void {
+  put(parts: readonly Buffer[], at?: Start): void {
     if (!this.channel.isOpen) return;
     let length = 0;
     for (const part of parts) length += part.length;
@@ -59,7 +60,7 @@ export class Outbox {
       this.onOverflow(this.#lastWritten);
       return;
     }
-    this.#waiting.push({ parts, length, message });
+    this.#waiting.push({ parts, length, at });
     this.#bytes += length;
     if (this.#isDirty || this.#isBlocked) return;
     this.#isDirty = true;
@@ -109,19 +110,19 @@ export class Outbox {
     const first = this.#next;
     let size = 0;
     for (; this.#next < this.#waiting.length; this.#next += 1) {
-      const { length = 0, message } = this.#waiting[this.#next] ?? {};
+      const { length = 0, at } = this.#waiting[this.#next] ?? {};
       if (size > 0 && size + length > MAX_WRITE_BYTES) break;
       size += this.channel.headSize(length) + length;
       this.#bytes -= length;
-      if (message) this.#lastWritten = message;
+      if (at) this.#lastWritten = at;
     }
     const data = Buffer.allocUnsafe(size);
-    let at = 0;
+    let offset = 0;
     for (let index = first; index < this.#next; index += 1) {
       const { parts = [], length = 0 } = this.#waiting[index] ?? {};
-      this.channel.writeHead(data, at, length);
-      at += this.channel.headSize(length);
-      for (const part of parts) at += part.copy(data, at);
+      this.channel.writeHead(data, offset, length);
+      offset += this.channel.headSize(length);
+      for (const part of parts) offset += part.copy(data, offset);
     }
     return data;
   }

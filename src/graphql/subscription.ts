@@ -49,20 +49,22 @@ export class Subscription {
     try {
       const { start, present } = await beginning(ports.feed, source);
       const subscription = new Subscription(ports, operation, sink);
-      void subscription.#begin(source, caller, start, present);
+      subscription.#begin(source, caller, start, present);
       return subscription;
     } catch (error) {
       return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
     }
   }
 
-  /** From the next message on with the rights of `caller`, and none is missed or doubled. */
+  /** From the next event on with the rights of `caller`; none is missed or doubled. */
   async renew(caller: Caller): Promise<void> {
     const source = await sourceOf(this.ports, this.operation, caller);
+    // A present state that was read is told to its end.
+    await this.#leg?.presented;
     if (this.#isEnded || !this.#leg) return;
-    const { at } = this.#leg;
+    const at = this.#leg.resumeAt;
     this.#leg.stop();
-    if (source instanceof EventSource) void this.#begin(source, caller, at, []);
+    if (source instanceof EventSource) this.#begin(source, caller, at, []);
     else this.#fail(source[0]);
   }
 
@@ -71,10 +73,10 @@ export class Subscription {
     this.#leg?.stop();
   }
 
-  async #begin(source: EventSource, caller: Caller, start: Start, present: readonly object[]): Promise<void> {
+  #begin(source: EventSource, caller: Caller, start: Start, present: readonly object[]): void {
     const leg = new Leg(this.ports, this.operation, caller, this.sink, start, (error) => this.#fail(error));
     this.#leg = leg;
-    await leg.run(source, present);
+    leg.run(source, present);
   }
 
   #fail(error: unknown): void {
@@ -87,7 +89,11 @@ export class Subscription {
 /** A subscription under one caller’s rights. */
 class Leg {
   readonly #taken: ReturnType<Projections['take']>;
+  /** Resolves when the present state was sent, where it was asked for. */
+  presented: Promise<void> = Promise.resolve();
   #following: Following | undefined;
+  /** Taken, and not shown yet. */
+  #waiting = 0;
   #isEnded = false;
 
   constructor(
@@ -96,39 +102,60 @@ class Leg {
     caller: Caller,
     private readonly sink: Sink,
     /** Everything up to here was sent. */
-    public at: Start,
+    private at: Start,
     private readonly onFailure: (error: unknown) => void,
   ) {
     this.#taken = ports.projections.take(operation, caller);
   }
 
-  async run({ interest }: EventSource, present: readonly object[]): Promise<void> {
-    try {
-      for (const event of present) await this.#show(event, this.at);
-    } catch (error) {
-      return this.fail(error);
-    }
-    if (this.#isEnded) return;
-    this.#following = this.ports.feed.follow(interest, this.at, this);
+  /** Where another one may take over. */
+  get resumeAt(): Start {
+    const reached = this.#waiting === 0 ? this.#following?.reached : undefined;
+    return reached && isBehind(reached, this.at.position) ? this.#past(reached) : this.at;
+  }
+
+  run({ interest }: EventSource, present: readonly object[]): void {
+    this.presented = this.#present(present).then(
+      () => {
+        if (!this.#isEnded) this.#following = this.ports.feed.follow(interest, this.at, this);
+      },
+      (error) => this.fail(error),
+    );
+  }
+
+  async #present(events: readonly object[]): Promise<void> {
+    for (const event of events) await this.#show(event, this.at);
   }
 
   take({ event, position }: Entry, isMissed: boolean): Promise<void> | undefined {
     const at = { position };
-    return isMissed ? this.#show(event, at) : this.#taken.projection.post(event, at, this);
+    if (isMissed) return this.#show(event, at);
+    this.#waiting += 1;
+    return this.#taken.projection.post(event, at, this);
   }
 
   async #show(event: object, at: Start): Promise<void> {
     const message = this.#taken.projection.show(event, at);
-    this.receive(message instanceof Promise ? await message : message);
+    this.#send(message instanceof Promise ? await message : message);
     const room = this.#isEnded ? undefined : this.sink.room();
     if (room) await room;
   }
 
   receive(message: Message): void {
+    this.#waiting -= 1;
+    this.#send(message);
+  }
+
+  #send(message: Message): void {
     if (this.#isEnded) return;
-    const { seen } = this.at;
-    this.at = seen && message.at.position.xid < seen.end ? { ...message.at, seen } : message.at;
+    this.at = this.#past(message.at.position);
     this.sink.send(message);
+  }
+
+  /** What had committed before it began stays out, until nothing of that can come any more. */
+  #past(position: Position): Start {
+    const { seen } = this.at;
+    return seen && position.xid < seen.end ? { position, seen } : { position };
   }
 
   fail(error: unknown): void {

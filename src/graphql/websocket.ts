@@ -8,11 +8,10 @@ import { CloseCode, handleProtocols, makeServer, type Server } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../auth/caller.ts';
 import { RateLimit } from '../common/rate-limit.ts';
-import { toCursor } from '../event-log/cursor.ts';
+import { type Start, toCursor } from '../event-log/cursor.ts';
 import type { Operation } from './documents.ts';
 import type { OpenSubscription, Operations } from './operations.ts';
 import { type Channel, Outbox } from './outbox.ts';
-import type { Message } from './projection.ts';
 import { authenticate } from './request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
@@ -191,7 +190,7 @@ class Client {
       if (opened) this.#subscriptions.delete(opened);
     };
     const started = await this.operations.open(operation, this.caller, {
-      send: (message) => this.#outbox.put([head, message.json, TAIL], message),
+      send: (message) => this.#outbox.put([head, message.json, TAIL], message.at),
       room: () => this.#outbox.room(),
       fail: (error) => {
         leave();
@@ -249,9 +248,9 @@ class Client {
     });
   }
 
-  #closeSlow(last: Message | undefined): void {
+  #closeSlow(last: Start | undefined): void {
     this.operations.ports.metrics.slowConsumers.inc();
-    const reason = `Events came faster than they were read. Last cursor sent: ${last ? toCursor(last.at) : 'none'}`;
+    const reason = `Events came faster than they were read. Last cursor sent: ${last ? toCursor(last) : 'none'}`;
     this.#close(TRY_AGAIN_LATER, reason.length <= MAX_REASON_BYTES ? reason : 'Events came faster than they were read');
   }
 

@@ -12,15 +12,12 @@ import {
   registerEnumType,
   Subscription,
 } from 'type-graphql';
-import { type EventFilter, eventInterest } from '../auth/caller-interest.ts';
-import { present } from '../common/present.ts';
+import { eventInterest } from '../auth/caller-interest.ts';
 import { type Start, toCursor } from '../event-log/cursor.ts';
 import type { ReservationEvent } from '../event-log/event.ts';
-import { AFTER, EventType, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
+import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { badInput } from '../graphql/errors.ts';
 import { EventSource } from '../graphql/event-source.ts';
-import { isUuid } from './refusals.ts';
 import { isLive, type Reservation } from './reservation.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
@@ -137,7 +134,7 @@ export class ReservationChangedResolver {
     description: 'Every step of the reservations that match and that the caller may see, as it happens.',
     subscribe: ({ args, context }) => {
       const { caller, now } = context as ApiContext;
-      const interest = eventInterest(caller, ['RESERVATION'], toFilter(args.filter));
+      const interest = eventInterest(caller, ['RESERVATION'], eventFilter(args.filter));
       const readLive = async (limit: number) => {
         const { start, reservations } = await now.liveOf(interest, limit);
         return { start, rows: reservations };
@@ -174,14 +171,6 @@ export class ReservationChangedResolver {
     const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
     return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
   }
-}
-
-/** Throws BAD_USER_INPUT where the reservation cannot be one. */
-function toFilter(filter: ReservationEventFilter | undefined | null): EventFilter {
-  const { reservationId, ...rest } = present(filter ?? {}) as EventFilter;
-  if (reservationId === undefined) return rest;
-  if (!isUuid(reservationId)) throw badInput('filter.reservationId', 'It is not the id of a reservation.');
-  return { ...rest, reservationId: reservationId.toLowerCase() };
 }
 
 function toPresent(reservation: Reservation, snapshotLeft: number, start: Start): PresentReservation {

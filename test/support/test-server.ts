@@ -238,18 +238,24 @@ export class TestServer {
     });
     this.onStop(() => client.dispose());
     const events = new Queue<Data>();
+    let isEnded = false;
+    const end = () => {
+      isEnded = true;
+      this.#subscriptions -= 1;
+    };
+    this.#subscriptions += 1;
     client.subscribe(
       { query, variables: { ...variables } },
       {
         next: (message) => events.push(message.errors ? message : Object.values(message.data ?? {})[0]),
-        error() {},
-        complete() {},
+        error: end,
+        complete: end,
       },
     );
-    this.#subscriptions += 1;
-    const expected = this.#subscriptions;
     // One that was refused has told so; one that resumes tells what was missed before it listens.
-    while (events.all.length === 0 && (await this.#listening()) < expected) await new Promise(setImmediate);
+    while (events.all.length === 0 && !isEnded && (await this.#listening()) < this.#subscriptions) {
+      await new Promise(setImmediate);
+    }
     return events;
   }
 

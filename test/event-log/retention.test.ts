@@ -1,0 +1,122 @@
+// Old events go, in small steps and in nobody's way; whoever is too late for them is told; usage is counted all the same.
+import { Client } from 'pg';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openDatabase } from '../../src/database/database.ts';
+import { CursorExpired, eventLog } from '../../src/event-log/event-log.repository.ts';
+import { eventually } from '../support/eventually.ts';
+import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
+
+const HOUR_MS = 3_600_000;
+let server: TestServer;
+let admin: string;
+let anna: string;
+beforeEach(async () => {
+  server = await TestServer.start({ env: { EVENT_RETENTION_HOURS: '2' } });
+  await server.fill();
+  await server.charger('CH1');
+  [admin, anna] = [await adminToken(), await driverToken('ANNA')];
+});
+afterEach(() => server.stop());
+
+const reserveAndCancel = async () => {
+  const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+  await server.cancelReservation(anna, { id });
+};
+const count = async () =>
+  (await server.database.query<{ n: number }>('SELECT count(*)::int AS n FROM event'))[0]?.n ?? 0;
+/** The job looks once a minute. */
+const passHours = async (hours: number) => {
+  server.clock.advance(hours * HOUR_MS);
+  server.clock.advance(61_000);
+};
+const query = 'subscription ($after: String) { reservationChanged(after: $after) { type cursor } }';
+
+it('what is older than it is kept for is dropped, the rest stays', async () => {
+  await reserveAndCancel();
+  const before = await count();
+  await passHours(1);
+  await reserveAndCancel();
+  expect(await count()).toBeGreaterThan(before);
+  await passHours(1.5);
+  await eventually(async () => {
+    const { edges } = (await server.graphql(admin, '{ events(filter: { kinds: [RESERVATION] }) { edges { cursor } } }'))
+      .events;
+    expect(edges).toHaveLength(4);
+  });
+});
+
+it('a cursor from before is refused by a code that says how to start anew; one that missed nothing is not', async () => {
+  const { eventCursor: old } = await server.graphql(admin, '{ eventCursor }');
+  const live = await server.watchReservations(admin);
+  const connectors = await server.subscribe(admin, 'subscription { connectorChanged { to } }');
+  await reserveAndCancel();
+  await live.until(({ type }) => type === 'CANCELLED');
+  // The last event of all has reached who was there.
+  await connectors.until(({ to }) => to === 'RESERVED');
+  await connectors.until(({ to }) => to === 'AVAILABLE');
+  await passHours(3);
+  await eventually(async () => expect(await count()).toBeLessThan(4));
+  const refused = await (await server.subscribe(anna, query, { after: old })).next();
+  expect(refused.errors).toMatchObject([
+    { message: expect.stringContaining('snapshot: true'), extensions: { code: 'CURSOR_EXPIRED', argument: 'after' } },
+  ]);
+  const polled = await server.post(anna, `{ events(after: "${old}") { edges { cursor } } }`);
+  expect(polled.body.errors).toMatchObject([{ extensions: { code: 'CURSOR_EXPIRED' } }]);
+
+  // What was dropped last is not missed by who saw it, nor by who goes on from where the log begins now.
+  const after = refused.errors[0].extensions.oldestCursor;
+  await reserveAndCancel();
+  expect(await (await server.subscribe(anna, query, { after })).next()).toMatchObject({ type: 'REQUESTED' });
+  // The one that was there all the time goes on.
+  await live.until(({ type }) => type === 'CANCELLED');
+});
+
+it('one that is still reading what it missed when that is dropped is told, not left with a gap', async () => {
+  const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
+  const log = eventLog(database);
+  for (let round = 0; round < 3; round += 1) await reserveAndCancel();
+  const { entries, end } = await log.of({ kinds: ['RESERVATION'] }, { xid: 0n, id: 0n }, 2);
+  expect(entries).toHaveLength(2);
+  await log.trim(new Date(server.clock.now().getTime() + HOUR_MS), 1000);
+  await expect(log.of({ kinds: ['RESERVATION'] }, end, 2)).rejects.toThrow(CursorExpired);
+  await expect(log.after(end, 2)).rejects.toThrow(CursorExpired);
+  await database.close();
+});
+
+it('what usage is counted from outlives the events', async () => {
+  for (let round = 0; round < 3; round += 1) await reserveAndCancel();
+  const from = new Date(server.clock.now().getTime() - HOUR_MS).toISOString();
+  const usage = async () => {
+    const to = new Date(server.clock.now().getTime() + HOUR_MS).toISOString();
+    const text = `{ reservationUsage(siteId: "site", from: "${from}", to: "${to}") { ... on ReservationUsage { made cancelled reservedHours } } }`;
+    return (await server.graphql(admin, text)).reservationUsage;
+  };
+  const before = await usage();
+  expect(before).toMatchObject({ made: 3, cancelled: 3 });
+  await passHours(4);
+  await eventually(async () => expect(await count()).toBeLessThan(3));
+  expect(await usage()).toEqual(before);
+});
+
+it('dropping waits for nobody, and nobody for it', async () => {
+  const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
+  const log = eventLog(database);
+  await reserveAndCancel();
+  const future = new Date(server.clock.now().getTime() + HOUR_MS);
+  // Another node is at it: this one does not wait for its turn.
+  const other = new Client({ connectionString: server.database.url });
+  await other.connect();
+  await other.query('BEGIN');
+  await other.query('SELECT FROM event_horizon FOR UPDATE');
+  expect(await log.trim(future, 1000)).toBe(0);
+  // It holds what it deletes, and others write on.
+  await other.query('DELETE FROM event');
+  await reserveAndCancel();
+  await other.query('ROLLBACK');
+  await other.end();
+  let dropped = 0;
+  for (let step = await log.trim(future, 3); step > 0; step = await log.trim(future, 3)) dropped += step;
+  expect(dropped).toBeGreaterThanOrEqual(8);
+  expect(await count()).toBe(0);
+  await database.close();
+});

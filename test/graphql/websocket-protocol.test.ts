@@ -1,0 +1,318 @@
+// The graphql-transport-ws protocol to the letter: every message and every close code, on the wire.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { GraphQLSocket } from '../support/graphql-socket.ts';
+import { adminToken, driverToken, signToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let admin: string;
+beforeAll(async () => {
+  server = await TestServer.start();
+  await server.fill();
+  await server.charger('CH1');
+  admin = await adminToken();
+});
+afterAll(() => server.stop());
+
+const connect = async (token = admin) => {
+  const socket = await GraphQLSocket.connect(server.url, token);
+  server.onStop(() => socket.socket.terminate());
+  return socket;
+};
+const changes = 'subscription { reservationChanged { type } }';
+/** Sees to it that what was sent before has been dealt with. */
+const roundTrip = async (socket: GraphQLSocket) => {
+  socket.send({ type: 'ping' });
+  await socket.messages.until(({ type }) => type === 'pong');
+};
+const untilListening = async (count: number) => {
+  await expect.poll(async () => (await socketMetric('listening_subscriptions')) >= count, { timeout: 5000 }).toBe(true);
+};
+async function socketMetric(name: string): Promise<number> {
+  const response = await fetch(server.url.replace('graphql', 'metrics'), {
+    headers: { authorization: `Bearer ${admin}` },
+  });
+  return Number(new RegExp(`_${name} (\\d+)`).exec(await response.text())?.[1] ?? 0);
+}
+const reserveAndCancel = async () => {
+  const anna = await driverToken('ANNA');
+  const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+  await server.cancelReservation(anna, { id });
+};
+
+describe('connection_init', () => {
+  it('is answered with connection_ack', async () => {
+    const socket = await GraphQLSocket.open(server.url);
+    socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${admin}` } });
+    expect(await socket.messages.next()).toEqual({ type: 'connection_ack' });
+    socket.socket.close();
+  });
+
+  it('without a good token: 4403', async () => {
+    const bad = [{}, { authorization: 'Bearer nonsense' }, { authorization: admin }, { authorization: 7 }];
+    for (const payload of bad) {
+      const socket = await GraphQLSocket.open(server.url);
+      socket.send({ type: 'connection_init', payload });
+      expect(await socket.closed).toEqual({ code: 4403, reason: 'Forbidden' });
+    }
+  });
+
+  it('twice: 4429', async () => {
+    const socket = await connect();
+    socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${admin}` } });
+    expect(await socket.closed).toEqual({ code: 4429, reason: 'Too many initialisation requests' });
+  });
+
+  it('not at all: 4408', async () => {
+    const socket = await GraphQLSocket.open(server.url);
+    expect(await socket.closed).toEqual({ code: 4408, reason: 'Connection initialisation timeout' });
+  });
+});
+
+it('another subprotocol: 4406, or no connection', async () => {
+  const none = new WebSocket(server.url.replace('http', 'ws'));
+  const code = await new Promise((resolve) => none.once('close', resolve));
+  expect(code).toBe(4406);
+  await expect(GraphQLSocket.open(server.url, 'graphql-ws')).rejects.toThrow();
+  const both = await GraphQLSocket.open(server.url, ['graphql-ws', 'graphql-transport-ws']);
+  expect(both.socket.protocol).toBe('graphql-transport-ws');
+  both.socket.close();
+});
+
+it('what is no message: 4400', async () => {
+  const bad = ['nonsense', '{}', '[]', '"ping"', '{"type":"start"}', '{"type":"subscribe"}', '{"type":"complete"}'];
+  const worse = [
+    '{"type":"subscribe","id":"1","payload":{}}',
+    '{"type":"subscribe","id":"","payload":{"query":"{a}"}}',
+  ];
+  const more = ['{"type":"ping","payload":1}', '{"type":"subscribe","id":"1","payload":{"query":"{a}","variables":1}}'];
+  for (const text of [...bad, ...worse, ...more]) {
+    const socket = await connect();
+    socket.send(text);
+    expect(await socket.closed, text).toEqual({ code: 4400, reason: 'Invalid message received' });
+  }
+});
+
+describe('ping and pong', () => {
+  it('a ping is answered with a pong that carries its payload, before the acknowledgement too', async () => {
+    const socket = await GraphQLSocket.open(server.url);
+    socket.send({ type: 'ping' });
+    expect(await socket.messages.next()).toEqual({ type: 'pong' });
+    socket.send({ type: 'ping', payload: { at: 1 } });
+    expect(await socket.messages.next()).toEqual({ type: 'pong', payload: { at: 1 } });
+    socket.send({ type: 'pong' });
+    socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${admin}` } });
+    expect(await socket.messages.next()).toEqual({ type: 'connection_ack' });
+    socket.socket.close();
+  });
+
+  it('the server asks for a sign of life, and ends a socket that gives none', async () => {
+    const own = await TestServer.start();
+    const alive = await GraphQLSocket.connect(own.url, admin);
+    const dead = await GraphQLSocket.connect(own.url, admin);
+    let pings = 0;
+    alive.socket.on('ping', () => {
+      pings += 1;
+    });
+    dead.socket.pause();
+    for (let round = 1; round <= 4; round += 1) {
+      own.clock.advance(12_000);
+      await expect.poll(() => pings).toBe(round);
+      await roundTrip(alive);
+    }
+    dead.socket.resume();
+    expect((await dead.closed).code).toBe(1006);
+    expect(alive.socket.readyState).toBe(WebSocket.OPEN);
+    alive.socket.close();
+    await own.stop();
+  });
+});
+
+describe('subscribe', () => {
+  it('before the acknowledgement: 4401', async () => {
+    const socket = await GraphQLSocket.open(server.url);
+    socket.subscribe('1', changes);
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
+  });
+
+  it('with an id that is taken: 4409; one that is free again may be taken', async () => {
+    const socket = await connect();
+    socket.subscribe('1', '{ __typename }');
+    expect((await socket.messages.next()).type).toBe('next');
+    expect(await socket.messages.next()).toEqual({ id: '1', type: 'complete' });
+    socket.subscribe('1', changes);
+    socket.subscribe('1', changes);
+    expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for 1 already exists' });
+  });
+
+  it('a query and a mutation: next, then complete', async () => {
+    const socket = await connect();
+    socket.subscribe('q', '{ site(id: "site") { id } }');
+    expect(await socket.messages.next()).toEqual({
+      id: 'q',
+      type: 'next',
+      payload: { data: { site: { id: 'site' } } },
+    });
+    expect(await socket.messages.next()).toEqual({ id: 'q', type: 'complete' });
+    socket.subscribe('m', 'mutation { removeSite(id: "none") { __typename } }');
+    const next = { id: 'm', type: 'next', payload: { data: { removeSite: { __typename: 'NotFound' } } } };
+    expect(await socket.messages.next()).toEqual(next);
+    expect(await socket.messages.next()).toEqual({ id: 'm', type: 'complete' });
+    socket.socket.close();
+  });
+
+  it('what cannot be run: error, and nothing after it', async () => {
+    const socket = await connect();
+    for (const query of [
+      '{',
+      '{ nothing }',
+      'subscription { reservationChanged { type } connectorChanged { type } }',
+    ]) {
+      socket.subscribe('1', query);
+      const { id, type, payload } = await socket.messages.next();
+      expect({ id, type, count: payload.length > 0 }, query).toEqual({ id: '1', type: 'error', count: true });
+    }
+    await roundTrip(socket);
+    expect(socket.messages.all.filter(({ type }) => type === 'complete')).toEqual([]);
+    socket.socket.close();
+  });
+
+  it('a subscription: next for each event, whole and in order, with the id that was given', async () => {
+    const socket = await connect();
+    const id = 'ü "quoted" \\ id';
+    socket.subscribe(
+      id,
+      'subscription ($f: ReservationEventFilter) { changed: reservationChanged(filter: $f) { type } }',
+      {
+        f: { chargerId: 'CH1' },
+      },
+    );
+    await untilListening(1);
+    await reserveAndCancel();
+    const types = ['REQUESTED', 'ACCEPTED', 'CANCEL_REQUESTED', 'CANCELLED'];
+    for (const type of types) {
+      expect(await socket.messages.next()).toEqual({ id, type: 'next', payload: { data: { changed: { type } } } });
+    }
+    socket.socket.close();
+  });
+});
+
+it('complete ends a subscription: nothing comes after it, and the id is free', async () => {
+  const socket = await connect();
+  const before = await socketMetric('listening_subscriptions');
+  socket.subscribe('1', changes);
+  await untilListening(before + 1);
+  socket.send({ id: '1', type: 'complete' });
+  socket.send({ id: 'none', type: 'complete' });
+  await roundTrip(socket);
+  await reserveAndCancel();
+  await roundTrip(socket);
+  expect(socket.messages.all.filter(({ id }) => id === '1')).toEqual([]);
+  socket.subscribe('1', '{ __typename }');
+  expect(await socket.messages.next()).toMatchObject({ id: '1', type: 'next' });
+  socket.socket.close();
+});
+
+it('a message beyond the limit: 1009', async () => {
+  const socket = await connect();
+  socket.subscribe('1', `{ __typename } #${'x'.repeat(200_000)}`);
+  expect((await socket.closed).code).toBe(1009);
+});
+
+it('more messages than anyone needs are read more slowly, not lost', async () => {
+  const own = await TestServer.start();
+  const socket = await GraphQLSocket.connect(own.url, admin);
+  for (let count = 0; count < 2500; count += 1) socket.send({ type: 'ping' });
+  await expect
+    .poll(
+      () => {
+        own.clock.advance(500);
+        return socket.messages.all.filter(({ type }) => type === 'pong').length;
+      },
+      { timeout: 8000 },
+    )
+    .toBe(2500);
+  socket.socket.close();
+  await own.stop();
+});
+
+describe('a token', () => {
+  const soon = () => signToken('driver of ANNA', { role: 'driver', idTags: ['ANNA'] }, { expiresIn: '60s' });
+
+  it('that expires ends the socket with 4403', async () => {
+    const own = await TestServer.start();
+    const socket = await GraphQLSocket.connect(own.url, await soon());
+    own.clock.advance(61_000);
+    expect(await socket.closed).toEqual({ code: 4403, reason: 'The token has expired' });
+    await own.stop();
+  });
+
+  it('can be renewed by a ping: the socket lives on, with the rights of the new one and without a gap', async () => {
+    const own = await TestServer.start();
+    await own.fill();
+    await own.charger('CH1');
+    const socket = await GraphQLSocket.connect(own.url, await soon());
+    socket.subscribe('1', 'subscription { reservationChanged { type reservation { idTag } } }');
+    const listening = async () => {
+      const headers = { authorization: `Bearer ${admin}` };
+      return /listening_subscriptions 1\n/.test(
+        await (await fetch(own.url.replace('graphql', 'metrics'), { headers })).text(),
+      );
+    };
+    await expect.poll(listening).toBe(true);
+    const hold = async (idTag: string, connectorId: number) =>
+      own.reserveNow(await driverToken(idTag), { chargerId: 'CH1', connectorId, idTag });
+    await hold('CLEO', 1);
+    const { id } = await hold('ANNA', 2);
+    await socket.messages.until(({ payload }) => payload?.data?.reservationChanged.type === 'ACCEPTED');
+    const renewed = await signToken('driver of ANNA', { role: 'driver', idTags: ['CLEO'] });
+    socket.send({ type: 'ping', payload: { authorization: `Bearer ${renewed}` } });
+    await socket.messages.until(({ type }) => type === 'pong');
+    await expect.poll(listening).toBe(true);
+    await own.cancelReservation(await adminToken(), { id });
+    await own.cancelReservation(await driverToken('CLEO'), {
+      id: (await own.graphql(admin, '{ reservations(filter: { idTag: "CLEO" }) { edges { node { id } } } }'))
+        .reservations.edges[0].node.id,
+    });
+    await socket.messages.until(({ payload }) => payload?.data?.reservationChanged.type === 'CANCELLED');
+    const seen = socket.messages.all
+      .filter(({ type }) => type === 'next')
+      .map(({ payload }) => payload.data.reservationChanged);
+    expect(seen).toEqual([
+      { type: 'REQUESTED', reservation: { idTag: 'ANNA' } },
+      { type: 'ACCEPTED', reservation: { idTag: 'ANNA' } },
+      { type: 'CANCEL_REQUESTED', reservation: { idTag: 'CLEO' } },
+      { type: 'CANCELLED', reservation: { idTag: 'CLEO' } },
+    ]);
+    own.clock.advance(61_000);
+    await roundTrip(socket);
+    expect(socket.socket.readyState).toBe(WebSocket.OPEN);
+    socket.socket.close();
+    await own.stop();
+  });
+
+  it('of somebody else, or a bad one, ends the socket with 4403', async () => {
+    for (const token of [await driverToken('BEN'), 'nonsense']) {
+      const socket = await connect(await driverToken('ANNA'));
+      socket.send({ type: 'ping', payload: { authorization: `Bearer ${token}` } });
+      expect((await socket.closed).code).toBe(4403);
+    }
+  });
+});
+
+it('a page of another origin may not open a socket; another path is none', async () => {
+  const url = server.url.replace('http', 'ws');
+  const status = (address: string, origin: string) =>
+    new Promise((resolve) => {
+      const socket = new WebSocket(address, 'graphql-transport-ws', { origin });
+      socket.once('unexpected-response', (_, { statusCode }) => resolve(statusCode));
+      socket.once('open', () => {
+        resolve('open');
+        socket.close();
+      });
+      socket.on('error', () => {});
+    });
+  expect(await status(url, 'https://elsewhere.example')).toBe(403);
+  expect(await status(url, server.url.replace('/graphql', ''))).toBe('open');
+  expect(await status(`${url}/other`, server.url.replace('/graphql', ''))).toBe(404);
+});
