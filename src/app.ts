@@ -37,6 +37,7 @@ import { buildApiSchema } from './graphql/schema.ts';
 import { addGraphQL } from './graphql/server.ts';
 import { addHealth } from './http/health.ts';
 import { addMetrics } from './http/metrics.ts';
+import { trackUnusedConnections } from './http/unused-connections.ts';
 import { authorizeIdTag } from './id-tag/authorize-id-tag.ts';
 import { IdTagResolver } from './id-tag/id-tag.graphql.ts';
 import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
@@ -278,6 +279,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   ]);
 
   const http = fastify({ bodyLimit: MAX_BODY_BYTES, requestTimeout: MAX_RECEIVE_MS });
+  const closeUnusedConnections = trackUnusedConnections(http.server);
   // A connection that was kept alive would keep the stop waiting.
   http.addHook('onSend', async (_, reply) => void (isDraining && reply.header('connection', 'close')));
   const verifyToken = tokenVerifier(config.tokens, clock);
@@ -325,7 +327,9 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       await settler.stop();
       await retention.stop();
       await graphql.closeSubscriptions();
-      await Promise.all([http.close(), gateway.stop()]);
+      const httpClosed = http.close();
+      closeUnusedConnections();
+      await Promise.all([httpClosed, gateway.stop()]);
       await background.ended();
       feed.stop();
       try {

@@ -242,7 +242,7 @@ class EventStream {
 
   /** Resolves when the client has what was written, or does not take it. */
   close(): Promise<void> {
-    this.#outbox.flush();
+    this.#outbox.finish();
     return this.#channel.end(() => {
       this.#end();
       return this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());

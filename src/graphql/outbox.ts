@@ -105,6 +105,12 @@ export class Outbox {
     if (this.#bytes < ROOM_BYTES) this.#tellRoom();
   }
 
+  /** Writes all that waits, whether the system takes it or not: the last thing done with the channel. */
+  finish(): void {
+    while (this.channel.isOpen && this.#next < this.#waiting.length) this.channel.write(this.#take());
+    this.clear();
+  }
+
   /** As many of the waiting messages as one write takes, and one at least. */
   #take(): Buffer {
     const first = this.#next;

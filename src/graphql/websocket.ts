@@ -255,7 +255,7 @@ class Client {
   }
 
   #close(code: number, reason: string): void {
-    this.#outbox.flush();
+    this.#outbox.finish();
     this.#stopSubscriptions();
     this.socket.close(code, reason);
   }

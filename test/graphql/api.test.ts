@@ -1,4 +1,6 @@
 // The API as its callers meet it: who may do what, bad input, lists, faults.
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -393,6 +395,9 @@ describe('the subscription socket', () => {
 
   it('a stop completes subscriptions with 1001, and answers what runs', async () => {
     const stopping = await TestServer.start();
+    // Nobody asks for anything on it; the stop does not wait for it.
+    const unused = connect(stopping.app.port, '127.0.0.1');
+    await once(unused, 'connect');
     await stopping.fill();
     const charger = await stopping.rawCharger('CH1');
     const closed = new Promise((resolve) => {
@@ -422,6 +427,7 @@ describe('the subscription socket', () => {
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
     expect(await charger.closed).toMatchObject({ code: 1001 });
     await stopped;
+    expect(unused.readableEnded || unused.destroyed || (await once(unused, 'close'))).toBeTruthy();
     await stopping.database.drop();
   });
 });

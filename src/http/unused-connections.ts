@@ -1,0 +1,19 @@
+// Connections on which nobody has asked for anything yet, as browsers and pools open them beforehand. Node counts them
+// neither as idle nor as closed, so a stop would wait for them.
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** The function returned ends those there are. */
+export function trackUnusedConnections(server: Server): () => void {
+  const unused = new Set<Socket>();
+  const use = ({ socket }: IncomingMessage) => void unused.delete(socket);
+  server.on('connection', (socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  server.on('request', use);
+  server.on('upgrade', use);
+  return () => {
+    for (const socket of unused) socket.destroy();
+  };
+}
