@@ -192,14 +192,14 @@ const RESERVE = `mutation Reserve {
   }
 }`;
 const WATCH =
-  'subscription Watch { reservationChanged { type from to reason at reservation { id chargerId connectorId idTag expiryDate } } }';
+  'subscription Watch { reservationChanged(snapshot: true) { type from to reason at reservation { id chargerId connectorId idTag expiryDate } } }';
 
 function tabsOf({ driver, operator }: Tokens): Tab[] {
   return [
     { query: RESERVE, token: driver },
     { query: WATCH, token: operator },
     {
-      query: 'subscription Connectors { connectorChanged { type chargerId connectorId from to at } }',
+      query: 'subscription Connectors { connectorChanged(snapshot: true) { type chargerId connectorId from to at } }',
       token: operator,
     },
     {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openDatabase } from '../../src/database/database.ts';
 import { eventLog } from '../../src/event-log/event-log.repository.ts';
 import { eventually } from '../support/eventually.ts';
-import { driverToken, TestServer } from '../support/test-server.ts';
+import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -48,6 +48,29 @@ it('a subscription begins now: what had committed before does not come, though i
   await open.query('COMMIT');
   await open.end();
   expect(await events.next()).toMatchObject({ type: 'CANCEL_REQUESTED' });
+});
+
+it('how long events are kept back is told as the lag', async () => {
+  const lag = async () => {
+    const headers = { authorization: `Bearer ${await adminToken()}` };
+    const text = await (await fetch(server.url.replace('graphql', 'metrics'), { headers })).text();
+    return Number(/event_lag_seconds ([\d.]+)/.exec(text)?.[1]);
+  };
+  const anna = await driverToken('ANNA');
+  const events = await server.watchReservations(anna);
+  const open = new Client({ connectionString: server.database.url });
+  await open.connect();
+  await open.query('BEGIN');
+  await open.query('SELECT pg_current_xact_id()');
+  const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 2, idTag: 'ANNA' });
+  server.clock.advance(4000);
+  await eventually(async () => expect(await lag()).toBeGreaterThanOrEqual(4));
+  expect(events.all).toEqual([]);
+  await open.query('COMMIT');
+  await open.end();
+  await events.until(({ type }) => type === 'ACCEPTED');
+  await eventually(async () => expect(await lag()).toBe(0));
+  await server.cancelReservation(anna, { id });
 });
 
 it('the log is read in the order of its numbers, not of their digits', async () => {
