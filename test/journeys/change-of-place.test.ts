@@ -228,9 +228,11 @@ describe('a group of higher priority', () => {
     expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ code: 'RESERVED' });
     await override({ parentIdTag: 'FLEET' }, { priority: 9 });
     await charger.disconnect();
-    await eventually(async () =>
-      expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ code: 'CHARGER_OFFLINE' }),
-    );
+    // Until the server knows, the victim would be asked to go.
+    const isConnected = async () =>
+      (await server.graphql(anna, '{ charger(id: "CH1") { isConnected } }')).charger.isConnected;
+    await eventually(async () => expect(await isConnected()).toBe(false));
+    expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ code: 'CHARGER_OFFLINE' });
     expect(await server.reservation(victim.id)).toMatchObject({ status: 'ACCEPTED', version: 2 });
   });
 
