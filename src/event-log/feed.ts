@@ -250,13 +250,13 @@ export class Feed {
   /** Resolves when there is not too much left to do with them. */
   async #hand(phase: Running, entries: readonly Entry[]): Promise<void> {
     const now = this.ports.clock.now().getTime();
-    const busy: Promise<unknown>[] = [];
+    const busy = new Set<Promise<unknown>>();
     for (const entry of entries) {
       phase.position = entry.position;
       phase.recent.push(entry);
       this.#routes.forEach(entry.event, (follower) => {
         const done = this.#give(follower, entry);
-        if (done) busy.push(done);
+        if (done) busy.add(done);
       });
       this.ports.onHanded(Math.max(0, now - entry.event.at.getTime()));
     }
@@ -265,7 +265,7 @@ export class Feed {
       const gone = phase.recent.splice(0, phase.recent.length - (3 * RECENT) / 4);
       phase.recentFrom = gone.at(-1)?.position ?? phase.recentFrom;
     }
-    if (busy.length > 0) await Promise.all(busy);
+    if (busy.size > 0) await Promise.all(busy);
   }
 
   #give(follower: Follower, entry: Entry): Promise<unknown> | undefined {

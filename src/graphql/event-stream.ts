@@ -225,6 +225,7 @@ class EventStream {
       const opened = await this.operations.open(operation, this.caller, {
         send: (message) => this.#outbox.put([head, message.json, tail], message.at),
         room: () => this.#outbox.room(),
+        turn: () => this.#outbox.turn(),
         fail: (error) => this.#finish(id, { errors: [error] }),
       });
       if (!('stop' in opened)) this.#finish(id, { errors: opened });

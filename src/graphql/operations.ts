@@ -41,6 +41,7 @@ export class Operations {
     const failing = {
       send: (message) => sink.send(message),
       room: () => sink.room(),
+      turn: () => sink.turn(),
       fail: (error) => {
         end();
         sink.fail(error);

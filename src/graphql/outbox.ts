@@ -41,6 +41,8 @@ export class Outbox {
   #isDirty = false;
   #roomFor: (() => void)[] = [];
   #lastWritten: Start | undefined;
+  #turn: Promise<void> | undefined;
+  #takeTurn: () => void = () => {};
 
   constructor(
     private readonly channel: Channel,
@@ -73,6 +75,15 @@ export class Outbox {
     return new Promise((resolve) => this.#roomFor.push(resolve));
   }
 
+  /** Resolves when the writer has come by; undefined: there is little to write, or it is the client who is slow. */
+  turn(): Promise<void> | undefined {
+    if (!this.#isDirty || this.#bytes < ROOM_BYTES) return undefined;
+    this.#turn ??= new Promise((resolve) => {
+      this.#takeTurn = resolve;
+    });
+    return this.#turn;
+  }
+
   clear(): void {
     this.#waiting = [];
     this.#next = 0;
@@ -83,6 +94,8 @@ export class Outbox {
   /** Writes what the system takes. */
   flush(): void {
     this.#isDirty = false;
+    this.#takeTurn();
+    this.#turn = undefined;
     while (this.#next < this.#waiting.length) {
       if (!this.channel.isOpen) {
         this.clear();

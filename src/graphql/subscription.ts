@@ -16,6 +16,8 @@ export interface Sink {
   send(message: Message): void;
   /** Resolves when the client has taken most of what was sent; undefined: it has. */
   room(): Promise<void> | undefined;
+  /** Resolves when what was sent has had its chance to be written; undefined: there is little of it. */
+  turn(): Promise<void> | undefined;
   /** Nothing more comes. */
   fail(error: unknown): void;
 }
@@ -131,7 +133,7 @@ class Leg {
     const at = { position };
     if (isMissed) return this.#show(event, at);
     this.#waiting += 1;
-    return this.#taken.projection.post(event, at, this);
+    return this.#taken.projection.post(event, at, this) ?? this.sink.turn();
   }
 
   async #show(event: object, at: Start): Promise<void> {

@@ -192,6 +192,7 @@ class Client {
     const started = await this.operations.open(operation, this.caller, {
       send: (message) => this.#outbox.put([head, message.json, TAIL], message.at),
       room: () => this.#outbox.room(),
+      turn: () => this.#outbox.turn(),
       fail: (error) => {
         leave();
         settle?.reject(error);
