@@ -13,6 +13,7 @@ export class Retention1764100000008 implements MigrationInterface {
         id     bigint NOT NULL
       );
       INSERT INTO event_horizon (xid, id) VALUES ('0', 0);
+      ANALYZE event_horizon;
 
       -- Of dropped events, what the usage of a site is counted from.
       CREATE TABLE past_usage (

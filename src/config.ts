@@ -19,7 +19,7 @@ const schema = z.object({
   LIVENESS_SECONDS: seconds(60, 3600),
   REQUEST_TIMEOUT_SECONDS: seconds(120, 3600),
   MAX_SOCKETS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
-  MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(1000),
+  MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   EVENT_RETENTION_HOURS: z.coerce.number().int().min(1).max(876_000).default(720),
   ALLOWED_ORIGINS: z.string().default(''),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

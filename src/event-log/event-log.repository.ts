@@ -3,7 +3,7 @@
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { type ReservationRow, toReservation } from '../reservation/reservation-row.repository.ts';
-import { fromSnapshot, isBehind, type Position, type Start, toCursor } from './cursor.ts';
+import { fromSnapshot, isBehind, type Position, toCursor } from './cursor.ts';
 import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from './event.ts';
 import type { Interest } from './interest.ts';
 
@@ -16,8 +16,10 @@ export interface Entry {
 export interface Bounds {
   /** The last place that is gone: who has read up to it, or further, misses nothing. */
   readonly horizon: Position;
-  /** Who begins here gets everything that is committed from now on, and nothing else. */
-  readonly end: Start;
+  /** As far as it can be read: everything that is committed from now on lies behind it. */
+  readonly end: Position;
+  /** No transaction has a number beyond this one yet. */
+  readonly newest: bigint;
 }
 
 /** The log does not reach back so far any more: what came behind the position is not all there. */
@@ -56,8 +58,12 @@ const HORIZON = 'h.xid::text AS "horizonXid", h.id::text AS "horizonId"';
 /** The events among which one page of a narrow interest is looked for: no statement reads the whole log. */
 const SPAN = 5000;
 
-/** What the usage of a site is counted from; it is kept when the event itself is dropped. */
+/** What the usage of a site is counted from, as the view `usage` has it; it is kept when the event itself is dropped. */
 const USAGE = 'site_id, at, type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late';
+const USAGE_TYPES = `'REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED'`;
+
+/** Dropped in one transaction. As text: a plan for any number of them would read the whole log. */
+export const TRIM_STEP = 1000;
 
 const statements = {
   bounds: {
@@ -99,25 +105,24 @@ const statements = {
         ORDER BY event.xid, event.id LIMIT $3
       ) e ON true ORDER BY e.xid, e.id`,
   },
-  // One node at a time, and in small transactions: while one runs, the log is not read beyond it.
+  // One node at a time, and in small transactions: while one runs, the log is not read beyond it. What goes is a prefix of
+  // the log, so that the horizon tells all that is missing; found by its place in the table, not looked for again.
   trim: {
     name: 'event-trim',
     text: `
       WITH turn AS (SELECT FROM event_horizon FOR UPDATE SKIP LOCKED),
-      stale AS (
-        SELECT head.xid, head.id FROM (
-          SELECT xid, id, at FROM event WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT $2
-        ) head, turn WHERE head.at < $1
+      head AS MATERIALIZED (
+        SELECT e.place, bool_and(e.at < $1) OVER (ORDER BY e.xid, e.id) AS "isStale"
+        FROM (SELECT ctid AS place, xid, id, at FROM event
+              WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT ${TRIM_STEP}) e
       ), dropped AS (
-        DELETE FROM event USING stale WHERE event.xid = stale.xid AND event.id = stale.id
-        RETURNING stale.xid AS dropped_xid, stale.id AS dropped_id, ${USAGE}
+        DELETE FROM event WHERE ctid = ANY (ARRAY(SELECT head.place FROM head, turn WHERE "isStale"))
+        RETURNING xid, id, ${USAGE}
       ), kept AS (
-        INSERT INTO past_usage (${USAGE}) SELECT ${USAGE} FROM dropped
-        WHERE type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED')
+        INSERT INTO past_usage (${USAGE}) SELECT ${USAGE} FROM dropped WHERE type IN (${USAGE_TYPES})
       ), moved AS (
-        UPDATE event_horizon h SET xid = last.dropped_xid, id = last.dropped_id
-        FROM (SELECT dropped_xid, dropped_id FROM dropped ORDER BY dropped_xid DESC, dropped_id DESC LIMIT 1) last
-        WHERE (h.xid, h.id) < (last.dropped_xid, last.dropped_id)
+        UPDATE event_horizon h SET xid = last.xid, id = last.id
+        FROM (SELECT xid, id FROM dropped ORDER BY xid DESC, id DESC LIMIT 1) last
       )
       SELECT count(*)::integer AS dropped FROM dropped`,
   },
@@ -130,9 +135,10 @@ export function eventLog(database: Database) {
     /** Where the log begins and ends now. */
     async bounds(): Promise<Bounds> {
       const [row] = await database.query<Horizon & { snapshot: string }>(statements.bounds, []);
-      const end = fromSnapshot(row?.snapshot ?? '');
-      if (!row || !end) throw new Error('PostgreSQL gave no snapshot');
-      return { horizon: toHorizon(row), end };
+      const start = fromSnapshot(row?.snapshot ?? '');
+      if (!row || !start) throw new Error('PostgreSQL gave no snapshot');
+      const { position: end, seen } = start;
+      return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
     },
 
     /** The next events, whatever they are, and whether older transactions keep others back. Throws CursorExpired. */
@@ -166,9 +172,9 @@ export function eventLog(database: Database) {
       return { entries, end: { xid: BigInt(first.spanXid), id: BigInt(first.spanId) }, isEnd: first.isEnd };
     },
 
-    /** Drops at most `limit` of the oldest events, those from before that instant; what usage is counted from is kept. */
-    async trim(before: Date, limit: number): Promise<number> {
-      const [answer] = await database.query<{ dropped: number }>(statements.trim, [before, limit]);
+    /** Drops at most TRIM_STEP of the oldest events, those from before that instant; what usage is counted from is kept. */
+    async trim(before: Date): Promise<number> {
+      const [answer] = await database.query<{ dropped: number }>(statements.trim, [before]);
       return answer?.dropped ?? 0;
     },
   };

@@ -30,7 +30,7 @@ export abstract class EventType {
 }
 
 export const AFTER =
-  'The `cursor` of the last event seen, or `eventCursor`: first comes all that was missed since, by your present rights. CURSOR_EXPIRED: the log does not reach back so far.';
+  'The `cursor` of the last event seen (of SNAPSHOT only once `snapshotLeft` was 0), or `eventCursor`: first comes all that was missed since, by your present rights. CURSOR_EXPIRED: the log does not reach back so far.';
 
 export const SNAPSHOT_LEFT = 'Of the present state (SNAPSHOT): how many more of it follow; null: an event.';
 

@@ -1,8 +1,9 @@
 // The one reader of the log in this process: it hands each event, in order, to those whose interest it meets. Who begins
 // behind its present place is first given what was missed. Whatever wakes it is a hint: a lost one costs the poll
 // interval, a doubled one nothing.
-import type { Clock } from '../common/clock.ts';
+import { type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
+import { isDatabaseAway } from '../database/database.ts';
 import { isBehind, isWantedFrom, type Position, type Start } from './cursor.ts';
 import { type Bounds, CursorExpired, type Entry, type EventLog } from './event-log.repository.ts';
 import { type Interest, isOfInterest, Routes } from './interest.ts';
@@ -71,7 +72,6 @@ export class Feed {
   readonly #followers = new Set<Follower>();
   #phase: Phase = { is: 'idle' };
   #live = 0;
-  #page: Promise<unknown> = Promise.resolve();
   #lastBounds: Promise<unknown> = Promise.resolve();
   #nextBounds: Promise<Bounds> | undefined;
 
@@ -103,18 +103,18 @@ export class Feed {
   }
 
   /** The next events of that interest behind a place, and how far it was looked for them. Throws CursorExpired. */
-  read(interest: Interest, after: Position, limit: number): ReturnType<EventLog['of']> {
-    // One page at a time, whoever asks: those who were away for long must not take the database from the others.
-    const page = this.#page.catch(() => {}).then(() => this.ports.log.of(interest, after, limit));
-    this.#page = page;
-    return page;
-  }
+  readonly read = oneAtATime((interest: Interest, after: Position, limit: number) =>
+    this.ports.log.of(interest, after, limit),
+  );
+
+  /** The same, for those who do not wait in line with who polls. */
+  readonly #readMissed = oneAtATime((interest: Interest, after: Position) => this.ports.log.of(interest, after, BATCH));
 
   /** The listener gets every event of that interest from `start` on, once and in order, until it stops. */
   follow(interest: Interest, start: Start, listener: Listener): Following {
     const follower: Follower = { interest, listener, start, state: 'behind' };
     this.#followers.add(follower);
-    const caughtUp = this.#catchUp(follower).catch((error) => this.#fail(follower, error));
+    const caughtUp = this.#catchUpAtLast(follower).catch((error) => this.#fail(follower, error));
     const reached = () =>
       this.#phase.is === 'running' && follower.state === 'live' ? this.#phase.position : undefined;
     return {
@@ -140,9 +140,21 @@ export class Feed {
     this.#phase = { is: 'stopped' };
   }
 
-  async #catchUp(follower: Follower): Promise<void> {
-    const phase = await this.#run();
+  /** While the database is away it waits, as those do who get each event as it comes. */
+  async #catchUpAtLast(follower: Follower): Promise<void> {
     while (follower.state === 'behind') {
+      try {
+        await this.#catchUp(follower);
+      } catch (error) {
+        if (!isDatabaseAway(error)) throw error;
+        await pause(this.ports.clock, POLL_MS);
+      }
+    }
+  }
+
+  async #catchUp(follower: Follower): Promise<void> {
+    const phase = await this.#runFor(follower);
+    while (phase && follower.state === 'behind') {
       const { start, interest } = follower;
       if (!start) throw new Error('A follower is behind nothing');
       const handed = handedBehind(phase, start.position);
@@ -158,7 +170,7 @@ export class Feed {
         );
         follower.start = { ...start, position: handed.at(-1)?.position ?? start.position };
       } else {
-        const { entries, end } = await this.read(interest, start.position, BATCH);
+        const { entries, end } = await this.#readMissed(interest, start.position);
         await this.#giveMissed(follower, start, entries);
         follower.start = { ...start, position: end };
       }
@@ -175,7 +187,11 @@ export class Feed {
   #fail(follower: Follower, error: unknown): void {
     if (follower.state === 'ended') return;
     this.#end(follower);
-    follower.listener.fail(error);
+    try {
+      follower.listener.fail(error);
+    } catch (fault) {
+      this.ports.logger.error({ error: fault }, 'a listener of the event feed failed');
+    }
   }
 
   #end(follower: Follower): void {
@@ -187,9 +203,10 @@ export class Feed {
     if (this.#followers.delete(follower) && this.#followers.size === 0) this.#rest();
   }
 
-  async #run(): Promise<Running> {
+  async #runFor(follower: Follower): Promise<Running | undefined> {
     for (;;) {
       const phase = this.#phase;
+      if (follower.state === 'ended') return undefined;
       if (phase.is === 'running') return phase;
       if (phase.is === 'stopped') throw new Error('The event feed is stopped');
       if (phase.is === 'idle') this.#start();
@@ -200,7 +217,7 @@ export class Feed {
   #start(): void {
     const { log, clock } = this.ports;
     const started = log.bounds().then(
-      ({ end: { position } }) => {
+      ({ end: position }) => {
         if (this.#phase !== starting) return;
         const reading = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS, behindSince: undefined };
         const callOff = clock.after(POLL_MS, () => this.wake());
@@ -227,21 +244,23 @@ export class Feed {
     phase.isReading = true;
     phase.callOff();
     let waitMs = POLL_MS;
+    let hasProgressed = false;
     try {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
         const { entries, isHeldBack } = await log.after(phase.position, BATCH);
         if (this.#phase !== phase) return; // Who follows now began anew, behind these.
+        hasProgressed ||= entries.length > 0;
         await this.#hand(phase, entries);
         if (entries.length === BATCH) phase.isWoken = true;
-        else if (!phase.isWoken && isHeldBack) waitMs = phase.pauseMs;
+        else if (!phase.isWoken && isHeldBack) waitMs = hasProgressed ? HELD_BACK_MS : phase.pauseMs;
         if (!phase.isWoken && !isHeldBack) phase.behindSince = undefined;
       }
     } catch (error) {
       if (error instanceof CursorExpired) for (const follower of this.#followers) this.#fail(follower, error);
       logger.error({ error }, 'the event log could not be read; trying again');
     }
-    phase.pauseMs = waitMs === POLL_MS ? HELD_BACK_MS : Math.min(2 * phase.pauseMs, MAX_HELD_BACK_MS);
+    phase.pauseMs = waitMs === POLL_MS || hasProgressed ? HELD_BACK_MS : Math.min(2 * phase.pauseMs, MAX_HELD_BACK_MS);
     phase.isReading = false;
     if (this.#phase !== phase) return;
     phase.callOff = clock.after(waitMs, () => this.wake());
@@ -284,10 +303,20 @@ export class Feed {
   }
 }
 
-/** Undefined where that is further back than what is kept. */
+/** One page at a time, whoever asks: those who were away for long must not take the database from the others. */
+function oneAtATime<Args extends unknown[], T>(read: (...args: Args) => Promise<T>): (...args: Args) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (...args) => {
+    const next = last.catch(() => {}).then(() => read(...args));
+    last = next;
+    return next;
+  };
+}
+
+/** The next of them, not more than a page; undefined where that is further back than what is kept. */
 function handedBehind({ recent, recentFrom }: Running, position: Position): readonly Entry[] | undefined {
   if (isBehind(recentFrom, position)) return undefined;
   let first = recent.length;
   while (first > 0 && isBehind(recent[first - 1]?.position ?? position, position)) first -= 1;
-  return recent.slice(first);
+  return recent.slice(first, first + BATCH);
 }

@@ -1,10 +1,9 @@
 // Drops events that are older than they are kept for, in small steps between which everybody else writes on.
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { EventLog } from './event-log.repository.ts';
+import { type EventLog, TRIM_STEP } from './event-log.repository.ts';
 
 const EVERY_MS = 60_000;
-const STEP = 1000;
 const BETWEEN_STEPS_MS = 50;
 
 interface Ports {
@@ -40,9 +39,9 @@ export class Retention {
     const { log, clock, logger, retentionMs } = this.ports;
     try {
       let all = 0;
-      for (let dropped = STEP; dropped === STEP && !this.#isStopped; all += dropped) {
+      for (let dropped = TRIM_STEP; dropped === TRIM_STEP && !this.#isStopped; all += dropped) {
         if (all > 0) await pause(clock, BETWEEN_STEPS_MS);
-        dropped = await log.trim(addMs(clock.now(), -retentionMs), STEP);
+        dropped = await log.trim(addMs(clock.now(), -retentionMs));
       }
       if (all > 0) logger.info({ events: all }, 'dropped old events');
     } catch (error) {

@@ -5,10 +5,13 @@ import {
   GraphQLError,
   type GraphQLSchema,
   getOperationAST,
+  getVariableValues,
+  Kind,
   parse,
   print,
   specifiedRules,
   TypeInfo,
+  type VariableDefinitionNode,
   validate,
   visit,
   visitWithTypeInfo,
@@ -27,6 +30,7 @@ export interface Operation {
   readonly document: DocumentNode;
   readonly operationName: string | undefined;
   readonly variables: Record<string, unknown>;
+  readonly variableDefinitions: readonly VariableDefinitionNode[];
 }
 
 /** The same for operations that show the same of an event, whichever events they ask for. */
@@ -36,51 +40,74 @@ export interface Shape {
   readonly dependsOnCaller: boolean;
 }
 
-const MAX_DOCUMENTS = 1000;
+/** Text whose documents are kept parsed; one takes some fifteen times as much. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+
+interface Measured {
+  /** What it shows, without the arguments that say of which events. */
+  readonly text: string;
+  /** Those used in it. */
+  readonly variables: readonly string[];
+  readonly dependsOnCaller: boolean;
+  readonly hasOneOperation: boolean;
+}
 
 export class Documents {
-  readonly #shapes = new WeakMap<DocumentNode, { text: string; variables: string[]; dependsOnCaller: boolean }>();
+  readonly #measured = new WeakMap<DocumentNode, Measured>();
   readonly #known = new Map<string, DocumentNode>();
+  #keptBytes = 0;
 
   constructor(private readonly schema: GraphQLSchema) {}
 
   /** The operation that is asked for, or why it cannot be run. */
   prepare({ query, operationName, variables }: Request): Operation | readonly GraphQLError[] {
-    const document = this.#parse(query);
+    const known = this.#known.get(query);
+    const document = known ?? this.#parse(query);
     if (!('kind' in document)) return document;
     const node = getOperationAST(document, operationName);
     if (!node) return [new GraphQLError('Unable to identify operation', { extensions: { code: 'BAD_REQUEST' } })];
     const error = beyondLimits(this.schema, document, variables, operationName);
     if (error) return [error];
-    return { kind: node.operation, document, operationName: operationName ?? undefined, variables: variables ?? {} };
+    this.#keep(query, document);
+    return {
+      ...{ kind: node.operation, document, operationName: operationName ?? undefined, variables: variables ?? {} },
+      variableDefinitions: node.variableDefinitions ?? [],
+    };
   }
 
   #parse(text: string): DocumentNode | readonly GraphQLError[] {
-    const cached = this.#known.get(text);
-    if (cached) return cached;
     try {
       const document = parse(text, { maxTokens: MAX_TOKENS });
       const errors = validate(this.schema, document, specifiedRules);
-      if (errors.length > 0) return errors;
-      this.#known.set(text, document);
-      const [oldest] = this.#known.keys();
-      if (this.#known.size > MAX_DOCUMENTS && oldest !== undefined) this.#known.delete(oldest);
-      return document;
+      return errors.length > 0 ? errors : document;
     } catch (error) {
       if (error instanceof GraphQLError) return [error];
       throw error;
     }
   }
 
-  shapeOf({ document, operationName, variables }: Operation): Shape {
-    const { text, variables: used, dependsOnCaller } = this.#measure(document);
-    const values = used.map((name) => [name, variables[name]]);
-    return { key: JSON.stringify([operationName, values, text]), dependsOnCaller };
+  /** The last that were used. */
+  #keep(text: string, document: DocumentNode): void {
+    this.#keptBytes += this.#known.delete(text) ? 0 : text.length;
+    this.#known.set(text, document);
+    for (const oldest of this.#known.keys()) {
+      if (this.#keptBytes <= MAX_KEPT_BYTES) return;
+      this.#known.delete(oldest);
+      this.#keptBytes -= oldest.length;
+    }
+  }
+
+  shapeOf({ document, operationName, variables, variableDefinitions }: Operation): Shape {
+    const { text, variables: used, dependsOnCaller, hasOneOperation } = this.#measure(document);
+    // As they are, with their defaults: what is left out may differ from null.
+    const { coerced = {} } = getVariableValues(this.schema, variableDefinitions, variables);
+    const values = used.filter((name) => name in coerced).map((name) => [name, coerced[name]]);
+    return { key: JSON.stringify([hasOneOperation ? '' : operationName, values, text]), dependsOnCaller };
   }
 
   /** The arguments of a subscription's own field say which events come, not what is shown of them. */
-  #measure(document: DocumentNode) {
-    const before = this.#shapes.get(document);
+  #measure(document: DocumentNode): Measured {
+    const before = this.#measured.get(document);
     if (before) return before;
     const types = new TypeInfo(this.schema);
     const root = this.schema.getSubscriptionType();
@@ -97,8 +124,10 @@ export class Documents {
         },
       }),
     );
-    const shape = { text: print(shown), variables: [...used].toSorted(), dependsOnCaller };
-    this.#shapes.set(document, shape);
-    return shape;
+    const operations = document.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+    const variables = [...used].toSorted();
+    const measured = { text: print(shown), variables, dependsOnCaller, hasOneOperation: operations.length === 1 };
+    this.#measured.set(document, measured);
+    return measured;
   }
 }

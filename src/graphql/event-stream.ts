@@ -5,18 +5,18 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
-import { type Start, toCursor } from '../event-log/cursor.ts';
+import { toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
+import { onExpiry } from './expiry.ts';
 import type { OpenSubscription, Operations } from './operations.ts';
-import { type Channel, Outbox } from './outbox.ts';
+import { type Channel, Outbox, type Progress } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 
 const KEEP_ALIVE_MS = 12_000;
 /** For the stream that a token was given for to be opened. */
 const MAX_UNOPENED_MS = 30_000;
 const MAX_CLOSING_MS = 5000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -49,14 +49,18 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     return stream;
   };
 
-  /** The stream of the token, and who asks: whoever has the token, unless another caller shows a token of its own. */
-  const find = async (request: FastifyRequest, token: string) => {
+  /**
+   * The stream of the token. Whoever has that may use it; a request with a token of its own must be of the same subject,
+   * and gives the whole stream its rights.
+   */
+  const find = async ({ headers: { authorization } }: FastifyRequest, token: string) => {
+    const caller = authorization === undefined ? undefined : await authenticate(operations.ports, authorization);
     const stream = shared.get(token);
     if (!stream) throw refusal(404, 'STREAM_NOT_FOUND', 'There is no such stream; reserve one with PUT.');
-    const { authorization } = request.headers;
-    const caller = authorization === undefined ? stream.caller : await authenticate(operations.ports, authorization);
+    if (!caller) return stream;
     if (caller.subject !== stream.caller.subject) throw refusal(403, 'FORBIDDEN', 'The stream is somebody else’s.');
-    return { stream, caller };
+    stream.renew(caller);
+    return stream;
   };
 
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
@@ -72,13 +76,14 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
       if (!wantsStream) throw refusal(406, 'BAD_REQUEST', 'Accept text/event-stream, or give the token of a stream.');
       const caller = await authenticate(operations.ports, request.headers.authorization);
       const asked = requestOf(request);
+      if (reply.raw.destroyed) return reply;
       const stream = open(caller);
       reply.hijack();
       stream.attach(reply.raw);
       await stream.runAlone(operations.prepare(asked, caller), request.method);
       return reply;
     }
-    const { stream, caller } = await find(request, token);
+    const stream = await find(request, token);
     if (request.method === 'DELETE') {
       const { operationId } = request.query as { operationId?: string };
       if (!operationId) throw refusal(400, 'BAD_REQUEST', 'Give the operationId in the address.');
@@ -95,7 +100,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     const id = String(asked.extensions?.operationId ?? '');
     if (!id) throw refusal(400, 'BAD_REQUEST', 'Give the operation an id: extensions.operationId.');
     if (stream.has(id)) throw refusal(409, 'CONFLICT', 'The stream has an operation with that id already.');
-    const prepared = operations.prepare(asked, caller);
+    const prepared = operations.prepare(asked, stream.caller);
     if (!('kind' in prepared)) {
       return reply.status(400).send({ errors: prepared.map((error) => operations.mask(error)) });
     }
@@ -161,26 +166,54 @@ function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>
   }
 }
 
+interface Result {
+  readonly data?: ExecutionResult['data'];
+  readonly errors?: readonly unknown[];
+}
+
+/** An operation; a subscription once it has begun. */
+interface Running {
+  readonly progress: Progress;
+  subscription?: OpenSubscription;
+}
+
 /** One stream, and the operations whose messages go over it. */
 class EventStream {
   readonly #channel = new ResponseChannel();
   readonly #outbox: Outbox;
-  /** By their ids; the only one of a stream of its own has none. Undefined while it begins. */
-  readonly #open = new Map<string | undefined, OpenSubscription | undefined>();
-  #callOffExpiry: () => void;
+  /** By their ids; the only one of a stream of its own has none. */
+  readonly #open = new Map<string | undefined, Running>();
+  #caller: Caller;
+  #callOffExpiry: () => void = () => {};
   #callOffTimer: () => void = () => {};
   #isEnded = false;
 
   constructor(
     private readonly operations: Operations,
-    readonly caller: Caller,
+    caller: Caller,
     private readonly onEnd: () => void,
   ) {
-    const { clock } = operations.ports;
-    this.#outbox = new Outbox(this.#channel, operations.writer, (last) => this.#endSlow(last));
-    const leftMs = caller.expiresAt.getTime() - clock.now().getTime();
-    const expire = () => this.#endWith(unauthenticated('The token has expired; get a new one.'));
-    this.#callOffExpiry = clock.after(Math.min(leftMs, MAX_TIMER_MS), expire);
+    this.#outbox = new Outbox(this.#channel, operations.writer, () => this.#endSlow());
+    this.#caller = caller;
+    this.#waitForExpiry();
+  }
+
+  get caller(): Caller {
+    return this.#caller;
+  }
+
+  /** It lives on with the rights of that caller, and as long as its token. */
+  renew(caller: Caller): void {
+    if (caller === this.#caller) return;
+    this.#caller = caller;
+    this.#waitForExpiry();
+    for (const { subscription } of this.#open.values()) void subscription?.renew(caller);
+  }
+
+  #waitForExpiry(): void {
+    this.#callOffExpiry();
+    const expire = () => this.#endWith(() => unauthenticated('The token has expired; get a new one.'));
+    this.#callOffExpiry = onExpiry(this.operations.ports.clock, this.#caller, expire);
   }
 
   get isOpen(): boolean {
@@ -197,6 +230,12 @@ class EventStream {
   }
 
   attach(response: ServerResponse): void {
+    // It may have ended, or its client gone, while the token was checked.
+    if (this.#isEnded || response.destroyed) {
+      response.destroy();
+      this.#end();
+      return;
+    }
     this.#callOffTimer();
     response.once('close', () => this.#end());
     response.on('error', () => this.#end());
@@ -215,29 +254,33 @@ class EventStream {
   }
 
   async run(id: string | undefined, operation: Operation): Promise<void> {
-    this.#open.set(id, undefined);
+    const running: Running = { progress: {} };
+    this.#open.set(id, running);
+    const finish = (result: Result) => {
+      if (this.#open.get(id) === running) this.#finish(id, result);
+    };
+    const { caller } = this;
     try {
-      if (operation.kind !== 'subscription') {
-        this.#finish(id, await this.operations.execute(operation, this.caller));
-        return;
-      }
+      if (operation.kind !== 'subscription') return finish(await this.operations.execute(operation, caller));
       const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
-      const opened = await this.operations.open(operation, this.caller, {
-        send: (message) => this.#outbox.put([head, message.json, tail], message.at),
+      const opened = await this.operations.open(operation, caller, {
+        send: (message) => this.#outbox.put([head, message.json, tail], message.at, running.progress),
         room: () => this.#outbox.room(),
         turn: () => this.#outbox.turn(),
-        fail: (error) => this.#finish(id, { errors: [error] }),
+        fail: (error) => finish({ errors: [error] }),
       });
-      if (!('stop' in opened)) this.#finish(id, { errors: opened });
-      else if (this.#open.has(id)) this.#open.set(id, opened);
-      else opened.stop(); // It was stopped, or has failed, meanwhile.
+      if (!('stop' in opened)) return finish({ errors: opened });
+      // It was stopped, or the stream has ended, meanwhile; the id may be another operation's by now.
+      if (this.#open.get(id) !== running) return opened.stop();
+      running.subscription = opened;
+      if (this.caller !== caller) await opened.renew(this.caller);
     } catch (error) {
-      this.#finish(id, { errors: [error] });
+      finish({ errors: [error] });
     }
   }
 
   stop(id: string): void {
-    this.#open.get(id)?.stop();
+    this.#open.get(id)?.subscription?.stop();
     this.#open.delete(id);
   }
 
@@ -251,8 +294,8 @@ class EventStream {
   }
 
   /** The last result of an operation, and that it is over. */
-  #finish(id: string | undefined, { data, errors }: Omit<ExecutionResult, 'errors'> & { errors?: readonly unknown[] }) {
-    if (this.#isEnded || (id !== undefined && !this.#open.has(id))) return;
+  #finish(id: string | undefined, { data, errors }: Result): void {
+    if (this.#isEnded) return;
     this.#open.delete(id);
     const shown = errors?.map((error) => this.operations.mask(error));
     const payload = { ...(shown && { errors: shown }), ...(data !== undefined && { data }) };
@@ -263,17 +306,19 @@ class EventStream {
     if (id === undefined) void this.close();
   }
 
-  #endSlow(last: Start | undefined): void {
+  #endSlow(): void {
     this.operations.ports.metrics.slowConsumers.inc();
-    const lastCursor = last ? toCursor(last) : undefined;
     const message = 'Events came faster than they were read; come back with the last cursor.';
-    this.#endWith(new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } }));
+    this.#endWith(({ progress: { at } }) => {
+      const lastCursor = at && toCursor(at);
+      return new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } });
+    });
   }
 
-  #endWith(error: GraphQLError): void {
-    for (const [id, subscription] of [...this.#open]) {
-      subscription?.stop();
-      this.#finish(id, { errors: [error] });
+  #endWith(errorOf: (running: Running) => GraphQLError): void {
+    for (const [id, running] of [...this.#open]) {
+      running.subscription?.stop();
+      this.#finish(id, { errors: [errorOf(running)] });
     }
     void this.close();
   }
@@ -290,7 +335,7 @@ class EventStream {
     this.#isEnded = true;
     this.#callOffExpiry();
     this.#callOffTimer();
-    for (const subscription of this.#open.values()) subscription?.stop();
+    for (const { subscription } of this.#open.values()) subscription?.stop();
     this.#open.clear();
     this.#outbox.clear();
     this.onEnd();

@@ -7,22 +7,23 @@ import { maskError } from './errors.ts';
 import { Writer } from './outbox.ts';
 import { Projections } from './projection.ts';
 import { contextOf, type GraphQLPorts } from './request-context.ts';
-import { type Sink, Subscription } from './subscription.ts';
+import { type Sink, Subscription, type SubscriptionPorts } from './subscription.ts';
 
 export class Operations {
   readonly quota: CallerQuota;
   /** Writes for all connections, so that each has its turn. */
   readonly writer: Writer;
   readonly #documents: Documents;
-  readonly #projections: Projections;
+  readonly #subscribing: SubscriptionPorts;
 
   constructor(readonly ports: GraphQLPorts) {
-    const { schema, log, clock } = ports;
-    this.writer = new Writer(clock);
+    const { schema, log, clock, feed } = ports;
     this.quota = new CallerQuota(ports);
+    this.writer = new Writer(clock, log);
     this.#documents = new Documents(schema);
     const contextOfMany = (caller: Caller) => contextOf(ports, caller, false);
-    this.#projections = new Projections({ schema, documents: this.#documents, contextOf: contextOfMany, log });
+    const projections = new Projections({ schema, documents: this.#documents, contextOf: contextOfMany, log });
+    this.#subscribing = { schema, feed, projections, contextOf: contextOfMany };
   }
 
   /** The operation, or why it cannot be run. A subscription counts from here on: `open` it. */
@@ -35,8 +36,6 @@ export class Operations {
 
   /** Its messages, and its failure, go to the sink until it is stopped; or the errors for which it never began. */
   async open(operation: Operation, caller: Caller, sink: Sink): Promise<OpenSubscription | readonly GraphQLError[]> {
-    const { schema, feed } = this.ports;
-    const ports = { schema, feed, projections: this.#projections };
     const end = once(() => this.quota.unsubscribe(caller));
     const failing = {
       send: (message) => sink.send(message),
@@ -47,9 +46,8 @@ export class Operations {
         sink.fail(error);
       },
     } satisfies Sink;
-    const contextOfMany = (one: Caller) => contextOf(this.ports, one, false);
     try {
-      const opened = await Subscription.open({ ...ports, contextOf: contextOfMany }, operation, caller, failing);
+      const opened = await Subscription.open(this.#subscribing, operation, caller, failing);
       if (!(opened instanceof Subscription)) {
         end();
         return opened;

@@ -1,6 +1,7 @@
 // What waits to be written to one client. It is bounded, and it is written as fast as the client takes it: at once while
 // there is time, several messages in one write as soon as there is not.
 import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
 import type { Start } from '../event-log/cursor.ts';
 
 /** Where the bytes go: a WebSocket or the response of an event stream. */
@@ -16,16 +17,23 @@ export interface Channel {
   onceSent(then: () => void): void;
 }
 
+/** Where one subscription may resume, by what was written of it. */
+export interface Progress {
+  at?: Start;
+}
+
 interface Waiting {
   readonly parts: readonly Buffer[];
   readonly length: number;
-  /** Where whoever has it may resume. */
   readonly at: Start | undefined;
+  readonly progress: Progress | undefined;
 }
 
 /** What may wait for one client beside what the system has taken. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 const MAX_WAITING = 5000;
+/** A client that takes nothing for so long is given up, too. */
+const MAX_BLOCKED_MS = 30_000;
 /** One write; and how much of it may wait in the system before there is another. */
 const MAX_WRITE_BYTES = 64 * 1024;
 /** Written ones that are still in the list. */
@@ -39,8 +47,8 @@ export class Outbox {
   #bytes = 0;
   #isBlocked = false;
   #isDirty = false;
+  #unblock: () => void = () => {};
   #roomFor: (() => void)[] = [];
-  #lastWritten: Start | undefined;
   #turn: Promise<void> | undefined;
   #takeTurn: () => void = () => {};
 
@@ -48,21 +56,20 @@ export class Outbox {
     private readonly channel: Channel,
     private readonly writer: Writer,
     /** The client does not keep up: nothing more is written. */
-    private readonly onOverflow: (lastWritten: Start | undefined) => void,
+    private readonly onOverflow: () => void,
   ) {}
 
   /** The parts are one message, written in one piece; they are not copied until then. */
-  put(parts: readonly Buffer[], at?: Start): void {
+  put(parts: readonly Buffer[], at?: Start, progress?: Progress): void {
     if (!this.channel.isOpen) return;
     let length = 0;
     for (const part of parts) length += part.length;
     const isFull = this.#bytes + length > MAX_WAITING_BYTES || this.#waiting.length - this.#next >= MAX_WAITING;
     if (isFull && this.#bytes > 0) {
-      this.clear();
-      this.onOverflow(this.#lastWritten);
+      this.#giveUp();
       return;
     }
-    this.#waiting.push({ parts, length, at });
+    this.#waiting.push({ parts, length, at, progress });
     this.#bytes += length;
     if (this.#isDirty || this.#isBlocked) return;
     this.#isDirty = true;
@@ -85,6 +92,7 @@ export class Outbox {
   }
 
   clear(): void {
+    this.#unblock();
     this.#waiting = [];
     this.#next = 0;
     this.#bytes = 0;
@@ -102,11 +110,7 @@ export class Outbox {
         return;
       }
       if (this.channel.unsent >= MAX_WRITE_BYTES) {
-        this.#isBlocked = true;
-        this.channel.onceSent(() => {
-          this.#isBlocked = false;
-          this.flush();
-        });
+        this.#block();
         break;
       }
       this.channel.write(this.#take());
@@ -124,16 +128,36 @@ export class Outbox {
     this.clear();
   }
 
+  /** Until the system has taken what was written. */
+  #block(): void {
+    this.#isBlocked = true;
+    const callOff = this.writer.clock.after(MAX_BLOCKED_MS, () => this.#giveUp());
+    this.#unblock = () => {
+      callOff();
+      this.#isBlocked = false;
+      this.#unblock = () => {};
+    };
+    this.channel.onceSent(() => {
+      this.#unblock();
+      this.flush();
+    });
+  }
+
+  #giveUp(): void {
+    this.clear();
+    if (this.channel.isOpen) this.onOverflow();
+  }
+
   /** As many of the waiting messages as one write takes, and one at least. */
   #take(): Buffer {
     const first = this.#next;
     let size = 0;
     for (; this.#next < this.#waiting.length; this.#next += 1) {
-      const { length = 0, at } = this.#waiting[this.#next] ?? {};
+      const { length = 0, at, progress } = this.#waiting[this.#next] ?? {};
       if (size > 0 && size + length > MAX_WRITE_BYTES) break;
       size += this.channel.headSize(length) + length;
       this.#bytes -= length;
-      if (at) this.#lastWritten = at;
+      if (progress && at) progress.at = at;
     }
     const data = Buffer.allocUnsafe(size);
     let offset = 0;
@@ -162,7 +186,10 @@ export class Writer {
   #waiting: Outbox[] = [];
   #isBusy = false;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
 
   add(outbox: Outbox): void {
     this.#waiting.push(outbox);
@@ -172,13 +199,22 @@ export class Writer {
   }
 
   #pass(outboxes: readonly Outbox[], from: number): void {
-    for (const outbox of outboxes.slice(from, from + SLICE)) outbox.flush();
+    for (const outbox of outboxes.slice(from, from + SLICE)) this.#flush(outbox);
     if (from + SLICE < outboxes.length) {
       setImmediate(() => this.#pass(outboxes, from + SLICE));
     } else if (outboxes.length > BUSY) {
       this.clock.after(PAUSE_MS, () => this.#next());
     } else {
       this.#next();
+    }
+  }
+
+  /** The fault of one connection is not that of the others. */
+  #flush(outbox: Outbox): void {
+    try {
+      outbox.flush();
+    } catch (error) {
+      this.log.error({ error }, 'a client could not be written to');
     }
   }
 

@@ -11,12 +11,13 @@ import { maskError } from './errors.ts';
 /** The result of one event, as JSON. */
 export interface Message {
   readonly json: Buffer;
-  /** Where whoever has it may resume. */
-  readonly at: Start;
+  /** Where whoever has it may resume; of the present state there is no such place before it is complete. */
+  readonly at: Start | undefined;
 }
 
 export interface Recipient {
   receive(message: Message): void;
+  fail(error: unknown): void;
 }
 
 interface Execution {
@@ -26,14 +27,15 @@ interface Execution {
   readonly recipients: Recipient[];
 }
 
-/** Results kept for those who come to the same event a little later. */
-const MAX_KEPT = 64;
+/** Results kept for others who come to the same events a little later, as after a break that many had. */
+const MAX_KEPT_BYTES = 256 * 1024;
 /** Events that may be executing before the feed has to wait. */
-const MAX_EXECUTING = 100;
+const MAX_EXECUTING = 500;
 
 export class Projection {
   users = 0;
-  readonly #kept = new Map<object, Message | Promise<Message>>();
+  readonly #kept = new Map<object, Message>();
+  #keptBytes = 0;
   /** Those not handed over yet, in the order of their events. */
   #executing: Execution[] = [];
   #last: Execution | undefined;
@@ -47,20 +49,26 @@ export class Projection {
   ) {}
 
   /** The message of an event; a promise only where a field has to be looked up. */
-  show(event: object, at: Start): Message | Promise<Message> {
+  show(event: object, at: Start | undefined): Message | Promise<Message> {
     const kept = this.#kept.get(event);
     if (kept) return kept;
     const { document, operationName, variables } = this.operation;
     const { schema, contextValue } = this;
     const args = { schema, document, operationName, variableValues: variables, contextValue, rootValue: event };
     const result = execute(args);
-    const message =
-      result instanceof Promise
-        ? result.then((one) => this.#toMessage(one, at))
-        : this.#toMessage(result as ExecutionResult, at);
+    if (result instanceof Promise) return result.then((one) => this.#keep(event, this.#toMessage(one, at)));
+    return this.#keep(event, this.#toMessage(result as ExecutionResult, at));
+  }
+
+  #keep(event: object, message: Message): Message {
+    if (this.users < 2 || message.at === undefined || this.#kept.has(event)) return message;
     this.#kept.set(event, message);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > MAX_KEPT && oldest) this.#kept.delete(oldest);
+    this.#keptBytes += message.json.length;
+    for (const [oldest, { json }] of this.#kept) {
+      if (this.#keptBytes <= MAX_KEPT_BYTES) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= json.length;
+    }
     return message;
   }
 
@@ -83,13 +91,18 @@ export class Projection {
   }
 
   async #handOver(execution: Execution): Promise<void> {
-    const message = await execution.done;
-    execution.done = message;
-    for (const recipient of execution.recipients) recipient.receive(message);
-    this.#executing.shift();
+    try {
+      const message = await execution.done;
+      execution.done = message;
+      for (const recipient of execution.recipients) recipient.receive(message);
+    } catch (error) {
+      for (const recipient of execution.recipients) recipient.fail(error);
+    } finally {
+      this.#executing.shift();
+    }
   }
 
-  #toMessage({ data, errors }: ExecutionResult, at: Start): Message {
+  #toMessage({ data, errors }: ExecutionResult, at: Start | undefined): Message {
     const shown = errors?.map((error) => maskError(error.toJSON(), error, this.log));
     return { json: Buffer.from(JSON.stringify(shown ? { errors: shown, data } : { data })), at };
   }

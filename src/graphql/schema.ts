@@ -1,6 +1,6 @@
 // The schema from its resolvers. It must not know what they need: app.ts makes them.
 import 'reflect-metadata';
-import { type GraphQLSchema, isObjectType } from 'graphql';
+import { type GraphQLSchema, isInterfaceType, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, getMetadataStorage, type NonEmptyArray } from 'type-graphql';
 import { AvailabilityResolver } from '../availability/availability.graphql.ts';
@@ -60,7 +60,7 @@ function showEventsThemselves(schema: GraphQLSchema): void {
 function markContextReaders(schema: GraphQLSchema): void {
   const { fieldResolvers, subscriptions, objectTypes } = getMetadataStorage();
   const readers = [...fieldResolvers, ...subscriptions].filter(({ params }) =>
-    (params ?? []).some(({ kind }) => kind === 'context' || kind === 'info'),
+    (params ?? []).some(({ kind }) => kind === 'context' || kind === 'info' || kind === 'custom'),
   );
   for (const reader of readers) {
     const ofType = 'getObjectType' in reader ? reader.getObjectType?.() : undefined;
@@ -69,5 +69,14 @@ function markContextReaders(schema: GraphQLSchema): void {
     const field = isObjectType(type) ? type.getFields()[reader.schemaName ?? reader.methodName] : undefined;
     if (!field) throw new Error(`${name}.${reader.methodName} is not in the schema`);
     field.extensions = { ...field.extensions, readsContext: true };
+  }
+  // Who selects a field of an interface may be given that of any type which has it.
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isInterfaceType(type)) continue;
+    const types = schema.getPossibleTypes(type);
+    for (const field of Object.values(type.getFields())) {
+      const readsContext = types.some((one) => one.getFields()[field.name]?.extensions.readsContext);
+      if (readsContext) field.extensions = { ...field.extensions, readsContext };
+    }
   }
 }

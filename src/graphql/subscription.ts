@@ -96,6 +96,7 @@ class Leg {
   #following: Following | undefined;
   /** Taken, and not shown yet. */
   #waiting = 0;
+  #stopWaiting: () => void = () => {};
   #isEnded = false;
 
   constructor(
@@ -126,7 +127,11 @@ class Leg {
   }
 
   async #present(events: readonly object[]): Promise<void> {
-    for (const event of events) await this.#show(event, this.at);
+    for (const [index, event] of events.entries()) {
+      if (this.#isEnded) return;
+      // Whoever has not got all of it has to begin anew.
+      await this.#show(event, index === events.length - 1 ? this.at : undefined);
+    }
   }
 
   take({ event, position }: Entry, isMissed: boolean): Promise<void> | undefined {
@@ -136,11 +141,16 @@ class Leg {
     return this.#taken.projection.post(event, at, this) ?? this.sink.turn();
   }
 
-  async #show(event: object, at: Start): Promise<void> {
+  async #show(event: object, at: Start | undefined): Promise<void> {
     const message = this.#taken.projection.show(event, at);
     this.#send(message instanceof Promise ? await message : message);
     const room = this.#isEnded ? undefined : this.sink.room();
-    if (room) await room;
+    if (!room) return;
+    // Whichever comes first: who has gone must not be kept waiting, with all that it would have been shown.
+    await new Promise<void>((resolve) => {
+      this.#stopWaiting = resolve;
+      void room.then(resolve);
+    });
   }
 
   receive(message: Message): void {
@@ -150,7 +160,7 @@ class Leg {
 
   #send(message: Message): void {
     if (this.#isEnded) return;
-    this.at = this.#past(message.at.position);
+    if (message.at) this.at = this.#past(message.at.position);
     this.sink.send(message);
   }
 
@@ -166,6 +176,7 @@ class Leg {
 
   stop(): void {
     this.#isEnded = true;
+    this.#stopWaiting();
     this.#following?.stop();
     this.#taken.release();
   }
@@ -190,7 +201,7 @@ async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: St
     const { start, events } = await present();
     return { start, present: events };
   }
-  if (after == null) return { start: (await feed.bounds()).end, present: [] };
+  if (after == null) return { start: { position: (await feed.bounds()).end }, present: [] };
   return { start: await resumeFrom(feed, after), present: [] };
 }
 
@@ -199,9 +210,9 @@ export async function resumeFrom(feed: Pick<Feed, 'bounds'>, after: Cursor): Pro
   const start = fromCursor(after);
   if (!start)
     throw badInput('after', 'It is not a cursor of the event log; use the `cursor` of an event as it was given.');
-  const { horizon, end } = await feed.bounds();
+  const { horizon, newest } = await feed.bounds();
   if (isBehind(horizon, start.position)) throw cursorExpired(horizon);
-  if (start.position.xid > (end.seen?.end ?? end.position.xid)) {
+  if (start.position.xid > newest) {
     throw badInput('after', 'It lies beyond the end of this event log: it comes from another one.');
   }
   return start;

@@ -1,17 +1,25 @@
-// GraphQL over WebSocket. The protocol’s own library (graphql-ws) keeps its rules; the messages of subscriptions go past it,
-// straight to the socket, for they are the same bytes for many.
+// GraphQL over WebSocket: the protocol graphql-transport-ws. Its own library (graphql-ws) checks what comes in and has the
+// codes; the operations are ours, for their messages are the same bytes for many.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { GraphQLError } from 'graphql';
-import { CloseCode, handleProtocols, makeServer, type Server } from 'graphql-ws';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import {
+  CloseCode,
+  GRAPHQL_TRANSPORT_WS_PROTOCOL,
+  handleProtocols,
+  type Message,
+  MessageType,
+  parseMessage,
+} from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../auth/caller.ts';
 import { RateLimit } from '../common/rate-limit.ts';
-import { type Start, toCursor } from '../event-log/cursor.ts';
-import type { Operation } from './documents.ts';
+import { toCursor } from '../event-log/cursor.ts';
+import type { Operation, Request } from './documents.ts';
+import { onExpiry } from './expiry.ts';
 import type { OpenSubscription, Operations } from './operations.ts';
-import { type Channel, Outbox } from './outbox.ts';
+import { type Channel, Outbox, type Progress } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
@@ -22,16 +30,23 @@ const MAX_REASON_BYTES = 123;
 /** A client that is asked for a sign of life so often, and gave none twice, is gone. */
 const KEEP_ALIVE_MS = 12_000;
 const MAX_CLOSING_MS = 5000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** For connection_init to come. */
+const MAX_INIT_MS = 3000;
 /** Messages of one socket; a dashboard that opens begins with many. Who sends more is read more slowly. */
 const MESSAGES = { perSecond: 200, burst: 2000 };
 
-/** What the protocol's library hands to its hooks. */
-interface Extra extends Record<PropertyKey, unknown> {
-  readonly client: Client;
-}
 type Params = { readonly authorization?: unknown; readonly Authorization?: unknown };
-type Protocol = Server<Extra>;
+
+type Phase =
+  | { readonly is: 'opened' }
+  | { readonly is: 'initialising' }
+  | { readonly is: 'acknowledged'; readonly caller: Caller };
+
+/** An operation under its id; a subscription once it has begun. */
+interface Running {
+  readonly progress: Progress;
+  subscription?: OpenSubscription;
+}
 
 export interface WebSocketEdge {
   /** Ends with 1001 what is open. */
@@ -40,14 +55,13 @@ export interface WebSocketEdge {
 
 export function serveWebSocket(http: FastifyInstance, path: string, operations: Operations): WebSocketEdge {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols });
-  const protocol = protocolOf(operations);
   const clients = new Set<Client>();
   http.server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on('error', () => connection.destroy());
     if (request.url?.split('?')[0] !== path) return refuseUpgrade(connection, '404 Not Found');
     if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuseUpgrade(connection, '403 Forbidden');
     sockets.handleUpgrade(request, connection, head, (socket) => {
-      const client = new Client(socket, connection, operations, protocol);
+      const client = new Client(socket, connection, operations);
       clients.add(client);
       socket.once('close', () => clients.delete(client));
     });
@@ -59,160 +73,43 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
   };
 }
 
-/** The hooks of the library; everything they know of a connection is its client. */
-function protocolOf(operations: Operations): Protocol {
-  type Args = { readonly operation: Operation; readonly id: string; readonly client: Client };
-  return makeServer<Params, Extra>({
-    schema: operations.ports.schema,
-    onConnect: ({ connectionParams, extra }) =>
-      extra.client.connect(connectionParams?.authorization ?? connectionParams?.Authorization),
-    onPing: ({ extra }, payload) => extra.client.renew((payload as Params | undefined)?.authorization),
-    onSubscribe: ({ extra }, id, payload) => {
-      const prepared = operations.prepare(payload, extra.client.caller);
-      if (!('kind' in prepared)) return prepared;
-      const { document, operationName, variables } = prepared;
-      const args = { schema: operations.ports.schema, document, operationName, variableValues: variables };
-      return { ...args, operation: prepared, id, client: extra.client };
-    },
-    subscribe: async (args) => {
-      const { operation, id, client } = args as unknown as Args;
-      return client.subscribe(id, operation);
-    },
-    execute: (args) => {
-      const { operation, client } = args as unknown as Args;
-      return operations.execute(operation, client.caller);
-    },
-    onNext: (_, __, ___, ____, result) =>
-      result.errors ? { ...result, errors: result.errors.map((error) => operations.mask(error)) } : result,
-    onError: (_, __, ___, errors) => errors.map((error) => operations.mask(error)),
-  });
-}
-
 /** One socket. */
 class Client {
-  #caller: Caller | undefined;
+  #phase: Phase = { is: 'opened' };
   #callOffExpiry: () => void = () => {};
   #callOffKeepAlive: () => void = () => {};
   #unheard = 0;
+  /** One after the other, as their pings came. */
+  #renewing: Promise<void> = Promise.resolve();
+  readonly #callOffInit: () => void;
   readonly #outbox: Outbox;
-  readonly #subscriptions = new Set<OpenSubscription>();
+  readonly #open = new Map<string, Running>();
   readonly #rate: RateLimit;
 
   constructor(
     private readonly socket: WebSocket,
     connection: Duplex,
     private readonly operations: Operations,
-    protocol: Protocol,
   ) {
-    const { clock } = operations.ports;
+    const { clock, log } = operations.ports;
     this.#rate = new RateLimit(MESSAGES, clock.now());
     const channel = new FrameChannel(socket, connection);
-    this.#outbox = new Outbox(channel, operations.writer, (last) => this.#closeSlow(last));
-    socket.on('error', (error) => operations.ports.log.info({ error: error.message }, 'a client socket failed'));
+    this.#outbox = new Outbox(channel, operations.writer, () => this.#closeSlow());
+    this.#callOffInit = clock.after(MAX_INIT_MS, () => {
+      if (this.#phase.is === 'opened')
+        this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
+    });
+    socket.on('error', (error) => log.info({ error: error.message }, 'a client socket failed'));
+    socket.once('close', () => this.#end());
     socket.on('pong', () => {
       this.#unheard = 0;
     });
-    const closed = protocol.opened(
-      {
-        protocol: socket.protocol,
-        send: (text) => this.#outbox.put([Buffer.from(text)]),
-        close: (code, reason) => this.#close(code ?? 1000, reason ?? ''),
-        onMessage: (receive) => socket.on('message', (data) => this.#receive(`${data}`, receive)),
-      },
-      { client: this },
-    );
-    socket.once('close', (code, reason) => {
-      this.#end();
-      void closed(code, `${reason}`);
-    });
+    if (socket.protocol !== GRAPHQL_TRANSPORT_WS_PROTOCOL) {
+      this.#close(CloseCode.SubprotocolNotAcceptable, 'Subprotocol not acceptable');
+      return;
+    }
+    socket.on('message', (data) => this.#receive(`${data}`));
     this.#keepAlive();
-  }
-
-  get caller(): Caller {
-    if (!this.#caller) throw new Error('An operation came before the connection was acknowledged');
-    return this.#caller;
-  }
-
-  /** False closes with 4403. */
-  async connect(header: unknown): Promise<boolean> {
-    const caller = await this.#authenticate(header);
-    if (!caller || this.socket.readyState !== this.socket.OPEN) return false;
-    const refused = this.operations.quota.connect(caller);
-    if (refused) {
-      this.#close(TRY_AGAIN_LATER, refused);
-      return false;
-    }
-    this.#be(caller);
-    this.socket.once('close', () => this.operations.quota.disconnect(caller));
-    return true;
-  }
-
-  /** A ping may bring a new token of the same subject: the socket lives on with it, and with its rights. */
-  async renew(header: unknown): Promise<void> {
-    if (header === undefined || !this.#caller) return;
-    const caller = await this.#authenticate(header);
-    if (caller?.subject !== this.#caller.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
-    this.#be(caller);
-    await Promise.all([...this.#subscriptions].map((one) => one.renew(caller)));
-  }
-
-  #be(caller: Caller): void {
-    const { clock } = this.operations.ports;
-    this.#caller = caller;
-    this.#callOffExpiry();
-    const leftMs = caller.expiresAt.getTime() - clock.now().getTime();
-    // 4403 tells a client to come back with another token.
-    const expire = () => this.#close(CloseCode.Forbidden, 'The token has expired');
-    this.#callOffExpiry = clock.after(Math.min(leftMs, MAX_TIMER_MS), expire);
-  }
-
-  async #authenticate(header: unknown): Promise<Caller | undefined> {
-    const { ports } = this.operations;
-    try {
-      return await authenticate(ports, typeof header === 'string' ? header : undefined);
-    } catch (error) {
-      if (!(error instanceof GraphQLError)) ports.log.error({ error }, 'a token could not be checked');
-      return undefined;
-    }
-  }
-
-  /** As the library wants it: an iterable that ends with the operation. It yields nothing, for the messages go past it. */
-  async subscribe(id: string, operation: Operation) {
-    const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
-    let settle: { resolve(end: IteratorReturnResult<undefined>): void; reject(error: unknown): void } | undefined;
-    const ended = new Promise<IteratorReturnResult<undefined>>((resolve, reject) => {
-      settle = { resolve, reject };
-    });
-    ended.catch(() => {}); // The library may have gone before it fails.
-    let opened: OpenSubscription | undefined;
-    const leave = () => {
-      opened?.stop();
-      if (opened) this.#subscriptions.delete(opened);
-    };
-    const started = await this.operations.open(operation, this.caller, {
-      send: (message) => this.#outbox.put([head, message.json, TAIL], message.at),
-      room: () => this.#outbox.room(),
-      turn: () => this.#outbox.turn(),
-      fail: (error) => {
-        leave();
-        settle?.reject(error);
-      },
-    });
-    if (!('stop' in started)) return { errors: started };
-    opened = started;
-    this.#subscriptions.add(opened);
-    const end = async (): Promise<IteratorReturnResult<undefined>> => {
-      leave();
-      settle?.resolve(DONE);
-      return DONE;
-    };
-    const iterable = {
-      next: () => ended,
-      return: end,
-      throw: end,
-      [Symbol.asyncIterator]: () => iterable,
-    };
-    return iterable as AsyncGenerator<never, undefined>;
   }
 
   /** Resolves when the socket is closed. */
@@ -227,10 +124,18 @@ class Client {
     });
   }
 
-  #receive(text: string, receive: (text: string) => Promise<void>): void {
+  #receive(text: string): void {
     const { clock, log } = this.operations.ports;
+    if (this.socket.readyState !== this.socket.OPEN) return;
     this.#unheard = 0;
-    receive(text).catch((error: unknown) => {
+    let message: Message;
+    try {
+      message = parseMessage(text);
+    } catch {
+      this.#close(CloseCode.BadRequest, 'Invalid message received');
+      return;
+    }
+    this.#carryOut(message).catch((error: unknown) => {
       log.error({ error }, 'a message of a client failed');
       this.#close(CloseCode.InternalServerError, 'Internal server error');
     });
@@ -238,6 +143,141 @@ class Client {
     if (waitMs === 0 || this.socket.isPaused) return;
     this.socket.pause();
     clock.after(waitMs, () => this.socket.resume());
+  }
+
+  async #carryOut(message: Message): Promise<void> {
+    switch (message.type) {
+      case 'connection_init': {
+        const { authorization, Authorization } = (message.payload ?? {}) as Params;
+        return this.#connect(authorization ?? Authorization);
+      }
+      case 'ping':
+        return this.#answerPing(message.payload);
+      case 'pong':
+        return;
+      case 'subscribe':
+        return this.#subscribe(message.id, message.payload);
+      case 'complete':
+        this.#open.get(message.id)?.subscription?.stop();
+        this.#open.delete(message.id);
+        return;
+      default: // What only a server says.
+        this.#close(CloseCode.BadRequest, 'Invalid message received');
+    }
+  }
+
+  async #connect(header: unknown): Promise<void> {
+    if (this.#phase.is !== 'opened') {
+      return this.#close(CloseCode.TooManyInitialisationRequests, 'Too many initialisation requests');
+    }
+    this.#phase = { is: 'initialising' };
+    const caller = await this.#authenticate(header);
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (caller === 'unknown') return this.#close(TRY_AGAIN_LATER, 'The token cannot be checked now');
+    if (!caller) return this.#close(CloseCode.Forbidden, 'Forbidden');
+    const refused = this.operations.quota.connect(caller);
+    if (refused) return this.#close(TRY_AGAIN_LATER, refused);
+    this.socket.once('close', () => this.operations.quota.disconnect(caller));
+    this.#be(caller);
+    this.#say({ type: MessageType.ConnectionAck });
+  }
+
+  /** A ping may bring a new token of the same subject: the socket lives on with it, and with its rights. */
+  async #answerPing(payload: object | undefined): Promise<void> {
+    const { authorization, Authorization, ...rest } = (payload ?? {}) as Params & object;
+    const header = authorization ?? Authorization;
+    if (header !== undefined) {
+      this.#renewing = this.#renewing.then(() => this.#renew(header));
+      await this.#renewing;
+    }
+    // A token is not sent back.
+    const isEmpty = payload === undefined || (header !== undefined && Object.keys(rest).length === 0);
+    this.#say({ type: MessageType.Pong, ...(!isEmpty && { payload: rest }) });
+  }
+
+  async #renew(header: unknown): Promise<void> {
+    if (this.#phase.is !== 'acknowledged') return;
+    const caller = await this.#authenticate(header);
+    if (caller === 'unknown') return; // The token it has is good for as long as it says.
+    if (caller?.subject !== this.#phase.caller.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
+    this.#be(caller);
+    await Promise.all([...this.#open.values()].map(({ subscription }) => subscription?.renew(caller)));
+  }
+
+  #be(caller: Caller): void {
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    this.#phase = { is: 'acknowledged', caller };
+    this.#callOffExpiry();
+    // 4403 tells a client to come back with another token.
+    const expire = () => this.#close(CloseCode.Forbidden, 'The token has expired');
+    this.#callOffExpiry = onExpiry(this.operations.ports.clock, caller, expire);
+  }
+
+  /** Undefined: the token is not good. 'unknown': that could not be found out. */
+  async #authenticate(header: unknown): Promise<Caller | 'unknown' | undefined> {
+    const { ports } = this.operations;
+    try {
+      return await authenticate(ports, typeof header === 'string' ? header : undefined);
+    } catch (error) {
+      if (error instanceof GraphQLError) return undefined;
+      ports.log.error({ error }, 'a token could not be checked');
+      return 'unknown';
+    }
+  }
+
+  async #subscribe(id: string, request: Request): Promise<void> {
+    if (this.#phase.is !== 'acknowledged') return this.#close(CloseCode.Unauthorized, 'Unauthorized');
+    if (this.#open.has(id)) {
+      return this.#close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
+    }
+    const { caller } = this.#phase;
+    const prepared = this.operations.prepare(request, caller);
+    if (!('kind' in prepared)) return this.#fail(id, prepared);
+    const running: Running = { progress: {} };
+    this.#open.set(id, running);
+    try {
+      if (prepared.kind === 'subscription') await this.#begin(id, running, prepared, caller);
+      else this.#finish(id, running, await this.operations.execute(prepared, caller));
+    } catch (error) {
+      if (this.#leave(id, running)) this.#fail(id, [error]);
+    }
+  }
+
+  async #begin(id: string, running: Running, operation: Operation, caller: Caller): Promise<void> {
+    const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+    const opened = await this.operations.open(operation, caller, {
+      send: (message) => this.#outbox.put([head, message.json, TAIL], message.at, running.progress),
+      room: () => this.#outbox.room(),
+      turn: () => this.#outbox.turn(),
+      fail: (error) => {
+        if (this.#leave(id, running)) this.#fail(id, [error]);
+      },
+    });
+    if (!('stop' in opened)) return this.#finish(id, running, { errors: opened });
+    // It was completed, or the socket has gone, meanwhile; the id may be another operation's by now.
+    if (this.#open.get(id) !== running) return opened.stop();
+    running.subscription = opened;
+    if (this.#phase.is === 'acknowledged' && this.#phase.caller !== caller) await opened.renew(this.#phase.caller);
+  }
+
+  /** False where the operation was completed by its client. */
+  #leave(id: string, running: Running): boolean {
+    return this.#open.get(id) === running && this.#open.delete(id);
+  }
+
+  #finish(id: string, running: Running, { errors, ...result }: ExecutionResult): void {
+    if (!this.#leave(id, running)) return;
+    const shown = errors?.map((error) => this.operations.mask(error));
+    this.#say({ id, type: MessageType.Next, payload: { ...(shown && { errors: shown }), ...result } });
+    this.#say({ id, type: MessageType.Complete });
+  }
+
+  #fail(id: string, errors: readonly unknown[]): void {
+    this.#say({ id, type: MessageType.Error, payload: errors.map((error) => this.operations.mask(error)) });
+  }
+
+  #say(message: object): void {
+    this.#outbox.put([Buffer.from(JSON.stringify(message))]);
   }
 
   #keepAlive(): void {
@@ -249,33 +289,43 @@ class Client {
     });
   }
 
-  #closeSlow(last: Start | undefined): void {
+  /** With more than one subscription there is no one place to resume from: each has its own. */
+  #closeSlow(): void {
     this.operations.ports.metrics.slowConsumers.inc();
-    const reason = `Events came faster than they were read. Last cursor sent: ${last ? toCursor(last) : 'none'}`;
-    this.#close(TRY_AGAIN_LATER, reason.length <= MAX_REASON_BYTES ? reason : 'Events came faster than they were read');
+    const [only, ...others] = this.#open.values();
+    const at = others.length === 0 ? only?.progress.at : undefined;
+    const reason = 'Events came faster than they were read.';
+    this.#close(TRY_AGAIN_LATER, at ? `${reason} Last cursor sent: ${toCursor(at)}` : reason);
   }
 
   #close(code: number, reason: string): void {
+    if (this.socket.readyState !== this.socket.OPEN) return;
     this.#outbox.finish();
-    this.#stopSubscriptions();
-    this.socket.close(code, reason);
+    this.#stopOperations();
+    this.socket.close(
+      code,
+      Buffer.from(reason)
+        .subarray(0, MAX_REASON_BYTES)
+        .toString()
+        .replace(/\uFFFD+$/, ''),
+    );
   }
 
-  #stopSubscriptions(): void {
-    for (const subscription of this.#subscriptions) subscription.stop();
-    this.#subscriptions.clear();
+  #stopOperations(): void {
+    for (const { subscription } of this.#open.values()) subscription?.stop();
+    this.#open.clear();
   }
 
   #end(): void {
+    this.#callOffInit();
     this.#callOffExpiry();
     this.#callOffKeepAlive();
-    this.#stopSubscriptions();
+    this.#stopOperations();
     this.#outbox.clear();
   }
 }
 
 const TAIL = Buffer.from('}');
-const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 const FINAL_TEXT = 0x81;
 

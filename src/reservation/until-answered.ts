@@ -12,13 +12,17 @@ export const untilAnswered =
     const { end } = await feed.bounds();
     let stop = () => {};
     const answered = new Promise<Reservation>((resolve, reject) => {
-      const following = feed.follow({ kinds: ['RESERVATION'], reservationId: id }, end, {
-        take: ({ event }) => {
-          if (event.kind === 'RESERVATION' && event.to !== 'PENDING') resolve(event.reservation);
-          return undefined;
+      const following = feed.follow(
+        { kinds: ['RESERVATION'], reservationId: id },
+        { position: end },
+        {
+          take: ({ event }) => {
+            if (event.kind === 'RESERVATION' && event.to !== 'PENDING') resolve(event.reservation);
+            return undefined;
+          },
+          fail: reject,
         },
-        fail: reject,
-      });
+      );
       stop = following.stop;
     });
     answered.catch(() => {}); // Told below, if it is waited for.

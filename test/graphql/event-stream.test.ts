@@ -208,6 +208,35 @@ describe('one stream for all operations of a client', () => {
     }
   });
 
+  it('an id that is taken again while its first operation still begins has one operation', async () => {
+    const token = await reserve();
+    const events = eventsOf(await ask({ method: 'GET', headers: { ...streaming, ...withToken(token) } }));
+    const before = await listening();
+    const remove = () => ask({ method: 'DELETE', headers: withToken(token), at: url('?operationId=a') });
+    await Promise.all([
+      operate(token, 'a', changes),
+      remove(),
+      operate(token, 'a', changes),
+      remove(),
+      operate(token, 'a', changes),
+    ]);
+    await eventually(async () => expect((await operate(token, 'a', changes)).status).toBe(409));
+    await untilListening(before + 1);
+    await reserveAndCancel();
+    for (const type of types) expect(await events.until((text) => text !== ':')).toContain(`"${type}"`);
+    await remove();
+    await untilListening(before);
+  });
+
+  it('has the rights of the token that was shown last', async () => {
+    const names = '{ idTags { edges { node { idTag } } } }';
+    const token = await (await ask({ method: 'PUT', token: await signToken('x', { role: 'admin' }) })).text();
+    const events = eventsOf(await ask({ method: 'GET', token: null, headers: streaming, at: url(`?token=${token}`) }));
+    const asDriver = await signToken('x', { role: 'driver', idTags: ['ANNA'] });
+    expect((await operate(token, 'a', names, { token: asDriver })).status).toBe(202);
+    expect(await events.until((text) => text !== ':')).not.toContain('BEN');
+  });
+
   it('what is wrong with a document is the answer to its request', async () => {
     const token = await reserve();
     const refused = await operate(token, 'bad', '{ nothing }');

@@ -213,6 +213,47 @@ it('complete ends a subscription: nothing comes after it, and the id is free', a
   socket.socket.close();
 });
 
+it('an id that is taken again while its first operation still begins has one operation', async () => {
+  const socket = await connect();
+  const before = await socketMetric('listening_subscriptions');
+  for (let round = 0; round < 5; round += 1) {
+    socket.subscribe('a', changes);
+    socket.send({ id: 'a', type: 'complete' });
+  }
+  socket.subscribe('a', changes);
+  await untilListening(before + 1);
+  await reserveAndCancel();
+  for (let count = 0; count < 4; count += 1) expect((await socket.messages.next()).id).toBe('a');
+  await roundTrip(socket);
+  expect(socket.messages.all.filter(({ type }) => type === 'next')).toHaveLength(4);
+  expect(await socketMetric('listening_subscriptions')).toBe(before + 1);
+  socket.send({ id: 'a', type: 'complete' });
+  await expect.poll(() => socketMetric('listening_subscriptions')).toBe(before);
+  socket.socket.close();
+});
+
+it('a long id that is taken is told as far as a reason goes', async () => {
+  const socket = await connect();
+  const id = '€'.repeat(60);
+  socket.subscribe(id, changes);
+  socket.subscribe(id, changes);
+  const { code, reason } = await socket.closed;
+  expect(code).toBe(4409);
+  expect(reason).toMatch(/^Subscriber for €+$/);
+});
+
+it('what only a server says: 4400', async () => {
+  for (const text of [
+    '{"type":"connection_ack"}',
+    '{"type":"next","id":"1","payload":{}}',
+    '{"type":"error","id":"1","payload":[{"message":"x"}]}',
+  ]) {
+    const socket = await connect();
+    socket.send(text);
+    expect((await socket.closed).code, text).toBe(4400);
+  }
+});
+
 it('a message beyond the limit: 1009', async () => {
   const socket = await connect();
   socket.subscribe('1', `{ __typename } #${'x'.repeat(200_000)}`);
@@ -287,6 +328,28 @@ describe('a token', () => {
     own.clock.advance(61_000);
     await roundTrip(socket);
     expect(socket.socket.readyState).toBe(WebSocket.OPEN);
+    socket.socket.close();
+    await own.stop();
+  });
+
+  it('counts for what is being opened, too', async () => {
+    const own = await TestServer.start();
+    await own.fill();
+    await own.charger('CH1');
+    const both = await signToken('olga', { role: 'operator', sites: ['site', 'other'] });
+    const one = await signToken('olga', { role: 'operator', sites: ['other'] });
+    const socket = await GraphQLSocket.connect(own.url, both);
+    socket.subscribe('1', changes);
+    socket.send({ type: 'ping', payload: { Authorization: `Bearer ${one}` } });
+    // The token is not sent back.
+    expect(await socket.messages.next()).toEqual({ type: 'pong' });
+    const anna = await driverToken('ANNA');
+    const watcher = await own.watchReservations(anna);
+    const { id } = await own.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    await own.cancelReservation(anna, { id });
+    await watcher.until(({ type }) => type === 'CANCELLED');
+    await roundTrip(socket);
+    expect(socket.messages.all.filter(({ type }) => type === 'next')).toEqual([]);
     socket.socket.close();
     await own.stop();
   });

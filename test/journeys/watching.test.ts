@@ -242,6 +242,18 @@ describe('one execution for many', () => {
     socket.socket.close();
   });
 
+  it('a default that shows something else is something else', async () => {
+    const shown = (isShown: boolean) =>
+      server.subscribe(
+        admin,
+        `subscription ($d: Boolean = ${isShown}) { reservationChanged { type siteId @include(if: $d) } }`,
+      );
+    const [with_, without] = [await shown(true), await shown(false)];
+    await cancel(await reserve('ANNA', 1));
+    expect(await with_.next()).toEqual({ type: 'REQUESTED', siteId: 'site' });
+    expect(await without.next()).toEqual({ type: 'REQUESTED' });
+  });
+
   it('where a field depends on who asks, only those with the same rights share', async () => {
     const moved = await reserve('ANNA', 1);
     const [near, far] = [await operatorToken('site'), await operatorToken('site', 'elsewhere')];

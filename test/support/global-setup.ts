@@ -1,4 +1,5 @@
-// One PostgreSQL for the whole run, and a migrated database that each test file copies.
+// A PostgreSQL for each worker, for an open transaction keeps back the events of its whole cluster; and in each a migrated
+// database that each test file copies. With DATABASE_URL there is that one, and one worker (vitest.config.ts).
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,35 +10,49 @@ import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Connection string of a database to connect to for administration. */
-    readonly postgresUrl: string;
+    /** Of each worker: connection string of a database to connect to for administration. */
+    readonly postgresUrls: readonly string[];
     readonly templateDatabase: string;
   }
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env.DATABASE_URL;
+  const clusters: Awaited<ReturnType<typeof startOne>>[] = [];
+  for (let worker = 1; worker <= (given ? 1 : project.config.maxWorkers); worker += 1)
+    clusters.push(await startOne(given));
+  project.provide(
+    'postgresUrls',
+    clusters.map(({ url }) => url),
+  );
+  project.provide('templateDatabase', TEMPLATE);
+  return async () => void (await Promise.all(clusters.map(({ stop }) => stop())));
+}
+
+const TEMPLATE = `reservation_template_${process.pid}`;
+
+async function startOne(given: string | undefined): Promise<{ url: string; stop(): Promise<void> }> {
   const folder = given ? undefined : await mkdtemp(join(tmpdir(), 'ev-reservation-test-'));
   const embedded = folder
     ? await startEmbeddedPostgres({ dataFolder: join(folder, 'data'), durable: false })
     : undefined;
-  const postgresUrl = given ?? embedded?.url('postgres') ?? '';
-  const template = `reservation_template_${process.pid}`;
+  const url = given ?? embedded?.url('postgres') ?? '';
   const administrate = async (statement: string) => {
-    const client = new Client({ connectionString: postgresUrl });
+    const client = new Client({ connectionString: url });
     await client.connect();
     await client.query(statement).finally(() => client.end());
   };
-  await administrate(`CREATE DATABASE ${template}`);
-  const url = new URL(postgresUrl);
-  url.pathname = `/${template}`;
-  await (await openDatabase({ url: url.href, poolSize: 2, entities: [] })).close();
-  project.provide('postgresUrl', postgresUrl);
-  project.provide('templateDatabase', template);
-  return async () => {
-    await administrate(`DROP DATABASE ${template} WITH (FORCE)`);
-    await embedded?.stop();
-    if (embedded) await rm(embedded.dataFolder, { recursive: true, force: true });
-    if (folder) await rm(folder, { recursive: true, force: true });
+  await administrate(`CREATE DATABASE ${TEMPLATE}`);
+  const template = new URL(url);
+  template.pathname = `/${TEMPLATE}`;
+  await (await openDatabase({ url: template.href, poolSize: 2, entities: [] })).close();
+  return {
+    url,
+    async stop() {
+      await administrate(`DROP DATABASE ${TEMPLATE} WITH (FORCE)`);
+      await embedded?.stop();
+      if (embedded) await rm(embedded.dataFolder, { recursive: true, force: true });
+      if (folder) await rm(folder, { recursive: true, force: true });
+    },
   };
 }

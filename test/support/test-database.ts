@@ -13,7 +13,7 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   const name = `reservation_test_${randomBytes(6).toString('hex')}`;
   const template = options.isEmpty ? 'template0' : inject('templateDatabase');
   await administrate(`CREATE DATABASE ${name} TEMPLATE ${template}`);
-  const url = new URL(inject('postgresUrl'));
+  const url = new URL(postgresUrl());
   url.pathname = `/${name}`;
   const pool = new Pool({ connectionString: url.href, max: 2 });
   return {
@@ -28,9 +28,13 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   };
 }
 
+/** The one of this worker. */
+const postgresUrl = () =>
+  inject('postgresUrls')[Number(process.env.VITEST_POOL_ID ?? 1) - 1] ?? inject('postgresUrls')[0] ?? '';
+
 /** Copies of one template wait for each other. */
 async function administrate(statement: string): Promise<void> {
-  const client = new Client({ connectionString: inject('postgresUrl') });
+  const client = new Client({ connectionString: postgresUrl() });
   await client.connect();
   try {
     await client.query('SELECT pg_advisory_lock(7237002)');
