@@ -9,7 +9,7 @@ import { type Bounds, CursorExpired, type Entry, type EventLog } from './event-l
 import { type Interest, isOfInterest, Routes } from './interest.ts';
 
 export interface Listener {
-  /** What is missed comes no faster than the promises are kept; what is new, only a batch ahead of them. */
+  /** The next event comes when the promise is kept: a listener returns one where it has enough for now. */
   take(entry: Entry, isMissed: boolean): Promise<unknown> | undefined;
   /** Nothing more comes: CursorExpired, or a fault. */
   fail(error: unknown): void;
@@ -266,7 +266,7 @@ export class Feed {
     phase.callOff = clock.after(waitMs, () => this.wake());
   }
 
-  /** Resolves when there is not too much left to do with them. */
+  /** No event is handed over while somebody has too much to do with the one before. */
   async #hand(phase: Running, entries: readonly Entry[]): Promise<void> {
     const now = this.ports.clock.now().getTime();
     const busy = new Set<Promise<unknown>>();
@@ -278,13 +278,15 @@ export class Feed {
         if (done) busy.add(done);
       });
       this.ports.onHanded(Math.max(0, now - entry.event.at.getTime()));
+      if (busy.size === 0) continue;
+      await Promise.all(busy);
+      busy.clear();
     }
     // Shortened seldom, by a quarter: it need not be exact.
     if (phase.recent.length > RECENT) {
       const gone = phase.recent.splice(0, phase.recent.length - (3 * RECENT) / 4);
       phase.recentFrom = gone.at(-1)?.position ?? phase.recentFrom;
     }
-    if (busy.size > 0) await Promise.all(busy);
   }
 
   #give(follower: Follower, entry: Entry): Promise<unknown> | undefined {

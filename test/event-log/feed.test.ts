@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openDatabase } from '../../src/database/database.ts';
 import { eventLog } from '../../src/event-log/event-log.repository.ts';
 import { eventually } from '../support/eventually.ts';
-import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
+import { driverToken, TestServer } from '../support/test-server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -53,11 +53,7 @@ it('a subscription begins where the log ends, so that it has no hole: what was k
 });
 
 it('how long events are kept back is told as the lag', async () => {
-  const lag = async () => {
-    const headers = { authorization: `Bearer ${await adminToken()}` };
-    const text = await (await fetch(server.url.replace('graphql', 'metrics'), { headers })).text();
-    return Number(/event_lag_seconds ([\d.]+)/.exec(text)?.[1]);
-  };
+  const lag = () => server.metric('event_lag_seconds');
   const anna = await driverToken('ANNA');
   const events = await server.watchReservations(anna);
   const open = new Client({ connectionString: server.database.url });

@@ -23,10 +23,7 @@ const reserveAndCancel = async () => {
   const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
   await server.cancelReservation(anna, { id });
 };
-const listening = async (at = server) => {
-  const response = await fetch(at.url.replace('graphql', 'metrics'), { headers: { authorization: `Bearer ${admin}` } });
-  return Number(/listening_subscriptions (\d+)/.exec(await response.text())?.[1]);
-};
+const listening = (at = server) => at.metric('listening_subscriptions');
 const untilListening = (count: number) => eventually(async () => expect(await listening()).toBe(count));
 
 interface Asked {

@@ -26,14 +26,10 @@ const roundTrip = async (socket: GraphQLSocket) => {
   await socket.messages.until(({ type }) => type === 'pong');
 };
 const untilListening = async (count: number) => {
-  await expect.poll(async () => (await socketMetric('listening_subscriptions')) >= count, { timeout: 5000 }).toBe(true);
+  await expect
+    .poll(async () => (await server.metric('listening_subscriptions')) >= count, { timeout: 5000 })
+    .toBe(true);
 };
-async function socketMetric(name: string): Promise<number> {
-  const response = await fetch(server.url.replace('graphql', 'metrics'), {
-    headers: { authorization: `Bearer ${admin}` },
-  });
-  return Number(new RegExp(`_${name} (\\d+)`).exec(await response.text())?.[1] ?? 0);
-}
 const reserveAndCancel = async () => {
   const anna = await driverToken('ANNA');
   const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
@@ -199,7 +195,7 @@ describe('subscribe', () => {
 
 it('complete ends a subscription: nothing comes after it, and the id is free', async () => {
   const socket = await connect();
-  const before = await socketMetric('listening_subscriptions');
+  const before = await server.metric('listening_subscriptions');
   socket.subscribe('1', changes);
   await untilListening(before + 1);
   socket.send({ id: '1', type: 'complete' });
@@ -215,7 +211,7 @@ it('complete ends a subscription: nothing comes after it, and the id is free', a
 
 it('an id that is taken again while its first operation still begins has one operation', async () => {
   const socket = await connect();
-  const before = await socketMetric('listening_subscriptions');
+  const before = await server.metric('listening_subscriptions');
   for (let round = 0; round < 5; round += 1) {
     socket.subscribe('a', changes);
     socket.send({ id: 'a', type: 'complete' });
@@ -226,9 +222,9 @@ it('an id that is taken again while its first operation still begins has one ope
   for (let count = 0; count < 4; count += 1) expect((await socket.messages.next()).id).toBe('a');
   await roundTrip(socket);
   expect(socket.messages.all.filter(({ type }) => type === 'next')).toHaveLength(4);
-  expect(await socketMetric('listening_subscriptions')).toBe(before + 1);
+  expect(await server.metric('listening_subscriptions')).toBe(before + 1);
   socket.send({ id: 'a', type: 'complete' });
-  await expect.poll(() => socketMetric('listening_subscriptions')).toBe(before);
+  await expect.poll(() => server.metric('listening_subscriptions')).toBe(before);
   socket.socket.close();
 });
 
@@ -294,12 +290,7 @@ describe('a token', () => {
     await own.charger('CH1');
     const socket = await GraphQLSocket.connect(own.url, await soon());
     socket.subscribe('1', 'subscription { reservationChanged { type reservation { idTag } } }');
-    const listening = async () => {
-      const headers = { authorization: `Bearer ${admin}` };
-      return /listening_subscriptions 1\n/.test(
-        await (await fetch(own.url.replace('graphql', 'metrics'), { headers })).text(),
-      );
-    };
+    const listening = async () => (await own.metric('listening_subscriptions')) === 1;
     await expect.poll(listening).toBe(true);
     const hold = async (idTag: string, connectorId: number) =>
       own.reserveNow(await driverToken(idTag), { chargerId: 'CH1', connectorId, idTag });

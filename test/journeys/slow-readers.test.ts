@@ -24,13 +24,8 @@ async function flood(from: number, to: number): Promise<void> {
   );
   await server.database.query('NOTIFY ev_reservation_hints');
 }
-const metric = async (name: string) => {
-  const headers = { authorization: `Bearer ${admin}` };
-  const text = await (await fetch(server.url.replace('graphql', 'metrics'), { headers })).text();
-  return Number(new RegExp(`^ev_reservation_${name} (\\d+)`, 'm').exec(text)?.[1]);
-};
 const untilListening = (count: number) =>
-  eventually(async () => expect(await metric('listening_subscriptions')).toBe(count));
+  eventually(async () => expect(await server.metric('listening_subscriptions')).toBe(count));
 
 it('over WebSocket: 1013 with the last cursor that was sent, from which nothing is missing', async () => {
   const slow = await GraphQLSocket.connect(server.url, admin);
@@ -41,7 +36,7 @@ it('over WebSocket: 1013 with the last cursor that was sent, from which nothing 
   slow.socket.pause();
   const all = 20_000;
   for (let from = 1; from <= all; from += 1000) await flood(from, from + 999);
-  await eventually(async () => expect(await metric('slow_consumers_total')).toBe(1), 15_000);
+  await eventually(async () => expect(await server.metric('slow_consumers_total')).toBe(1), 15_000);
   const got = () => quick.messages.all.filter(({ type }) => type === 'next').length;
   await eventually(() => expect(got()).toBe(all), 15_000);
   await untilListening(1);
@@ -72,7 +67,7 @@ it('over an event stream: a last result that says so, and the end', async () => 
   const response = await fetch(`${server.url}/stream`, { method: 'POST', headers, body: JSON.stringify({ query }) });
   await untilListening(1);
   for (let from = 1; from <= 20_000; from += 1000) await flood(from, from + 999);
-  await eventually(async () => expect(await metric('slow_consumers_total')).toBe(1), 15_000);
+  await eventually(async () => expect(await server.metric('slow_consumers_total')).toBe(1), 15_000);
   await untilListening(0);
   const text = await response.text();
   const events = text.split('\n\n').filter((event) => event.startsWith('event: next'));
@@ -91,13 +86,13 @@ it('who is slow in reading what it missed is waited for, without a bound and wit
   await socket.messages.next();
   socket.socket.pause();
   await flood(20_001, 20_010);
-  expect(await metric('listening_subscriptions')).toBe(0);
+  expect(await server.metric('listening_subscriptions')).toBe(0);
   socket.socket.resume();
   await eventually(
     () => expect(socket.messages.all.at(-1)?.payload.data.connectorChanged.chargerId).toBe('20010'),
     15_000,
   );
   expect(socket.messages.all.filter(({ type }) => type === 'next')).toHaveLength(20_010);
-  expect(await metric('slow_consumers_total')).toBe(0);
+  expect(await server.metric('slow_consumers_total')).toBe(0);
   socket.socket.close();
 });

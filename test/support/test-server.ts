@@ -253,16 +253,21 @@ export class TestServer {
       },
     );
     // One that was refused has told so; one that resumes tells what was missed before it listens.
-    while (events.all.length === 0 && !isEnded && (await this.#listening()) < this.#subscriptions) {
+    while (
+      events.all.length === 0 &&
+      !isEnded &&
+      (await this.metric('listening_subscriptions')) < this.#subscriptions
+    ) {
       await new Promise(setImmediate);
     }
     return events;
   }
 
-  async #listening(): Promise<number> {
+  /** Of /metrics, by its name without the prefix. */
+  async metric(name: string): Promise<number> {
     const headers = { authorization: `Bearer ${await adminToken()}` };
     const text = await (await fetch(this.url.replace('graphql', 'metrics'), { headers })).text();
-    return Number(/listening_subscriptions (\d+)/.exec(text)?.[1] ?? 0);
+    return Number(new RegExp(`^ev_reservation_${name} ([\\d.]+)`, 'm').exec(text)?.[1] ?? 0);
   }
 
   async watchReservations(token?: string, filter: object = {}): Promise<Queue<Data>> {
