@@ -65,7 +65,10 @@ async function connect(options: Options, timeouts: object): Promise<{ source: Da
     },
   }).initialize();
   const pool = (source.driver as unknown as { master: Pool }).master;
-  pool.on('error', ignoreHere); // An idle connection that breaks is replaced by the pool; the next query says what is wrong.
+  // A connection that breaks fails its query, or is replaced by the pool; unheard, the event would end the process, even
+  // that of a connection the pool is just letting go.
+  pool.on('error', ignoreHere);
+  pool.on('connect', (client) => client.on('error', ignoreHere));
   return { source, pool };
 }
 
@@ -85,7 +88,6 @@ const MIGRATION_LOCK = 7_237_001;
 async function migrate(options: Options): Promise<void> {
   const { source, pool } = await connect({ ...options, poolSize: 2 }, {});
   const guard = await pool.connect();
-  guard.on('error', ignoreHere);
   try {
     await guard.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await source.runMigrations({ transaction: 'each' });
@@ -95,22 +97,18 @@ async function migrate(options: Options): Promise<void> {
   }
 }
 
-/** A connection that breaks while it is taken fails its query; unheard, the event would end the process. */
 const ignoreHere = () => {};
 
 async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
-  client.on('error', ignoreHere);
   try {
     await client.query('BEGIN');
     const result = await work(client);
     await client.query('COMMIT');
-    client.off('error', ignoreHere);
     client.release();
     return result;
   } catch (error) {
     const rollback = await client.query('ROLLBACK').catch((failure: Error) => failure);
-    client.off('error', ignoreHere);
     client.release(rollback instanceof Error);
     throw error;
   }

@@ -16,6 +16,8 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   const url = new URL(postgresUrl());
   url.pathname = `/${name}`;
   const pool = new Pool({ connectionString: url.href, max: 2 });
+  // The database is dropped while its last connections may still be saying goodbye.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return {
     url: url.href,
     async query<Row extends object>(text: string, values: unknown[] = []) {
