@@ -24,21 +24,30 @@ const reserveAndCancel = async () => {
 };
 const count = async () =>
   (await server.database.query<{ n: number }>('SELECT count(*)::int AS n FROM event'))[0]?.n ?? 0;
-/** The job looks once a minute. */
-const passHours = async (hours: number) => {
+/** The job looks once a minute, and again the next one where somebody's transaction was in its way. */
+async function afterHours(hours: number, claim: () => Promise<void>): Promise<void> {
   server.clock.advance(hours * HOUR_MS);
-  server.clock.advance(61_000);
-};
+  for (let minute = 1; minute < 20; minute += 1) {
+    server.clock.advance(61_000);
+    if (
+      await eventually(claim, 300).then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
+  }
+  await claim();
+}
 const query = 'subscription ($after: String) { reservationChanged(after: $after) { type cursor } }';
 
 it('what is older than it is kept for is dropped, the rest stays', async () => {
   await reserveAndCancel();
   const before = await count();
-  await passHours(1);
+  server.clock.advance(HOUR_MS);
   await reserveAndCancel();
   expect(await count()).toBeGreaterThan(before);
-  await passHours(1.5);
-  await eventually(async () => {
+  await afterHours(1.5, async () => {
     const { edges } = (await server.graphql(admin, '{ events(filter: { kinds: [RESERVATION] }) { edges { cursor } } }'))
       .events;
     expect(edges).toHaveLength(4);
@@ -54,8 +63,7 @@ it('a cursor from before is refused by a code that says how to start anew; one t
   // The last event of all has reached who was there.
   await connectors.until(({ to }) => to === 'RESERVED');
   await connectors.until(({ to }) => to === 'AVAILABLE');
-  await passHours(3);
-  await eventually(async () => expect(await count()).toBeLessThan(4));
+  await afterHours(3, async () => expect(await count()).toBeLessThan(4));
   const refused = await (await server.subscribe(anna, query, { after: old })).next();
   expect(refused.errors).toMatchObject([
     { message: expect.stringContaining('snapshot: true'), extensions: { code: 'CURSOR_EXPIRED', argument: 'after' } },
@@ -113,8 +121,7 @@ it('what usage is counted from outlives the events', async () => {
   };
   const before = await usage();
   expect(before).toMatchObject({ made: 3, cancelled: 3 });
-  await passHours(4);
-  await eventually(async () => expect(await count()).toBeLessThan(3));
+  await afterHours(4, async () => expect(await count()).toBeLessThan(3));
   expect(await usage()).toEqual(before);
 });
 
