@@ -131,6 +131,10 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const bus: NodeBus = new NodeBus(config.databaseUrl, database, clock, log, {
     onHint: () => feed.wake(),
     onJoined: () => gateway.reclaim(),
+    onDied: async (nodeIds) => {
+      await chargers.disconnectAll(nodeIds, clock.now());
+      feed.wake();
+    },
     onRequest: async (topic, body) => {
       if (topic === 'call') return executeRemoteCall(gateway, body as RemoteCall);
       const { chargerId, reason, epoch } = body as { chargerId: string; reason: string; epoch?: number };

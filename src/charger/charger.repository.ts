@@ -137,12 +137,20 @@ const statements = {
       ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
       SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
   },
-  // The same socket under the new id of its node, unless a newer connection has the charger.
+  // The same socket under the new id of its node, unless a newer connection has the charger. Who was told that it was gone
+  // is told that it is back.
   reclaim: {
     name: 'charger-reclaim',
     text: `
-      UPDATE charger SET connected_node = $2, connection_epoch = $3 + 1
-      WHERE id = $1 AND connection_epoch <= $3 AND removed_at IS NULL RETURNING connection_epoch AS epoch`,
+      WITH before AS (
+        SELECT id, connected_node FROM charger WHERE id = $1 AND connection_epoch <= $3 AND removed_at IS NULL FOR UPDATE
+      ), changed AS (
+        UPDATE charger c SET connected_node = $2, connection_epoch = $3 + 1
+        FROM before WHERE c.id = before.id RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
+      ), logged AS (
+        ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed WHERE was IS NULL
+      )
+      SELECT connection_epoch AS epoch FROM changed`,
   },
   disconnect: {
     name: 'charger-disconnect',
@@ -151,6 +159,13 @@ const statements = {
         UPDATE charger SET connected_node = NULL, last_seen_at = $4
         WHERE id = $1 AND connected_node = $2 AND connection_epoch = $3 RETURNING id, site_id
       ) ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  },
+  disconnectAll: {
+    name: 'charger-disconnect-all',
+    text: `
+      WITH changed AS (
+        UPDATE charger SET connected_node = NULL WHERE connected_node = ANY ($1::integer[]) RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT $2, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
   },
   nodeOf: {
     name: 'charger-node',
@@ -249,8 +264,13 @@ export function chargerRepository(database: Database) {
     },
 
     /** Undefined where a newer connection owns the charger, or it was removed. */
-    async reclaim(chargerId: string, nodeId: number, { epoch }: Connection): Promise<Connection | undefined> {
-      const [row] = await database.query<{ epoch: number }>(statements.reclaim, [chargerId, nodeId, epoch]);
+    async reclaim(
+      chargerId: string,
+      nodeId: number,
+      { epoch }: Connection,
+      now: Date,
+    ): Promise<Connection | undefined> {
+      const [row] = await database.query<{ epoch: number }>(statements.reclaim, [chargerId, nodeId, epoch, now]);
       return row && { nodeId, epoch: row.epoch };
     },
 
@@ -261,6 +281,11 @@ export function chargerRepository(database: Database) {
     /** Does nothing where a newer connection owns the charger. */
     async disconnect(chargerId: string, connection: Connection, now: Date): Promise<void> {
       await database.query(statements.disconnect, [chargerId, connection.nodeId, connection.epoch, now]);
+    },
+
+    /** The chargers of nodes that have died. */
+    async disconnectAll(nodeIds: readonly number[], now: Date): Promise<void> {
+      await database.query(statements.disconnectAll, [[...nodeIds], now]);
     },
 
     async nodeOf(chargerId: string): Promise<number | undefined> {

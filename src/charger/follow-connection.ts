@@ -47,9 +47,12 @@ export type ReclaimCharger = (chargerId: string, connection: Connection) => Prom
 
 /** This node has a new id, and holds the charger's socket still; undefined where a newer connection has the charger. */
 export const reclaimCharger =
-  ({ chargers, nodeId }: ConnectionPorts): ReclaimCharger =>
-  (chargerId, connection) =>
-    chargers.reclaim(chargerId, nodeId(), connection);
+  ({ chargers, nodeId, clock, announce }: ConnectionPorts): ReclaimCharger =>
+  async (chargerId, connection) => {
+    const reclaimed = await chargers.reclaim(chargerId, nodeId(), connection, clock.now());
+    announce();
+    return reclaimed;
+  };
 
 /** It may have lost what it held: each hold is verified once the charger's offline queue is empty. */
 export const recordBoot =

@@ -32,15 +32,14 @@ type Phase =
 const statements = {
   register: { name: 'node-register', text: 'INSERT INTO node (id, started_at) VALUES ($1, $2)' },
   remove: { name: 'node-remove', text: 'DELETE FROM node WHERE id = $1' },
-  // A node whose lock nobody holds is dead; its chargers' sockets went with it (ON DELETE SET NULL).
-  sweep: {
-    name: 'node-sweep',
+  // A node whose lock nobody holds is dead.
+  dead: {
+    name: 'node-dead',
     text: `
-      DELETE FROM node WHERE NOT EXISTS (
+      SELECT id FROM node WHERE NOT EXISTS (
         SELECT FROM pg_locks
         WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)
-      RETURNING id`,
+          AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)`,
   },
   count: {
     name: 'node-count',
@@ -53,6 +52,8 @@ export interface NodeBusEvents {
   onHint(): void;
   /** A request of another node; the reply goes back as JSON. */
   onRequest(topic: string, body: unknown): Promise<unknown>;
+  /** These nodes are gone, and the sockets of their chargers with them. */
+  onDied(nodeIds: readonly number[]): Promise<void>;
   /** The node has a new id: at its start, and after its database connection was lost. */
   onJoined(nodeId: number): Promise<void>;
 }
@@ -177,8 +178,13 @@ export class NodeBus {
 
   async #sweep(): Promise<void> {
     try {
-      const dead = await this.database.query<{ id: number }>(statements.sweep, []);
-      if (dead.length > 0) this.log.info({ nodes: dead.map(({ id }) => id) }, 'nodes that died were removed');
+      const dead = (await this.database.query<{ id: number }>(statements.dead, [])).map(({ id }) => id);
+      if (dead.length > 0) {
+        // Several nodes may be at it; what each does it can do again.
+        await this.events.onDied(dead);
+        for (const id of dead) await this.database.query(statements.remove, [id]);
+        this.log.info({ nodes: dead }, 'nodes that died were removed');
+      }
       if (this.#phase.is !== 'joined') return;
       const { nodeId, client } = this.#phase;
       const [count] = await this.database.query<{ nodes: number; own: number }>(statements.count, [nodeId]);

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
 const HUNDRED = 100;
 
@@ -154,6 +154,25 @@ describe('two servers on one database', () => {
     });
     expect(reserved).toMatchObject({ status: 'ACCEPTED' });
     expect(charger.isConnected).toBe(true);
+  });
+
+  it('watchers are told of the chargers of a node that died, and of those that it still has after all', async () => {
+    await one.charger('CH1');
+    await one.saveCharger('CH2');
+    const events = await other.subscribe(await adminToken(), 'subscription { connectorChanged { type chargerId } }');
+    // One that nobody's lock speaks for, and the one of a charger that is there.
+    await database.query(`
+      WITH died AS (INSERT INTO node (id, started_at) VALUES (1000000, now()) RETURNING id)
+      UPDATE charger SET connected_node = died.id FROM died WHERE charger.id = 'CH2'`);
+    expect(await events.next()).toEqual({ type: 'DISCONNECTED', chargerId: 'CH2' });
+    await eventually(async () => expect(await database.query('SELECT FROM node')).toHaveLength(2));
+    await database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7237
+         AND objid = (SELECT connected_node FROM charger WHERE id = 'CH1')::oid
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    );
+    expect(await events.next()).toEqual({ type: 'DISCONNECTED', chargerId: 'CH1' });
+    expect(await events.next()).toEqual({ type: 'CONNECTED', chargerId: 'CH1' });
   });
 
   it('a node that loses its place in the database takes its chargers back under a new one', async () => {
