@@ -68,7 +68,9 @@ async function connect(options: Options, timeouts: object): Promise<{ source: Da
   // A connection that breaks fails its query, or is replaced by the pool; unheard, the event would end the process, even
   // that of a connection the pool is just letting go.
   pool.on('error', ignoreHere);
-  pool.on('connect', (client) => client.on('error', ignoreHere));
+  pool.on('acquire', (client) => {
+    if (!client.listeners('error').includes(ignoreHere)) client.on('error', ignoreHere);
+  });
   return { source, pool };
 }
 

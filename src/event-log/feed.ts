@@ -281,6 +281,7 @@ export class Feed {
       if (busy.size === 0) continue;
       await Promise.all(busy);
       busy.clear();
+      if (this.#phase !== phase) return; // Who follows now began anew, behind these.
     }
     // Shortened seldom, by a quarter: it need not be exact.
     if (phase.recent.length > RECENT) {

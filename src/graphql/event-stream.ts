@@ -36,7 +36,10 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
   /** Streams that are shared by the operations of a client, by their tokens. */
   const shared = new Map<string, EventStream>();
 
+  let isClosing = false;
+
   const open = (caller: Caller, token?: string): EventStream => {
+    if (isClosing) throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server stops; come back, perhaps to another one.');
     const refused = operations.quota.connect(caller);
     if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
     const stream = new EventStream(operations, caller, () => {
@@ -125,6 +128,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
   });
   return {
     async close() {
+      isClosing = true;
       await Promise.all([...streams].map((stream) => stream.close()));
     },
   };
@@ -242,8 +246,8 @@ class EventStream {
     response.writeHead(200, HEADERS);
     this.#channel.attach(response);
     // Some browsers show a stream as open only when something has come.
-    this.#outbox.put([COMMENT]);
     this.#keepAlive();
+    this.#outbox.put([COMMENT]);
   }
 
   /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
@@ -325,8 +329,8 @@ class EventStream {
 
   #keepAlive(): void {
     this.#callOffTimer = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
-      this.#outbox.put([COMMENT]);
       this.#keepAlive();
+      this.#outbox.put([COMMENT]); // It may be the one too many.
     });
   }
 

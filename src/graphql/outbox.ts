@@ -34,6 +34,8 @@ const MAX_WAITING_BYTES = 1024 * 1024;
 const MAX_WAITING = 5000;
 /** A client that takes nothing for so long is given up, too. */
 const MAX_BLOCKED_MS = 30_000;
+/** Of a large message: how slow a client may be. */
+const MIN_BYTES_PER_MS = 10;
 /** One write; and how much of it may wait in the system before there is another. */
 const MAX_WRITE_BYTES = 64 * 1024;
 /** Written ones that are still in the list. */
@@ -64,8 +66,9 @@ export class Outbox {
     if (!this.channel.isOpen) return;
     let length = 0;
     for (const part of parts) length += part.length;
-    const isFull = this.#bytes + length > MAX_WAITING_BYTES || this.#waiting.length - this.#next >= MAX_WAITING;
-    if (isFull && this.#bytes > 0) {
+    // Much may come in one turn of the loop: it is the client's fault only if the system does not take it.
+    if (this.#isFullWith(length) && !this.#isBlocked) this.flush();
+    if (this.#isFullWith(length)) {
       this.#giveUp();
       return;
     }
@@ -74,6 +77,11 @@ export class Outbox {
     if (this.#isDirty || this.#isBlocked) return;
     this.#isDirty = true;
     this.writer.add(this);
+  }
+
+  #isFullWith(length: number): boolean {
+    const isFull = this.#bytes + length > MAX_WAITING_BYTES || this.#waiting.length - this.#next >= MAX_WAITING;
+    return isFull && this.#bytes > 0;
   }
 
   /** Resolves when there is room for more; undefined: there is. */
@@ -131,7 +139,8 @@ export class Outbox {
   /** Until the system has taken what was written. */
   #block(): void {
     this.#isBlocked = true;
-    const callOff = this.writer.clock.after(MAX_BLOCKED_MS, () => this.#giveUp());
+    const patienceMs = MAX_BLOCKED_MS + this.channel.unsent / MIN_BYTES_PER_MS;
+    const callOff = this.writer.clock.after(patienceMs, () => this.#giveUp());
     this.#unblock = () => {
       callOff();
       this.#isBlocked = false;

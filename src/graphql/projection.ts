@@ -16,7 +16,8 @@ export interface Message {
 }
 
 export interface Recipient {
-  receive(message: Message): void;
+  /** A promise where there should be no more before it is kept. */
+  receive(message: Message): Promise<void> | undefined;
   fail(error: unknown): void;
 }
 
@@ -72,12 +73,12 @@ export class Projection {
     return message;
   }
 
-  /** Gives the recipient the event’s message, in the order of the events; a promise where these come too fast. */
+  /** Gives the recipient the event’s message, in the order of the events; a promise where there should be no more before. */
   post(event: object, at: Start, recipient: Recipient): Promise<void> | undefined {
     if (this.#last?.event !== event) this.#last = this.#execute(event, at);
     const { done, recipients } = this.#last;
-    if (this.#executing.length === 0 && !(done instanceof Promise)) recipient.receive(done);
-    else recipients.push(recipient);
+    if (this.#executing.length === 0 && !(done instanceof Promise)) return recipient.receive(done);
+    recipients.push(recipient);
     return this.#executing.length > MAX_EXECUTING ? this.#handedOver : undefined;
   }
 
@@ -94,7 +95,7 @@ export class Projection {
     try {
       const message = await execution.done;
       execution.done = message;
-      for (const recipient of execution.recipients) recipient.receive(message);
+      await Promise.all(execution.recipients.map((recipient) => recipient.receive(message)));
     } catch (error) {
       for (const recipient of execution.recipients) recipient.fail(error);
     } finally {

@@ -138,7 +138,7 @@ class Leg {
     const at = { position };
     if (isMissed) return this.#show(event, at);
     this.#waiting += 1;
-    return this.#taken.projection.post(event, at, this) ?? this.sink.turn();
+    return this.#taken.projection.post(event, at, this);
   }
 
   async #show(event: object, at: Start | undefined): Promise<void> {
@@ -153,9 +153,10 @@ class Leg {
     });
   }
 
-  receive(message: Message): void {
+  receive(message: Message): Promise<void> | undefined {
     this.#waiting -= 1;
     this.#send(message);
+    return this.#isEnded ? undefined : this.sink.turn();
   }
 
   #send(message: Message): void {

@@ -56,10 +56,12 @@ export interface WebSocketEdge {
 export function serveWebSocket(http: FastifyInstance, path: string, operations: Operations): WebSocketEdge {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols });
   const clients = new Set<Client>();
+  let isClosing = false;
   http.server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on('error', () => connection.destroy());
     if (request.url?.split('?')[0] !== path) return refuseUpgrade(connection, '404 Not Found');
     if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuseUpgrade(connection, '403 Forbidden');
+    if (isClosing) return refuseUpgrade(connection, '503 Service Unavailable');
     sockets.handleUpgrade(request, connection, head, (socket) => {
       const client = new Client(socket, connection, operations);
       clients.add(client);
@@ -68,6 +70,7 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
   });
   return {
     async close() {
+      isClosing = true;
       await Promise.all([...clients].map((client) => client.goAway()));
     },
   };
@@ -295,7 +298,9 @@ class Client {
     const [only, ...others] = this.#open.values();
     const at = others.length === 0 ? only?.progress.at : undefined;
     const reason = 'Events came faster than they were read.';
-    this.#close(TRY_AGAIN_LATER, at ? `${reason} Last cursor sent: ${toCursor(at)}` : reason);
+    const withCursor = `${reason} Last cursor sent: ${at && toCursor(at)}`;
+    // A part of a cursor would be another one.
+    this.#close(TRY_AGAIN_LATER, at && withCursor.length <= MAX_REASON_BYTES ? withCursor : reason);
   }
 
   #close(code: number, reason: string): void {
