@@ -1,9 +1,13 @@
 // Nothing committed is skipped, though transactions take their ids in one order and commit in another.
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { systemClock } from '../../src/common/clock.ts';
+import { createLog } from '../../src/common/log.ts';
 import { openDatabase } from '../../src/database/database.ts';
-import { eventLog } from '../../src/event-log/event-log.repository.ts';
+import { type Entry, eventLog } from '../../src/event-log/event-log.repository.ts';
+import { Feed } from '../../src/event-log/feed.ts';
 import { eventually } from '../support/eventually.ts';
+import { Queue } from '../support/queue.ts';
 import { driverToken, TestServer } from '../support/test-server.ts';
 
 let server: TestServer;
@@ -103,4 +107,45 @@ it('every watcher sees every event once and in order, while many write', async (
     expect([...perReservation.values()]).toEqual(Array.from({ length: 50 }, () => [1, 2, 3, 4]));
     expect(new Set(all.map(({ cursor }) => cursor)).size).toBe(200);
   }
+});
+
+it('what an earlier watcher still had to be given does not go to one that began after it had left', async () => {
+  const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
+  const rows = eventLog(database);
+  const feed = new Feed({ log: rows, clock: systemClock, logger: createLog('silent'), onHanded: () => {} });
+  const write = (count: number) =>
+    server.database.query(
+      `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, snapshot)
+       SELECT now(), 'CONNECTOR', 'CONNECTED', 'site', 'OWN', number, '{}' FROM generate_series(1, $1::integer) number`,
+      [count],
+    );
+  const interest = { kinds: ['CONNECTOR'], chargerId: 'OWN' } as const;
+  const started = new Queue<() => void>();
+  const first = feed.follow(
+    interest,
+    { position: (await rows.bounds()).end },
+    { take: () => new Promise<void>((resolve) => started.push(resolve)), fail() {} },
+  );
+  await first.caughtUp;
+  await write(3);
+  feed.wake();
+  const goOn = await started.next();
+  first.stop();
+  const got: number[] = [];
+  const take = ({ event }: Entry) => {
+    got.push(event.connectorId);
+    return undefined;
+  };
+  const second = feed.follow(interest, { position: (await rows.bounds()).end }, { take, fail() {} });
+  await second.caughtUp;
+  await write(1);
+  feed.wake();
+  await eventually(() => expect(got).toEqual([1]));
+  goOn();
+  await write(1);
+  feed.wake();
+  await eventually(() => expect(got).toHaveLength(2));
+  expect(got).toEqual([1, 1]);
+  feed.stop();
+  await database.close();
 });

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/common/clock.ts';
 import { createLog } from '../../src/common/log.ts';
 import type { Start } from '../../src/event-log/cursor.ts';
 import { type Channel, Outbox, type Progress, Writer } from '../../src/graphql/outbox.ts';
+import { TestClock } from '../support/test-clock.ts';
 
 class TestChannel implements Channel {
   isOpen = true;
@@ -94,4 +95,26 @@ it('many small ones are bounded, too; one large one is not refused', () => {
   small.channel.unsent = 100_000;
   for (let index = 0; index <= 5000; index += 1) small.put('x');
   expect(overflowed).toHaveBeenCalledOnce();
+});
+
+it('however much comes in one turn of the loop, who takes it is not given up', () => {
+  const overflowed = vi.fn();
+  const { channel, put } = outboxOf(overflowed);
+  for (let count = 0; count < 10_000; count += 1) put('x'.repeat(600));
+  expect(overflowed).not.toHaveBeenCalled();
+  expect(channel.writes.length).toBeGreaterThan(0);
+});
+
+it('who takes nothing for half a minute is given up', async () => {
+  const overflowed = vi.fn();
+  const clock = new TestClock();
+  const channel = new TestChannel();
+  const outbox = new Outbox(channel, new Writer(clock, createLog('silent')), overflowed);
+  channel.unsent = 64 * 1024;
+  outbox.put([Buffer.from('one')]);
+  await vi.waitFor(() => expect(channel.sent).toBeDefined());
+  clock.advance(29_000);
+  expect(overflowed).not.toHaveBeenCalled();
+  clock.advance(10_000);
+  await vi.waitFor(() => expect(overflowed).toHaveBeenCalledOnce());
 });

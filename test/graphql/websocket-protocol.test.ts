@@ -370,3 +370,29 @@ it('a page of another origin may not open a socket; another path is none', async
   expect(await status(url, server.url.replace('/graphql', ''))).toBe('open');
   expect(await status(`${url}/other`, server.url.replace('/graphql', ''))).toBe(404);
 });
+
+it('while the server goes nobody comes in, so that it does go', async () => {
+  const own = await TestServer.start();
+  const deaf = await GraphQLSocket.connect(own.url, admin);
+  deaf.socket.pause();
+  const told = await GraphQLSocket.connect(own.url, admin);
+  const stopped = own.app.stop();
+  expect(await told.closed).toEqual({ code: 1001, reason: 'Going away' });
+  await expect(GraphQLSocket.open(own.url)).rejects.toThrow('503');
+  const headers = { authorization: `Bearer ${admin}`, accept: 'text/event-stream', 'content-type': 'application/json' };
+  const body = JSON.stringify({ query: changes });
+  expect((await fetch(`${own.url}/stream`, { method: 'POST', headers, body })).status).toBe(503);
+  own.clock.advance(6000);
+  await stopped;
+  deaf.socket.terminate();
+  await own.database.drop();
+});
+
+it('a large answer, and many in one go, are for who reads them', async () => {
+  const socket = await connect();
+  for (let count = 0; count < 40; count += 1)
+    socket.subscribe(`${count}`, '{ __schema { types { name description fields { name description } } } }');
+  const ended = () => socket.messages.all.filter(({ type }) => type === 'complete').length;
+  await expect.poll(ended, { timeout: 15_000 }).toBe(40);
+  socket.socket.close();
+});
