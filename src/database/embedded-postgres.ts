@@ -17,6 +17,8 @@ export interface EmbeddedPostgres {
   halt(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Stops it, and leaves nothing of its data. */
+  remove(): Promise<void>;
 }
 
 interface Options {
@@ -69,6 +71,10 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
     return child;
   };
   let server = await launch();
+  const stop = async () => {
+    await stopChild(server, 'SIGINT');
+    await endpoint.release();
+  };
   return {
     url: (database) => `postgresql://postgres:${password}@${endpoint.host}/${database}${endpoint.query}`,
     dataFolder,
@@ -76,9 +82,10 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
     async start() {
       server = await launch();
     },
-    async stop() {
-      await stopChild(server, 'SIGINT');
-      await endpoint.release();
+    stop,
+    async remove() {
+      await stop();
+      for (const path of [complete, passwordFile, dataFolder]) await rm(path, { recursive: true, force: true });
     },
   };
 }

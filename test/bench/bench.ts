@@ -47,8 +47,7 @@ try {
   await benchYear({ empty: postgres.url('empty'), year: postgres.url('year') }, load, Number(values.requests));
 } finally {
   await stopAll();
-  await postgres.stop();
-  await rm(postgres.dataFolder, { recursive: true, force: true });
+  await postgres.remove();
   await rm(folder, { recursive: true, force: true });
 }
 process.exit(0);

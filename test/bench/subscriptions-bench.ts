@@ -251,8 +251,7 @@ try {
   for (const subscribers of values.subscribers.split(',').map(Number)) await benchAt(subscribers);
 } finally {
   await stopAll();
-  await postgres.stop();
-  await rm(postgres.dataFolder, { recursive: true, force: true });
+  await postgres.remove();
   await rm(folder, { recursive: true, force: true });
 }
 process.exit(0);

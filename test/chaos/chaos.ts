@@ -177,7 +177,6 @@ if (found.length > 0) {
 for (const watcher of watchers) watcher.stop();
 await Promise.all([...watching, ...chargers.map((charger) => charger.stop()), database.end()]);
 await server.kill('SIGTERM');
-await postgres.stop();
-await rm(postgres.dataFolder, { recursive: true, force: true });
+await postgres.remove();
 await rm(folder, { recursive: true, force: true });
 process.exit();

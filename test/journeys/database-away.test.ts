@@ -36,8 +36,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await server.stop();
-  await postgres.stop();
-  await rm(postgres.dataFolder, { recursive: true, force: true });
+  await postgres.remove();
   await rm(folder, { recursive: true, force: true });
 });
 

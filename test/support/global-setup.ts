@@ -50,8 +50,7 @@ async function startOne(given: string | undefined): Promise<{ url: string; stop(
     url,
     async stop() {
       await administrate(`DROP DATABASE ${TEMPLATE} WITH (FORCE)`);
-      await embedded?.stop();
-      if (embedded) await rm(embedded.dataFolder, { recursive: true, force: true });
+      await embedded?.remove();
       if (folder) await rm(folder, { recursive: true, force: true });
     },
   };
