@@ -1,8 +1,8 @@
 // Which events a caller is meant to get: what it asks for, within its rights.
+import { present } from '../common/present.ts';
 import type { LogEvent } from '../event-log/event.ts';
 import type { Interest } from '../event-log/interest.ts';
-import { sameId } from '../id-tag/id-tag.ts';
-import { type Caller, reservationScope, siteScope } from './caller.ts';
+import { type Caller, reservationShare } from './caller.ts';
 
 /** What is left out does not filter. */
 export interface EventFilter {
@@ -19,16 +19,8 @@ export function eventInterest(
   kinds: readonly ('RESERVATION' | 'CONNECTOR')[],
   { siteId, idTag, ...rest }: EventFilter,
 ): Interest {
-  const { idTags: own, groups = [] } = reservationScope(caller);
-  const { siteIds } = siteScope(caller);
-  const sites = siteId === undefined ? siteIds : (siteIds ?? [siteId]).filter((one) => one === siteId);
-  const idTags = idTag === undefined ? own : (own ?? [idTag]).filter((one) => sameId(one, idTag));
+  const { siteIds, idTags, groups = [] } = reservationShare(caller, present({ siteId, idTag }));
   const wanted: readonly LogEvent['kind'][] =
     idTag === undefined && rest.reservationId === undefined ? kinds : kinds.filter((kind) => kind === 'RESERVATION');
-  return {
-    kinds: wanted,
-    ...rest,
-    ...(sites && { siteIds: sites }),
-    ...(idTags && { holders: { idTags, groups: idTag === undefined ? groups : [] } }),
-  };
+  return { kinds: wanted, ...rest, ...present({ siteIds }), ...(idTags && { holders: { idTags, groups } }) };
 }

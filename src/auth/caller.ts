@@ -54,11 +54,27 @@ export function rightsOf(caller: Caller): string {
   }
 }
 
-/** The caller's share of a list of reservations. */
-export const reservationScope = (
-  caller: Caller,
-): { siteIds?: readonly string[]; idTags?: readonly string[]; groups?: readonly string[] } =>
-  caller.role === 'DRIVER' ? { idTags: caller.idTags, groups: caller.groups } : siteScope(caller);
+interface Share {
+  readonly siteIds?: readonly string[];
+  /** Held by one of these, or, with `groups`, for one of those alone. */
+  readonly idTags?: readonly string[];
+  readonly groups?: readonly string[];
+}
+
+/** The caller's share of reservations, cut down to a site and a holder where these are asked for. */
+export function reservationShare(caller: Caller, asked: { readonly siteId?: string; readonly idTag?: string }): Share {
+  const { siteId, idTag } = asked;
+  const { siteIds } = siteScope(caller);
+  const { idTags, groups } = caller.role === 'DRIVER' ? caller : {};
+  const sites = siteId === undefined ? siteIds : (siteIds ?? [siteId]).filter((one) => one === siteId);
+  const holders = idTag === undefined ? idTags : (idTags ?? [idTag]).filter((one) => sameId(one, idTag));
+  return {
+    ...(sites && { siteIds: sites }),
+    ...(holders && { idTags: holders }),
+    // Whoever asks for an idTag does not ask for what a group holds alone.
+    ...(groups && idTag === undefined && { groups }),
+  };
+}
 
 /** The caller's share of a list of sites or chargers. */
 export const siteScope = (caller: Caller): { siteIds?: readonly string[] } =>

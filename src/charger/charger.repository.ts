@@ -2,7 +2,7 @@
 import { EntitySchema } from 'typeorm';
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
-import { fromSnapshot, type Start } from '../event-log/cursor.ts';
+import { type Start, startAt } from '../event-log/cursor.ts';
 import type { Interest } from '../event-log/interest.ts';
 import { growGuard, guardKeys } from '../reservation/hold.repository.ts';
 import { live } from '../reservation/reservation-row.repository.ts';
@@ -342,8 +342,7 @@ export function chargerRepository(database: Database) {
         | { chargerId: null }
       );
       const rows = await database.query<Row>(statements.connectorsNow, [siteIds, chargerId, connectorId, limit]);
-      const start = fromSnapshot(rows[0]?.snapshot ?? '');
-      if (!start) throw new Error('PostgreSQL gave no snapshot');
+      const start = startAt(rows[0]?.snapshot);
       const connectors = rows.flatMap(({ snapshot: _, ...row }) => {
         if (row.chargerId === null) return [];
         const { siteId, isConnected, ...connector } = row;

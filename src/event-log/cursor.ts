@@ -45,6 +45,13 @@ export function fromSnapshot(text: string): Start | undefined {
   return seen.running.size === 0 ? { position: { xid: seen.end, id: 0n } } : { position, seen };
 }
 
+/** Of what PostgreSQL itself said. Throws where it said nothing. */
+export function startAt(snapshot: string | undefined): Start {
+  const start = fromSnapshot(snapshot ?? '');
+  if (!start) throw new Error('PostgreSQL gave no snapshot');
+  return start;
+}
+
 export function toCursor({ position, seen }: Start): Cursor {
   const text = seen ? `${seen.oldest}:${seen.end}:${[...seen.running].join(',')}` : `${position.xid}.${position.id}`;
   return Buffer.from(text).toString('base64url');

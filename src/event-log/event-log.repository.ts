@@ -3,7 +3,7 @@
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
 import { type ReservationRow, toReservation } from '../reservation/reservation-row.repository.ts';
-import { fromSnapshot, isBehind, type Position, toCursor } from './cursor.ts';
+import { isBehind, type Position, startAt, toCursor } from './cursor.ts';
 import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from './event.ts';
 import type { Interest } from './interest.ts';
 
@@ -135,9 +135,8 @@ export function eventLog(database: Database) {
     /** Where the log begins and ends now. */
     async bounds(): Promise<Bounds> {
       const [row] = await database.query<Horizon & { snapshot: string }>(statements.bounds, []);
-      const start = fromSnapshot(row?.snapshot ?? '');
-      if (!row || !start) throw new Error('PostgreSQL gave no snapshot');
-      const { position: end, seen } = start;
+      if (!row) throw new Error('The log has no horizon');
+      const { position: end, seen } = startAt(row.snapshot);
       return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
     },
 

@@ -1,5 +1,6 @@
 // Which events somebody is meant to get: what was asked for, cut down to the rights of who asked. Two that ask for the
 // same in other words have the same interest.
+import { sameId } from '../id-tag/id-tag.ts';
 import type { LogEvent } from './event.ts';
 
 /** What is left out does not restrict. */
@@ -33,8 +34,8 @@ export function isOfInterest(event: LogEvent, interest: Interest): boolean {
 }
 
 function isHeldBy({ idTag, parentIdTag }: { idTag?: string; parentIdTag?: string }, { idTags, groups }: Holders) {
-  if (idTag !== undefined) return idTags.some((one) => fold(one) === fold(idTag));
-  return parentIdTag !== undefined && groups.some((one) => fold(one) === fold(parentIdTag));
+  if (idTag !== undefined) return idTags.some((one) => sameId(one, idTag));
+  return groups.some((one) => sameId(one, parentIdTag));
 }
 
 /** Identifiers of drivers and groups count without regard to case. */

@@ -9,9 +9,10 @@ import { toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
 import { onExpiry } from './expiry.ts';
-import type { OpenSubscription, Operations } from './operations.ts';
-import { type Channel, Outbox, type Progress } from './outbox.ts';
+import type { Operations, Running } from './operations.ts';
+import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
+import { ResponseChannel } from './response-channel.ts';
 
 const KEEP_ALIVE_MS = 12_000;
 /** For the stream that a token was given for to be opened. */
@@ -173,12 +174,6 @@ function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>
 interface Result {
   readonly data?: ExecutionResult['data'];
   readonly errors?: readonly unknown[];
-}
-
-/** An operation; a subscription once it has begun. */
-interface Running {
-  readonly progress: Progress;
-  subscription?: OpenSubscription;
 }
 
 /** One stream, and the operations whose messages go over it. */
@@ -349,62 +344,3 @@ class EventStream {
 const NEXT = Buffer.from('event: next\ndata: ');
 const nextOf = (id: string) => Buffer.from(`event: next\ndata: {"id":${JSON.stringify(id)},"payload":`);
 const NEXT_END = Buffer.from('}\n\n');
-
-/** A response that may come later than the first message for it. */
-class ResponseChannel implements Channel {
-  #response: ServerResponse | undefined;
-  #isEnded = false;
-  #whenSent: (() => void) | undefined;
-
-  get isAttached(): boolean {
-    return this.#response !== undefined;
-  }
-
-  get isOpen(): boolean {
-    return !this.#isEnded && this.#response?.destroyed !== true;
-  }
-
-  get unsent(): number {
-    return this.#response?.writableLength ?? Number.POSITIVE_INFINITY;
-  }
-
-  attach(response: ServerResponse): void {
-    this.#response = response;
-    this.#whenSent?.();
-  }
-
-  headSize(): number {
-    return 0;
-  }
-
-  writeHead(): void {}
-
-  write(data: Buffer): void {
-    this.#response?.write(data);
-  }
-
-  onceSent(then: () => void): void {
-    if (this.#response) this.#response.once('drain', then);
-    else this.#whenSent = then;
-  }
-
-  /** Resolves when all is sent or the response is closed; `begun` gives what calls off the wait for it. */
-  end(begun: () => () => void): Promise<void> {
-    this.#isEnded = true;
-    const response = this.#response;
-    const callOff = begun();
-    return new Promise((resolve) => {
-      const done = () => {
-        callOff();
-        resolve();
-      };
-      if (!response || response.closed) return done();
-      response.once('close', done);
-      response.end();
-    });
-  }
-
-  destroy(): void {
-    this.#response?.destroy();
-  }
-}

@@ -1,10 +1,11 @@
 // What clients ask for over a connection that stays open, whatever its protocol: checked, counted, begun and ended.
 import { type ExecutionResult, execute, type GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
+import { once } from '../common/once.ts';
 import { CallerQuota } from './caller-quota.ts';
 import { Documents, type Operation, type Request } from './documents.ts';
 import { maskError } from './errors.ts';
-import { Writer } from './outbox.ts';
+import { type Progress, Writer } from './outbox.ts';
 import { Projections } from './projection.ts';
 import { contextOf, type GraphQLPorts } from './request-context.ts';
 import { type Sink, Subscription, type SubscriptionPorts } from './subscription.ts';
@@ -77,15 +78,13 @@ export class Operations {
   }
 }
 
+/** An operation of a connection; a subscription once it has begun. */
+export interface Running {
+  readonly progress: Progress;
+  subscription?: OpenSubscription;
+}
+
 export interface OpenSubscription {
   stop(): void;
   renew(caller: Caller): Promise<void>;
-}
-
-function once(task: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (!isDone) task();
-    isDone = true;
-  };
 }

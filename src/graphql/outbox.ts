@@ -202,9 +202,7 @@ export class Writer {
 
   add(outbox: Outbox): void {
     this.#waiting.push(outbox);
-    if (this.#isBusy) return;
-    this.#isBusy = true;
-    setImmediate(() => this.#pass(this.#waiting.splice(0), 0));
+    if (!this.#isBusy) this.#next();
   }
 
   #pass(outboxes: readonly Outbox[], from: number): void {

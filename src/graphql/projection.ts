@@ -3,6 +3,7 @@
 import { type ExecutionResult, execute, type GraphQLSchema } from 'graphql';
 import { type Caller, rightsOf } from '../auth/caller.ts';
 import type { Log } from '../common/log.ts';
+import { once } from '../common/once.ts';
 import type { Start } from '../event-log/cursor.ts';
 import type { ApiContext } from './context.ts';
 import type { Documents, Operation } from './documents.ts';
@@ -131,15 +132,10 @@ export class Projections {
       this.#shared.get(key) ?? new Projection(schema, operation, dependsOnCaller ? contextOf(caller) : undefined, log);
     this.#shared.set(key, projection);
     projection.users += 1;
-    let isReleased = false;
-    return {
-      projection,
-      release: () => {
-        if (isReleased) return;
-        isReleased = true;
-        projection.users -= 1;
-        if (projection.users === 0) this.#shared.delete(key);
-      },
-    };
+    const release = once(() => {
+      projection.users -= 1;
+      if (projection.users === 0) this.#shared.delete(key);
+    });
+    return { projection, release };
   }
 }

@@ -18,8 +18,9 @@ import { RateLimit } from '../common/rate-limit.ts';
 import { toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
 import { onExpiry } from './expiry.ts';
-import type { OpenSubscription, Operations } from './operations.ts';
-import { type Channel, Outbox, type Progress } from './outbox.ts';
+import { FrameChannel } from './frame-channel.ts';
+import type { Operations, Running } from './operations.ts';
+import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
@@ -41,12 +42,6 @@ type Phase =
   | { readonly is: 'opened' }
   | { readonly is: 'initialising' }
   | { readonly is: 'acknowledged'; readonly caller: Caller };
-
-/** An operation under its id; a subscription once it has begun. */
-interface Running {
-  readonly progress: Progress;
-  subscription?: OpenSubscription;
-}
 
 export interface WebSocketEdge {
   /** Ends with 1001 what is open. */
@@ -331,49 +326,6 @@ class Client {
 }
 
 const TAIL = Buffer.from('}');
-
-const FINAL_TEXT = 0x81;
-
-/** Frames of text, whole and not masked: RFC 6455, section 5.2. What else a socket needs its library writes in between. */
-class FrameChannel implements Channel {
-  constructor(
-    private readonly socket: WebSocket,
-    private readonly connection: Duplex,
-  ) {}
-
-  get isOpen(): boolean {
-    return this.socket.readyState === this.socket.OPEN;
-  }
-
-  get unsent(): number {
-    return this.connection.writableLength;
-  }
-
-  headSize(length: number): number {
-    return length < 126 ? 2 : length < 65_536 ? 4 : 10;
-  }
-
-  writeHead(into: Buffer, at: number, length: number): void {
-    into[at] = FINAL_TEXT;
-    if (length < 126) {
-      into[at + 1] = length;
-    } else if (length < 65_536) {
-      into[at + 1] = 126;
-      into.writeUInt16BE(length, at + 2);
-    } else {
-      into[at + 1] = 127;
-      into.writeBigUInt64BE(BigInt(length), at + 2);
-    }
-  }
-
-  write(data: Buffer): void {
-    this.connection.write(data);
-  }
-
-  onceSent(then: () => void): void {
-    this.connection.once('drain', then);
-  }
-}
 
 /** CSRF prevention does not cover the upgrade: a page of another origin may not open the socket. */
 function isOriginAllowed({ headers }: IncomingMessage, allowed: readonly string[]): boolean {

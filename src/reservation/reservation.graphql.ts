@@ -16,7 +16,7 @@ import {
   Root,
   registerEnumType,
 } from 'type-graphql';
-import { maySeeReservation, maySeeSite, reservationScope } from '../auth/caller.ts';
+import { maySeeReservation, maySeeSite, reservationShare } from '../auth/caller.ts';
 import { ChargerType } from '../charger/charger.graphql.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
@@ -34,7 +34,6 @@ import {
   ReservationNotSupported,
   resultType,
 } from '../graphql/refusals.ts';
-import { sameId } from '../id-tag/id-tag.ts';
 import { PolicyRefused } from '../site/policy-type.graphql.ts';
 import { SiteType } from '../site/site.graphql.ts';
 import type { CancelReservation } from './cancel-reservation.ts';
@@ -398,16 +397,7 @@ export class ReservationResolver {
     @Ctx() { caller }: ApiContext,
   ): Promise<Page<Reservation>> {
     const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
-    const scope = reservationScope(caller);
-    const { groups, ...own } = scope;
-    const wanted: ReservationFilter = {
-      ...own,
-      // Whoever asks for an idTag does not ask for what a group holds alone.
-      ...(groups && idTag === undefined && { groups }),
-      ...rest,
-      ...(siteId !== undefined && { siteIds: maySeeSite(caller, siteId) ? [siteId] : [] }),
-      ...(idTag !== undefined && { idTags: (scope.idTags ?? [idTag]).filter((one) => sameId(one, idTag)) }),
-    };
+    const wanted: ReservationFilter = { ...rest, ...reservationShare(caller, present({ siteId, idTag })) };
     return readPage(
       page,
       ({ createdAt, id }) => [createdAt.toISOString(), id],

@@ -3,7 +3,7 @@
 import type { SelectQueryBuilder } from 'typeorm';
 import { present } from '../common/present.ts';
 import type { Database, Sql, Statement } from '../database/database.ts';
-import { fromSnapshot, type Start } from '../event-log/cursor.ts';
+import { type Start, startAt } from '../event-log/cursor.ts';
 import type { Actor, ReservationEventType } from '../event-log/event.ts';
 import type { Interest } from '../event-log/interest.ts';
 import type { Transaction } from '../transaction/transaction.ts';
@@ -197,8 +197,7 @@ export function reservationRepository(database: Database) {
       // One snapshot for both statements; it reads only, so it keeps nobody's events back.
       return database.source.transaction('REPEATABLE READ', async (manager) => {
         const [row] = await manager.query<{ snapshot: string }[]>('SELECT pg_current_snapshot()::text AS snapshot');
-        const start = fromSnapshot(row?.snapshot ?? '');
-        if (!start) throw new Error('PostgreSQL gave no snapshot');
+        const start = startAt(row?.snapshot);
         const query = manager.getRepository(reservationSchema).createQueryBuilder('r').where(`r.status IN (${live})`);
         filterBy(query, present({ siteIds, chargerId, connectorId, ...holders }));
         if (reservationId !== undefined) query.andWhere('r.id = :reservationId', { reservationId });

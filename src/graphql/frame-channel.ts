@@ -1,0 +1,47 @@
+// A WebSocket as an outbox writes to it.
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { Channel } from './outbox.ts';
+
+const FINAL_TEXT = 0x81;
+
+/** Frames of text, whole and not masked: RFC 6455, section 5.2. What else a socket needs its library writes in between. */
+export class FrameChannel implements Channel {
+  constructor(
+    private readonly socket: WebSocket,
+    private readonly connection: Duplex,
+  ) {}
+
+  get isOpen(): boolean {
+    return this.socket.readyState === this.socket.OPEN;
+  }
+
+  get unsent(): number {
+    return this.connection.writableLength;
+  }
+
+  headSize(length: number): number {
+    return length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  }
+
+  writeHead(into: Buffer, at: number, length: number): void {
+    into[at] = FINAL_TEXT;
+    if (length < 126) {
+      into[at + 1] = length;
+    } else if (length < 65_536) {
+      into[at + 1] = 126;
+      into.writeUInt16BE(length, at + 2);
+    } else {
+      into[at + 1] = 127;
+      into.writeBigUInt64BE(BigInt(length), at + 2);
+    }
+  }
+
+  write(data: Buffer): void {
+    this.connection.write(data);
+  }
+
+  onceSent(then: () => void): void {
+    this.connection.once('drain', then);
+  }
+}
