@@ -1,7 +1,16 @@
 // The composition root: the one file that knows every module. It starts them and stops them in order.
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { ApiKeyResolver } from './api-key/api-key.graphql.ts';
+import { apiKeyRepository } from './api-key/api-key.repository.ts';
+import { createApiKey, revokeApiKey } from './api-key/manage-api-keys.ts';
+import { apiKeyVerifier } from './api-key/verify-api-key.ts';
+import { AuditResolver } from './audit/audit.graphql.ts';
+import { auditRepository } from './audit/audit.repository.ts';
+import { Audit } from './audit/audit.ts';
+import { Authenticator } from './auth/authenticate.ts';
+import { RequestLimits } from './auth/request-limits.ts';
 import { tokenVerifier } from './auth/verify-token.ts';
 import { AvailabilityResolver } from './availability/availability.graphql.ts';
 import { occupancyRepository } from './availability/occupancy.repository.ts';
@@ -22,6 +31,7 @@ import { recordStatus } from './charger/record-status.ts';
 import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-call.ts';
 import { removeCharger, saveCharger } from './charger/save-charger.ts';
 import { Background } from './common/background.ts';
+import { trustProxies } from './common/client-address.ts';
 import { type Clock, systemClock } from './common/clock.ts';
 import { createLog, type Log } from './common/log.ts';
 import { createMetrics } from './common/metrics.ts';
@@ -32,12 +42,12 @@ import { eventLog } from './event-log/event-log.repository.ts';
 import { EventsResolver } from './event-log/events.graphql.ts';
 import { Feed } from './event-log/feed.ts';
 import { Retention } from './event-log/retention.ts';
-import { authenticate } from './graphql/request-context.ts';
 import { buildApiSchema } from './graphql/schema.ts';
 import { addGraphQL } from './graphql/server.ts';
+import { TrustedDocuments } from './graphql/trusted-documents.ts';
 import { addHealth } from './http/health.ts';
 import { addMetrics } from './http/metrics.ts';
-import { trackUnusedConnections } from './http/unused-connections.ts';
+import { createHttpServer } from './http/server.ts';
 import { authorizeIdTag } from './id-tag/authorize-id-tag.ts';
 import { IdTagResolver } from './id-tag/id-tag.graphql.ts';
 import { idTagRepository, idTagSchema } from './id-tag/id-tag.repository.ts';
@@ -97,9 +107,6 @@ interface Options {
 }
 
 const entities = [siteSchema, chargerSchema, connectorSchema, idTagSchema, reservationSchema];
-const MAX_BODY_BYTES = 100_000;
-/** For a request to arrive whole: who sends it drop by drop is cut off. */
-const MAX_RECEIVE_MS = 30_000;
 /** On top of the two answer timeouts that a call can last: one in the charger's queue, one for the answer. */
 const LEASE_MARGIN_MS = 2000;
 
@@ -123,6 +130,16 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const usage = usageRepository(database);
   const policies = new KnownPolicies(policyRows);
   const transactions = transactionRepository(database);
+
+  const apiKeys = apiKeyRepository(database);
+  const auditRows = auditRepository(database);
+  const audit = new Audit({ rows: auditRows, clock, log });
+  const authenticator = new Authenticator({
+    verifyToken: tokenVerifier(config.tokens, clock),
+    verifyApiKey: apiKeyVerifier({ keys: apiKeys, background, clock, log }),
+    clock,
+    metrics,
+  });
 
   const eventRows = eventLog(database);
   const onHanded = (delayMs: number) => metrics.eventDelay.observe(delayMs / 1000);
@@ -255,52 +272,63 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const extend = extendReservation({ ...holding, ...asking });
   const reading = { holds, occupancy, policies, clock };
   const blocking = { strikes: strikeRepository(database), policies, clock };
-  const schema = buildApiSchema([
-    new ReservationResolver(
-      reservations,
-      reserve,
-      scheduleReservation(making),
-      moveReservation(moving),
-      cancel,
-      extend,
-    ),
-    new ReservationChangedResolver(),
-    new EventsResolver(),
-    new AvailabilityResolver(reservationOptions(reading), readAvailability(reading)),
-    new UsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
-    new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
-    new ConnectorResolver(),
-    new ConnectorChangedResolver(),
-    new IdTagResolver(idTags, authorize, saveIdTag(idTags), removeIdTag(idTags), clock),
-    new SiteResolver(
-      sites,
-      policyRows,
-      saveSite(siteAdministration),
-      removeSite(siteAdministration),
-      saveOverride(siteAdministration),
-      removeOverride(siteAdministration),
-    ),
-  ]);
+  const schema = buildApiSchema(
+    [
+      new ApiKeyResolver(
+        apiKeys,
+        createApiKey({ keys: apiKeys, clock }),
+        revokeApiKey({ keys: apiKeys, clock, forget: (id) => authenticator.forget(id) }),
+      ),
+      new AuditResolver(auditRows),
+      new ReservationResolver(
+        reservations,
+        reserve,
+        scheduleReservation(making),
+        moveReservation(moving),
+        cancel,
+        extend,
+      ),
+      new ReservationChangedResolver(),
+      new EventsResolver(),
+      new AvailabilityResolver(reservationOptions(reading), readAvailability(reading)),
+      new UsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
+      new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
+      new ConnectorResolver(),
+      new ConnectorChangedResolver(),
+      new IdTagResolver(idTags, authorize, saveIdTag(idTags), removeIdTag(idTags), clock),
+      new SiteResolver(
+        sites,
+        policyRows,
+        saveSite(siteAdministration),
+        removeSite(siteAdministration),
+        saveOverride(siteAdministration),
+        removeOverride(siteAdministration),
+      ),
+    ],
+    audit,
+  );
+  const trustedDocuments = config.trustedDocuments && (await TrustedDocuments.read(schema, config.trustedDocuments));
 
-  const http = fastify({ bodyLimit: MAX_BODY_BYTES, requestTimeout: MAX_RECEIVE_MS });
-  const closeUnusedConnections = trackUnusedConnections(http.server);
-  // A connection that was kept alive would keep the stop waiting.
-  http.addHook('onSend', async (_, reply) => void (isDraining && reply.header('connection', 'close')));
-  const verifyToken = tokenVerifier(config.tokens, clock);
-  addMetrics(http, metrics, async (header) => {
-    const caller = await authenticate({ verifyToken }, header).catch(() => undefined);
-    return caller?.role === 'ADMIN';
+  const trustProxy = trustProxies(config.trustedProxies);
+  const limits = new RequestLimits(config.requestRates, clock, metrics);
+  const { allowedOrigins, requestTimeoutMs, maxSocketsPerDriver, maxSubscriptionsPerDriver } = config;
+  const { http, closeUnusedConnections } = await createHttpServer({
+    ...{ limits, trustProxy, allowedOrigins, log },
+    isDraining: () => isDraining,
   });
+  addMetrics(http, metrics, authenticator.authenticate);
   addHealth(http, {
     isDraining: () => isDraining,
     // Without its place among the nodes it cannot take chargers.
     checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT $1::integer' }, [bus.nodeId])),
   });
-  const { allowedOrigins, requestTimeoutMs, maxSocketsPerDriver, maxSubscriptionsPerDriver } = config;
   const graphql = await addGraphQL(http, {
     schema,
     feed,
-    verifyToken,
+    authenticate: authenticator.authenticate,
+    isKeyGood: (id) => apiKeys.isGood(id, clock.now()),
+    limits,
+    trustProxy,
     chargers,
     sites,
     reservations,
@@ -308,6 +336,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     log,
     metrics,
     allowedOrigins,
+    isIntrospectable: config.isIntrospectable,
+    ...(trustedDocuments && { trustedDocuments }),
     requestTimeoutMs,
     maxSocketsPerDriver,
     maxSubscriptionsPerDriver,
@@ -335,6 +365,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       closeUnusedConnections();
       await Promise.all([httpClosed, gateway.stop()]);
       await background.ended();
+      await audit.stop();
       feed.stop();
       try {
         await bus.leave();

@@ -1,7 +1,34 @@
 // Environment -> frozen Config. The only file that reads process.env; one error names every variable that is wrong.
 import { z } from 'zod';
+import type { RequestRates } from './auth/request-limits.ts';
+import { trustProxies } from './common/client-address.ts';
 
 const seconds = (fallback: number, max = 3600) => z.coerce.number().int().min(1).max(max).default(fallback);
+const list = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text) =>
+      text
+        .split(',')
+        .map((one) => one.trim())
+        .filter(Boolean),
+    );
+/** With a key that both sides know, whoever can check a token can make one: never for a key set that others publish. */
+const ASYMMETRIC = [
+  ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
+  ...(['ES256', 'ES384', 'ES512', 'EdDSA'] as const),
+] as const;
+
+function areNetworks(networks: readonly string[]): boolean {
+  try {
+    trustProxies(networks);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
 
 const schema = z.object({
@@ -14,18 +41,40 @@ const schema = z.object({
   JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
   JWT_ISSUER: z.string().min(1).optional(),
   JWT_AUDIENCE: z.string().min(1).optional(),
+  JWT_ALGORITHMS: list('RS256,PS256,ES256,EdDSA').pipe(
+    z.array(z.enum(ASYMMETRIC, { error: `must be of ${ASYMMETRIC.join(', ')}` })).min(1),
+  ),
+  JWT_CLOCK_TOLERANCE_SECONDS: z.coerce.number().int().min(0).max(300).default(5),
   CHARGER_ANSWER_TIMEOUT_SECONDS: seconds(15, 300),
   HEARTBEAT_INTERVAL_SECONDS: seconds(300, 86_400),
   LIVENESS_SECONDS: seconds(60, 3600),
   REQUEST_TIMEOUT_SECONDS: seconds(120, 3600),
+  REQUESTS_PER_SECOND_PER_ADDRESS: z.coerce.number().min(1).max(1e6).default(1000),
+  REQUESTS_PER_SECOND_PER_DRIVER: z.coerce.number().min(1).max(1e6).default(20),
+  REQUESTS_PER_SECOND_PER_OPERATOR: z.coerce.number().min(1).max(1e6).default(500),
   MAX_SOCKETS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   EVENT_RETENTION_HOURS: z.coerce.number().int().min(1).max(876_000).default(720),
-  ALLOWED_ORIGINS: z.string().default(''),
+  ALLOWED_ORIGINS: list('').pipe(
+    z.array(z.string().regex(/^https?:\/\/[^/*\s]+$/, 'must be origins such as https://app.example')),
+  ),
+  TRUSTED_PROXIES: list('').refine(areNetworks, 'must be addresses or networks such as 10.0.0.0/8'),
+  INTROSPECTION: z.enum(['on', 'off']).default('on'),
+  TRUSTED_DOCUMENTS: z.string().min(1).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
-export type TokenKey = { readonly secret: string } | { readonly jwksUrl: string };
+export type TokenKey =
+  | { readonly secret: string }
+  | { readonly jwksUrl: string; readonly algorithms: readonly string[] };
+
+export interface TokenSettings {
+  readonly key: TokenKey;
+  readonly issuer?: string;
+  readonly audience?: string;
+  /** By how much the clock of who signs may be off. */
+  readonly toleranceSeconds: number;
+}
 
 export interface Config {
   readonly databaseUrl: string;
@@ -33,7 +82,7 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly ocppPort: number;
-  readonly tokens: { readonly key: TokenKey; readonly issuer?: string; readonly audience?: string };
+  readonly tokens: TokenSettings;
   /** How long a charger may take to answer a Call before its outcome counts as unknown. */
   readonly answerTimeoutMs: number;
   readonly heartbeatIntervalSeconds: number;
@@ -46,8 +95,14 @@ export interface Config {
   readonly maxSubscriptionsPerDriver: number;
   /** How long the log of events is kept: how old a cursor may be. */
   readonly eventRetentionMs: number;
-  /** Browser origins that may open the subscription socket beside the server's own. */
+  readonly requestRates: RequestRates;
+  /** Browser origins that may call the API beside the server's own. */
   readonly allowedOrigins: readonly string[];
+  /** Whose word on where a request comes from counts. */
+  readonly trustedProxies: readonly string[];
+  readonly isIntrospectable: boolean;
+  /** Path of a file with the only documents that are executed. */
+  readonly trustedDocuments?: string;
   readonly logLevel: string;
 }
 
@@ -62,9 +117,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   if ((given.JWT_SECRET === undefined) === (given.JWKS_URL === undefined)) {
     lines.push('  JWT_SECRET: set exactly one of JWT_SECRET and JWKS_URL');
   }
+  if (given.JWKS_URL !== undefined) {
+    const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter((name) => given[name] === undefined);
+    for (const name of missing) lines.push(`  ${name}: is required with JWKS_URL: its keys sign for others, too`);
+    const { protocol = '', hostname = '' } = URL.canParse(given.JWKS_URL) ? new URL(given.JWKS_URL) : {};
+    if (protocol === 'http:' && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname))
+      lines.push(
+        '  JWKS_URL: must be https, for whoever can change the answer can sign tokens (http on this machine only)',
+      );
+  }
   if (!parsed.success || lines.length > 0) throw new Error(`The configuration is not usable:\n${lines.join('\n')}`);
   const value = parsed.data;
-  const key: TokenKey = value.JWKS_URL ? { jwksUrl: value.JWKS_URL } : { secret: value.JWT_SECRET ?? '' };
+  const key: TokenKey = value.JWKS_URL
+    ? { jwksUrl: value.JWKS_URL, algorithms: value.JWT_ALGORITHMS }
+    : { secret: value.JWT_SECRET ?? '' };
   return Object.freeze({
     databaseUrl: value.DATABASE_URL,
     databasePoolSize: value.DATABASE_POOL_SIZE,
@@ -75,6 +141,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       key,
       ...(value.JWT_ISSUER && { issuer: value.JWT_ISSUER }),
       ...(value.JWT_AUDIENCE && { audience: value.JWT_AUDIENCE }),
+      toleranceSeconds: value.JWT_CLOCK_TOLERANCE_SECONDS,
     },
     answerTimeoutMs: value.CHARGER_ANSWER_TIMEOUT_SECONDS * 1000,
     heartbeatIntervalSeconds: value.HEARTBEAT_INTERVAL_SECONDS,
@@ -83,9 +150,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     maxSocketsPerDriver: value.MAX_SOCKETS_PER_DRIVER,
     maxSubscriptionsPerDriver: value.MAX_SUBSCRIPTIONS_PER_DRIVER,
     eventRetentionMs: value.EVENT_RETENTION_HOURS * 3_600_000,
-    allowedOrigins: value.ALLOWED_ORIGINS.split(',')
-      .map((origin) => origin.trim())
-      .filter(Boolean),
+    requestRates: {
+      perAddress: value.REQUESTS_PER_SECOND_PER_ADDRESS,
+      perDriver: value.REQUESTS_PER_SECOND_PER_DRIVER,
+      perOperator: value.REQUESTS_PER_SECOND_PER_OPERATOR,
+    },
+    allowedOrigins: value.ALLOWED_ORIGINS,
+    trustedProxies: value.TRUSTED_PROXIES,
+    isIntrospectable: value.INTROSPECTION === 'on',
+    ...(value.TRUSTED_DOCUMENTS && { trustedDocuments: value.TRUSTED_DOCUMENTS }),
     logLevel: value.LOG_LEVEL,
   });
 }

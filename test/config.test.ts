@@ -21,7 +21,22 @@ it('has no default secret, takes one kind of key, and no short one', () => {
   expect(() => readConfig({ DATABASE_URL })).toThrow('JWT_SECRET: set exactly one');
   expect(() => readConfig({ ...good, JWKS_URL: 'https://id.example/keys' })).toThrow('set exactly one');
   expect(() => readConfig({ DATABASE_URL, JWT_SECRET: 'short' })).toThrow('32 characters');
-  expect(readConfig({ DATABASE_URL, JWKS_URL: 'https://id.example/keys' }).tokens.key).toEqual({
-    jwksUrl: 'https://id.example/keys',
-  });
+  const shared = { JWKS_URL: 'https://id.example/keys', JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' };
+  expect(readConfig({ DATABASE_URL, ...shared }).tokens.key).toMatchObject({ jwksUrl: 'https://id.example/keys' });
+});
+
+it('a key set that signs for others, too, needs an issuer and an audience, and comes over TLS', () => {
+  const { DATABASE_URL } = good;
+  const names = { JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' };
+  const set = (JWKS_URL: string, more: object = names) => readConfig({ DATABASE_URL, JWKS_URL, ...more });
+  expect(() => set('https://id.example/keys', {})).toThrow(/JWT_ISSUER: is required[\s\S]*JWT_AUDIENCE: is required/);
+  expect(() => set('http://id.example/keys')).toThrow('must be https');
+  expect(() => set('http://127.0.0.1:1/keys')).not.toThrow();
+  expect(() => set('https://id.example/keys', { ...names, JWT_ALGORITHMS: 'RS256,HS256' })).toThrow('JWT_ALGORITHMS');
+});
+
+it('origins and proxies must be such', () => {
+  expect(() => readConfig({ ...good, ALLOWED_ORIGINS: '*' })).toThrow('ALLOWED_ORIGINS');
+  expect(() => readConfig({ ...good, TRUSTED_PROXIES: 'somewhere' })).toThrow('TRUSTED_PROXIES');
+  expect(readConfig({ ...good, TRUSTED_PROXIES: '10.0.0.0/8, 127.0.0.1' }).trustedProxies).toHaveLength(2);
 });

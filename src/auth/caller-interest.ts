@@ -2,7 +2,8 @@
 import { present } from '../common/present.ts';
 import type { LogEvent } from '../event-log/event.ts';
 import type { Interest } from '../event-log/interest.ts';
-import { type Caller, reservationShare } from './caller.ts';
+import type { Caller } from './caller.ts';
+import { reservationShare } from './rights.ts';
 
 /** What is left out does not filter. */
 export interface EventFilter {

@@ -2,88 +2,113 @@
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import type { Clock } from '../common/clock.ts';
-import type { TokenKey } from '../config.ts';
-import type { Caller } from './caller.ts';
+import type { TokenSettings } from '../config.ts';
+import { CredentialError, KeysAway } from './authenticate.ts';
+import type { Caller, Reach, Role } from './caller.ts';
+import { permissionsOf } from './rights.ts';
 
-export class TokenError extends Error {}
-
-const claims = z.discriminatedUnion('role', [
-  z.object({
-    role: z.literal('driver'),
-    idTags: z.array(z.string().min(1)).min(1).max(100),
-    groups: z.array(z.string().min(1)).max(100).default([]),
-  }),
-  z.object({ role: z.literal('operator'), sites: z.array(z.string().min(1)).min(1).max(1000) }),
-  z.object({ role: z.literal('admin') }),
-]);
+const names = (max: number) => z.array(z.string().min(1).max(255)).max(max);
+const roles = z.enum(['driver', 'operator', 'admin']);
+const claims = z.object({
+  role: roles.optional(),
+  /** As many identity providers have it; of several the widest counts, and what is not ours is passed by. */
+  roles: z.array(z.string()).max(100).optional(),
+  idTags: names(100).optional(),
+  groups: names(100).optional(),
+  sites: names(1000).optional(),
+  /** OAuth 2.0 (RFC 8693, 4.2): scopes, apart by spaces. Those of ours cut down what the role allows. */
+  scope: z.string().max(5000).optional(),
+});
 
 export type VerifyToken = (token: string) => Promise<Caller>;
 
-/** A token that was good is taken as good for this long: clients send the same one with each request. */
-const REMEMBER_MS = 30_000;
-const MAX_REMEMBERED = 10_000;
+/** How long a key set is used until it is fetched anew; it is at once, but not more often than that, for an unknown key. */
+const KEYS_KEPT_MS = 600_000;
+const KEYS_COOLDOWN_MS = 30_000;
+const KEYS_TIMEOUT_MS = 5000;
+/** Ours; a provider's others ("openid") do not restrict. */
+const SCOPE = /^[a-z-]+:(read|write)$/;
 
-interface Settings {
-  readonly key: TokenKey;
-  readonly issuer?: string;
-  readonly audience?: string;
-}
-
-/** Throws a TokenError that says what is wrong with the token, never what it held. */
-export function tokenVerifier(settings: Settings, clock: Clock): VerifyToken {
-  const { key, issuer, audience } = settings;
-  const shared = 'secret' in key ? new TextEncoder().encode(key.secret) : undefined;
-  const remote: JWTVerifyGetKey | undefined = 'jwksUrl' in key ? createRemoteJWKSet(new URL(key.jwksUrl)) : undefined;
+/** Throws a CredentialError that says what is wrong with the token, never what it held; KeysAway without a key set. */
+export function tokenVerifier(settings: TokenSettings, clock: Clock): VerifyToken {
+  const { key, issuer, audience, toleranceSeconds } = settings;
   const options = {
     ...(issuer && { issuer }),
     ...(audience && { audience }),
-    algorithms: shared ? ['HS256'] : ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    algorithms: 'secret' in key ? ['HS256'] : [...key.algorithms],
     requiredClaims: ['sub', 'exp'],
+    clockTolerance: toleranceSeconds,
   };
-  const remembered = new Map<string, { readonly caller: Caller; readonly until: Date }>();
-  const verify: VerifyToken = async (token) => {
-    const at = { ...options, currentDate: clock.now() };
+  const verifyWith = 'secret' in key ? withSecret(key.secret) : withKeySet(key.jwksUrl);
+  return async (token) => {
     try {
-      const { payload } = shared
-        ? await jwtVerify(token, shared, at)
-        : await jwtVerify(token, remote as JWTVerifyGetKey, at);
-      return toCaller(payload);
+      return toCaller(await verifyWith(token, { ...options, currentDate: clock.now() }), toleranceSeconds);
     } catch (error) {
-      if (error instanceof errors.JWTExpired) throw new TokenError('The token has expired; get a new one.');
-      if (error instanceof errors.JOSEError) throw new TokenError(`The token is not valid: ${error.code}.`);
+      if (error instanceof errors.JWTExpired) throw new CredentialError('The token has expired; get a new one.');
+      if (error instanceof errors.JWTClaimValidationFailed)
+        throw new CredentialError(`The token is not valid: its claim "${error.claim}" ${whatIsWrong(error.reason)}.`);
+      if (error instanceof errors.JOSEError) throw new CredentialError(`The token is not valid: ${error.code}.`);
       throw error;
     }
   };
-  return async (token) => {
-    const now = clock.now();
-    const known = remembered.get(token);
-    if (known && known.until > now) return known.caller;
-    remembered.delete(token);
-    const caller = await verify(token);
-    const until = new Date(Math.min(caller.expiresAt.getTime(), now.getTime() + REMEMBER_MS));
-    remembered.set(token, { caller, until });
-    const [oldest] = remembered.keys();
-    if (remembered.size > MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
-    return caller;
+}
+
+type Options = NonNullable<Parameters<typeof jwtVerify>[2]>;
+type Verify = (token: string, options: Options) => Promise<JWTPayload>;
+
+function withSecret(secret: string): Verify {
+  const key = new TextEncoder().encode(secret);
+  return async (token, options) => (await jwtVerify(token, key, options)).payload;
+}
+
+/** Without a key set, and with one too old that cannot be fetched anew, no token is good. */
+function withKeySet(url: string): Verify {
+  const fetched = createRemoteJWKSet(new URL(url), {
+    cacheMaxAge: KEYS_KEPT_MS,
+    cooldownDuration: KEYS_COOLDOWN_MS,
+    timeoutDuration: KEYS_TIMEOUT_MS,
+  });
+  const keys: JWTVerifyGetKey = async (header, token) => {
+    try {
+      return await fetched(header, token);
+    } catch (error) {
+      const isOfToken =
+        error instanceof errors.JWKSNoMatchingKey ||
+        error instanceof errors.JWKSMultipleMatchingKeys ||
+        error instanceof errors.JOSENotSupported;
+      throw isOfToken ? error : new KeysAway('The key set cannot be fetched', { cause: error });
+    }
+  };
+  return async (token, options) => (await jwtVerify(token, keys, options)).payload;
+}
+
+const whatIsWrong = (reason: string) => (reason === 'missing' ? 'is missing' : 'is not as it must be');
+
+const rank: Record<z.infer<typeof roles>, number> = { driver: 1, operator: 2, admin: 3 };
+
+function toCaller(payload: JWTPayload, toleranceSeconds: number): Caller {
+  const parsed = claims.safeParse(payload);
+  if (!parsed.success) throw new CredentialError(`The token has a claim that cannot be read. ${CLAIMS}`);
+  const { role, roles: more = [], scope } = parsed.data;
+  const given = [role, ...more.map((one) => roles.safeParse(one).data)].filter((one) => one !== undefined);
+  const [widest] = given.toSorted((one, other) => rank[other] - rank[one]);
+  if (widest === undefined || !payload.sub || payload.sub.length > 255) throw new CredentialError(CLAIMS);
+  const reach = toReach(widest, parsed.data);
+  const scopes = scope?.split(' ').filter((one) => SCOPE.test(one));
+  return {
+    subject: payload.sub,
+    expiresAt: new Date(((payload.exp ?? 0) + toleranceSeconds) * 1000),
+    permissions: permissionsOf(reach.role, scopes?.length ? scopes : undefined),
+    ...reach,
   };
 }
 
-function toCaller(payload: JWTPayload): Caller {
-  const parsed = claims.safeParse(payload);
-  if (!parsed.success) {
-    throw new TokenError(
-      'The token needs a claim "role": "driver" (with "idTags"), "operator" (with "sites") or "admin"; each list with one entry at least.',
-    );
-  }
-  const token = { subject: payload.sub ?? '', expiresAt: new Date((payload.exp ?? 0) * 1000) };
-  switch (parsed.data.role) {
-    case 'driver':
-      return { ...token, role: 'DRIVER', idTags: parsed.data.idTags, groups: parsed.data.groups };
-    case 'operator':
-      return { ...token, role: 'OPERATOR', sites: parsed.data.sites };
-    case 'admin':
-      return { ...token, role: 'ADMIN' };
-    default:
-      return parsed.data satisfies never;
-  }
+const CLAIMS =
+  'It needs a "sub" of at most 255 characters and "roles" with one of "driver" (with "idTags"), "operator" (with "sites") or "admin"; each list with one entry at least.';
+
+function toReach(role: Lowercase<Role>, { idTags, groups, sites }: z.infer<typeof claims>): Reach {
+  if (role === 'admin') return { role: 'ADMIN' };
+  if (role === 'operator' && sites?.length) return { role: 'OPERATOR', sites };
+  if (role === 'driver' && idTags?.length) return { role: 'DRIVER', idTags, groups: groups ?? [] };
+  throw new CredentialError(CLAIMS);
 }

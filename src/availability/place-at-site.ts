@@ -1,5 +1,6 @@
 // Any connector of a site that would do: free for the whole window, with the plug, and, for now, ready.
-import { type Caller, maySeeSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { maySeeSite } from '../auth/rights.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Refusal } from '../common/refusal.ts';
 import type { NotFoundRefusal } from '../reservation/admission.ts';

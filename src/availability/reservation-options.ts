@@ -1,6 +1,7 @@
 // What a caller may do at a place now, before it asks for it: by the same facts and the same decision as the request
 // itself, so that what is read here is what would be answered.
-import { type Caller, maySeeSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { maySeeSite } from '../auth/rights.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { checkIdentifier } from '../common/identifier.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';

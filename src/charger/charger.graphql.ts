@@ -16,7 +16,7 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import { maySeeReservation, maySeeSite, siteScope } from '../auth/caller.ts';
+import { maySeeReservation, maySeeSite, siteScope } from '../auth/rights.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';

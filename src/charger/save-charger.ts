@@ -1,5 +1,6 @@
 // Administration of chargers: save and remove.
-import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { mayAdministerSite } from '../auth/rights.ts';
 import type { Clock } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
@@ -58,7 +59,6 @@ export const removeCharger =
   ({ chargers, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
   async (caller, id) => {
     const [before] = await chargers.byIds([id]);
-    if (caller.role === 'DRIVER') return onlyOperators;
     if (!before || !mayAdministerSite(caller, before.siteId)) {
       return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${id}".` };
     }

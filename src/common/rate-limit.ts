@@ -1,6 +1,6 @@
 // How fast one peer may send: a bucket of tokens that fills at a steady rate.
 
-interface Rate {
+export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
 }
@@ -27,6 +27,20 @@ export class RateLimit {
     return this.#wait;
   }
 
+  /** Takes that much where it is there, and tells 0; else takes nothing, and tells the milliseconds until it would be. */
+  tryTake(now: Date, amount: number): number {
+    this.#fill(now);
+    if (this.#tokens < amount) return Math.ceil(((amount - this.#tokens) * 1000) / this.rate.perSecond);
+    this.#tokens -= amount;
+    return 0;
+  }
+
+  /** Whole tokens that are left. */
+  left(now: Date): number {
+    this.#fill(now);
+    return Math.max(0, Math.floor(this.#tokens));
+  }
+
   /** Milliseconds until the next message should be read; 0: at once. */
   waitMs(now: Date): number {
     this.#fill(now);
@@ -41,5 +55,25 @@ export class RateLimit {
     const passedMs = Math.max(0, now.getTime() - this.#filledAt.getTime());
     this.#tokens = Math.min(this.rate.burst, this.#tokens + (passedMs * this.rate.perSecond) / 1000);
     this.#filledAt = now;
+  }
+}
+
+/** More peers than that are not told apart for long: the one that came first is forgotten. */
+const MAX_PEERS = 50_000;
+
+/** The same rate for each of many peers. */
+export class RateLimits {
+  readonly #peers = new Map<string, RateLimit>();
+
+  constructor(readonly rate: Rate) {}
+
+  of(peer: string, now: Date): RateLimit {
+    const known = this.#peers.get(peer);
+    if (known) return known;
+    const limit = new RateLimit(this.rate, now);
+    this.#peers.set(peer, limit);
+    const [oldest] = this.#peers.keys();
+    if (this.#peers.size > MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);
+    return limit;
   }
 }

@@ -7,6 +7,8 @@ import { Policies1764000000005 } from '../../migrations/0005-policies.ts';
 import { Bookings1764000000006 } from '../../migrations/0006-bookings.ts';
 import { Usage1764000000007 } from '../../migrations/0007-usage.ts';
 import { Retention1764100000008 } from '../../migrations/0008-retention.ts';
+import { ApiKeys1764100000009 } from '../../migrations/0009-api-keys.ts';
+import { Audit1764100000010 } from '../../migrations/0010-audit.ts';
 
 export const migrations = [
   SitesChargersAndIdTags1763800000001,
@@ -17,4 +19,6 @@ export const migrations = [
   Bookings1764000000006,
   Usage1764000000007,
   Retention1764100000008,
+  ApiKeys1764100000009,
+  Audit1764100000010,
 ];

@@ -1,10 +1,10 @@
 // What every event of the log has in the API, and how a subscriber asks for the present state first.
 import { Field, ID, Int, InterfaceType } from 'type-graphql';
 import type { EventFilter } from '../auth/caller-interest.ts';
+import { isUuid } from '../common/identifier.ts';
 import { present } from '../common/present.ts';
 import { badInput } from '../graphql/errors.ts';
 import type { Present } from '../graphql/event-source.ts';
-import { isUuid } from '../reservation/refusals.ts';
 import type { Start } from './cursor.ts';
 import type { LogEvent } from './event.ts';
 

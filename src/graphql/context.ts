@@ -1,5 +1,6 @@
 // What every resolver has at hand: who calls, and loaders that read each thing once per request.
 import DataLoader from 'dataloader';
+import type { Source } from '../audit/audit-entry.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { Charger } from '../charger/charger.ts';
@@ -18,6 +19,13 @@ export interface ApiContext {
   readonly log: Pick<Feed, 'bounds' | 'read'>;
   /** What is there now, and the place in the log whose state it is. */
   readonly now: Pick<ReservationRepository, 'liveOf'> & Pick<ChargerRepository, 'connectorsOf'>;
+  /** Absent in a subscription. */
+  readonly request?: ApiRequest;
+}
+
+export interface ApiRequest extends Source {
+  /** Nobody waits for the answer any more: nothing further is read for it. */
+  readonly signal: AbortSignal;
 }
 
 export interface LoaderPorts {

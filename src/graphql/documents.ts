@@ -7,6 +7,7 @@ import {
   getOperationAST,
   getVariableValues,
   Kind,
+  NoSchemaIntrospectionCustomRule,
   parse,
   print,
   specifiedRules,
@@ -16,13 +17,16 @@ import {
   visit,
   visitWithTypeInfo,
 } from 'graphql';
-import { beyondLimits, MAX_TOKENS } from './limits.ts';
+import { MAX_TOKENS, measure } from './limits.ts';
+import type { GraphQLPorts } from './request-context.ts';
 
 /** As the protocols carry it. */
 export interface Request {
   readonly query: string;
   readonly operationName?: string | null | undefined;
   readonly variables?: Record<string, unknown> | null | undefined;
+  readonly documentId?: unknown;
+  readonly extensions?: unknown;
 }
 
 export interface Operation {
@@ -31,6 +35,8 @@ export interface Operation {
   readonly operationName: string | undefined;
   readonly variables: Record<string, unknown>;
   readonly variableDefinitions: readonly VariableDefinitionNode[];
+  /** In fields. */
+  readonly cost: number;
 }
 
 /** The same for operations that show the same of an event, whichever events they ask for. */
@@ -57,28 +63,48 @@ export class Documents {
   readonly #known = new Map<string, DocumentNode>();
   #keptBytes = 0;
 
-  constructor(private readonly schema: GraphQLSchema) {}
+  constructor(
+    private readonly schema: GraphQLSchema,
+    private readonly options: Pick<GraphQLPorts, 'isIntrospectable' | 'trustedDocuments'>,
+  ) {}
 
   /** The operation that is asked for, or why it cannot be run. */
-  prepare({ query, operationName, variables }: Request): Operation | readonly GraphQLError[] {
+  prepare(request: Request): Operation | readonly GraphQLError[] {
+    const { operationName, variables } = request;
+    const query = this.#textOf(request);
+    if (query instanceof GraphQLError) return [query];
     const known = this.#known.get(query);
     const document = known ?? this.#parse(query);
     if (!('kind' in document)) return document;
     const node = getOperationAST(document, operationName);
     if (!node) return [new GraphQLError('Unable to identify operation', { extensions: { code: 'BAD_REQUEST' } })];
-    const error = beyondLimits(this.schema, document, variables, operationName);
-    if (error) return [error];
+    const cost = measure(this.schema, document, variables, operationName);
+    if (cost instanceof GraphQLError) return [cost];
     this.#keep(query, document);
     return {
+      cost,
       ...{ kind: node.operation, document, operationName: operationName ?? undefined, variables: variables ?? {} },
       variableDefinitions: node.variableDefinitions ?? [],
     };
   }
 
+  #textOf(request: Request): string | GraphQLError {
+    try {
+      return this.options.trustedDocuments?.textOf(request) ?? request.query;
+    } catch (error) {
+      if (error instanceof GraphQLError) return error;
+      throw error;
+    }
+  }
+
   #parse(text: string): DocumentNode | readonly GraphQLError[] {
     try {
       const document = parse(text, { maxTokens: MAX_TOKENS });
-      const errors = validate(this.schema, document, specifiedRules);
+      const errors = validate(
+        this.schema,
+        document,
+        this.options.isIntrospectable ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
+      );
       return errors.length > 0 ? errors : document;
     } catch (error) {
       if (error instanceof GraphQLError) return [error];

@@ -1,11 +1,32 @@
 // Faults at the edge: what a client may read of an error, and the correlation id that finds the rest in the log.
 import { randomUUID } from 'node:crypto';
+import { HeaderMap } from '@apollo/server';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { CredentialError, KeysAway, RateLimited } from '../auth/authenticate.ts';
 import type { Log } from '../common/log.ts';
 import { isDatabaseAway, isUnstorable } from '../database/database.ts';
 
 export const unauthenticated = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } } });
+
+/** What authentication and the limits throw, as clients may read it; anything else as it is. */
+export function toGraphQLError(error: unknown): unknown {
+  if (error instanceof CredentialError) return unauthenticated(error.message);
+  if (error instanceof RateLimited) {
+    const { message, retryAfterSeconds } = error;
+    const headers = new HeaderMap([['retry-after', `${retryAfterSeconds}`]]);
+    const http = { status: 429, headers };
+    return new GraphQLError(message, {
+      extensions: { code: 'RATE_LIMITED', retryable: true, retryAfterSeconds, http },
+    });
+  }
+  if (error instanceof KeysAway) {
+    const retry = { retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    const message = 'Tokens cannot be checked now: their keys cannot be fetched. Try again in a moment.';
+    return new GraphQLError(message, { extensions: { code: UNAVAILABLE, ...retry } });
+  }
+  return error;
+}
 
 export const forbidden = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });
@@ -36,8 +57,13 @@ const readable = new Set([
   'TOO_MANY_STREAMS',
   'STREAM_NOT_FOUND',
   'CONFLICT',
+  'QUERY_TOO_LARGE',
   'QUERY_TOO_DEEP',
   'QUERY_TOO_COSTLY',
+  'RATE_LIMITED',
+  'DOCUMENT_NOT_TRUSTED',
+  'TIMED_OUT',
+  UNAVAILABLE,
   'GRAPHQL_PARSE_FAILED',
   'GRAPHQL_VALIDATION_FAILED',
   'OPERATION_RESOLUTION_FAILURE',

@@ -1,15 +1,15 @@
 // GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: a stream for each operation, or one stream
 // for all of a client (the two modes of the graphql-sse protocol).
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
 import { toCursor } from '../event-log/cursor.ts';
-import type { Operation, Request } from './documents.ts';
+import type { Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
-import { onExpiry } from './expiry.ts';
-import type { Operations, Running } from './operations.ts';
+import { expired, onExpiry } from './expiry.ts';
+import { type Charged, leave, newRunning, type Operations, type Running } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 import { ResponseChannel } from './response-channel.ts';
@@ -57,8 +57,8 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
    * The stream of the token. Whoever has that may use it; a request with a token of its own must be of the same subject,
    * and gives the whole stream its rights.
    */
-  const find = async ({ headers: { authorization } }: FastifyRequest, token: string) => {
-    const caller = authorization === undefined ? undefined : await authenticate(operations.ports, authorization);
+  const find = async ({ headers: { authorization }, ip }: FastifyRequest, token: string) => {
+    const caller = authorization === undefined ? undefined : await authenticate(operations.ports, authorization, ip);
     const stream = shared.get(token);
     if (!stream) throw refusal(404, 'STREAM_NOT_FOUND', 'There is no such stream; reserve one with PUT.');
     if (!caller) return stream;
@@ -71,20 +71,20 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     const token = streamToken(request);
     const wantsStream = request.headers.accept?.includes('text/event-stream') ?? false;
     if (request.method === 'PUT') {
-      const caller = await authenticate(operations.ports, request.headers.authorization);
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.ip);
       const given = randomUUID();
       open(caller, given).expectOpening();
       return reply.status(201).type('text/plain; charset=utf-8').send(given);
     }
     if (token === undefined) {
       if (!wantsStream) throw refusal(406, 'BAD_REQUEST', 'Accept text/event-stream, or give the token of a stream.');
-      const caller = await authenticate(operations.ports, request.headers.authorization);
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.ip);
       const asked = requestOf(request);
       if (reply.raw.destroyed) return reply;
       const stream = open(caller);
       reply.hijack();
-      stream.attach(reply.raw);
-      await stream.runAlone(operations.prepare(asked, caller), request.method);
+      stream.attach(reply);
+      await stream.runAlone(operations.prepare(asked, caller), request);
       return reply;
     }
     const stream = await find(request, token);
@@ -97,7 +97,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     if (wantsStream) {
       if (stream.isOpen) throw refusal(409, 'CONFLICT', 'The stream is open already.');
       reply.hijack();
-      stream.attach(reply.raw);
+      stream.attach(reply);
       return reply;
     }
     const asked = requestOf(request);
@@ -109,7 +109,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
       return reply.status(400).send({ errors: prepared.map((error) => operations.mask(error)) });
     }
     if (prepared.kind === 'mutation' && request.method === 'GET') throw notByGet();
-    void stream.run(id, prepared);
+    void stream.run(id, prepared, request.ip);
     return reply.status(202).send();
   };
 
@@ -121,9 +121,12 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
         return await answer(request, reply);
       } catch (error) {
         if (reply.sent) throw error;
-        const status =
-          error instanceof GraphQLError ? ((error.extensions.http as Http | undefined)?.status ?? 400) : 500;
-        return reply.status(status).send({ errors: [operations.mask(error)] });
+        const { status = 400, headers } =
+          error instanceof GraphQLError ? ((error.extensions.http ?? {}) as Partial<Http>) : { status: 500 };
+        return reply
+          .headers(Object.fromEntries(headers ?? []))
+          .status(status)
+          .send({ errors: [operations.mask(error)] });
       }
     },
   });
@@ -137,6 +140,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
 
 interface Http {
   readonly status: number;
+  readonly headers?: ReadonlyMap<string, string>;
 }
 
 const refusal = (status: number, code: string, message: string): GraphQLError =>
@@ -152,14 +156,16 @@ function streamToken({ headers, query }: FastifyRequest): string | undefined {
 /** Throws BAD_REQUEST where that is no GraphQL request. */
 function requestOf(request: FastifyRequest): Request & { readonly extensions?: { readonly operationId?: unknown } } {
   const given = request.method === 'GET' ? fromAddress(request.query as Record<string, unknown>) : request.body;
-  const { query, operationName, variables, extensions } = (given ?? {}) as Record<string, unknown>;
+  const { operationName, variables, extensions, documentId, ...rest } = (given ?? {}) as Record<string, unknown>;
+  // One that is known by its id needs no text.
+  const { query = documentId !== undefined || extensions !== undefined ? '' : undefined } = rest;
   const isObject = (value: unknown) => value == null || (typeof value === 'object' && !Array.isArray(value));
   if (typeof query !== 'string') throw refusal(400, 'BAD_REQUEST', 'Give the document as `query`, a string.');
   if (operationName != null && typeof operationName !== 'string')
     throw refusal(400, 'BAD_REQUEST', '`operationName` must be a string.');
   if (!isObject(variables) || !isObject(extensions))
     throw refusal(400, 'BAD_REQUEST', '`variables` and `extensions` must be objects.');
-  return { query, operationName, variables, extensions } as ReturnType<typeof requestOf>;
+  return { query, operationName, variables, extensions, documentId } as ReturnType<typeof requestOf>;
 }
 
 function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>): object {
@@ -174,6 +180,7 @@ function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>
 interface Result {
   readonly data?: ExecutionResult['data'];
   readonly errors?: readonly unknown[];
+  readonly extensions?: ExecutionResult['extensions'];
 }
 
 /** One stream, and the operations whose messages go over it. */
@@ -211,8 +218,8 @@ class EventStream {
 
   #waitForExpiry(): void {
     this.#callOffExpiry();
-    const expire = () => this.#endWith(() => unauthenticated('The token has expired; get a new one.'));
-    this.#callOffExpiry = onExpiry(this.operations.ports.clock, this.#caller, expire);
+    const expire = () => this.#endWith(() => unauthenticated(`${expired(this.#caller)}; get another.`));
+    this.#callOffExpiry = onExpiry(this.operations.ports, this.#caller, expire);
   }
 
   get isOpen(): boolean {
@@ -228,7 +235,8 @@ class EventStream {
     this.#callOffTimer = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
   }
 
-  attach(response: ServerResponse): void {
+  attach(reply: FastifyReply): void {
+    const response = reply.raw;
     // It may have ended, or its client gone, while the token was checked.
     if (this.#isEnded || response.destroyed) {
       response.destroy();
@@ -238,7 +246,7 @@ class EventStream {
     this.#callOffTimer();
     response.once('close', () => this.#end());
     response.on('error', () => this.#end());
-    response.writeHead(200, HEADERS);
+    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...HEADERS });
     this.#channel.attach(response);
     // Some browsers show a stream as open only when something has come.
     this.#keepAlive();
@@ -246,21 +254,24 @@ class EventStream {
   }
 
   /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
-  async runAlone(prepared: Operation | readonly GraphQLError[], method: string): Promise<void> {
+  async runAlone(prepared: Charged | readonly GraphQLError[], { method, ip }: FastifyRequest): Promise<void> {
     if (!('kind' in prepared)) return this.#finish(undefined, { errors: prepared });
     if (prepared.kind === 'mutation' && method === 'GET') return this.#finish(undefined, { errors: [notByGet()] });
-    await this.run(undefined, prepared);
+    await this.run(undefined, prepared, ip);
   }
 
-  async run(id: string | undefined, operation: Operation): Promise<void> {
-    const running: Running = { progress: {} };
+  async run(id: string | undefined, operation: Charged, address: string): Promise<void> {
+    const running = newRunning();
     this.#open.set(id, running);
     const finish = (result: Result) => {
       if (this.#open.get(id) === running) this.#finish(id, result);
     };
     const { caller } = this;
     try {
-      if (operation.kind !== 'subscription') return finish(await this.operations.execute(operation, caller));
+      if (operation.kind !== 'subscription') {
+        const source = { address, via: 'EVENT_STREAM' } as const;
+        return finish(await this.operations.execute(operation, caller, source, running.leaving));
+      }
       const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
       const opened = await this.operations.open(operation, caller, {
         send: (message) => this.#outbox.put([head, message.json, tail], message.at, running.progress),
@@ -279,7 +290,7 @@ class EventStream {
   }
 
   stop(id: string): void {
-    this.#open.get(id)?.subscription?.stop();
+    leave(this.#open.get(id));
     this.#open.delete(id);
   }
 
@@ -293,11 +304,15 @@ class EventStream {
   }
 
   /** The last result of an operation, and that it is over. */
-  #finish(id: string | undefined, { data, errors }: Result): void {
+  #finish(id: string | undefined, { data, errors, extensions }: Result): void {
     if (this.#isEnded) return;
     this.#open.delete(id);
     const shown = errors?.map((error) => this.operations.mask(error));
-    const payload = { ...(shown && { errors: shown }), ...(data !== undefined && { data }) };
+    const payload = {
+      ...(shown && { errors: shown }),
+      ...(data !== undefined && { data }),
+      ...(extensions && { extensions }),
+    };
     const result = id === undefined ? payload : { id, payload };
     const complete = id === undefined ? '' : ` ${JSON.stringify({ id })}`;
     const text = `event: next\ndata: ${JSON.stringify(result)}\n\nevent: complete\ndata:${complete}\n\n`;
@@ -334,7 +349,7 @@ class EventStream {
     this.#isEnded = true;
     this.#callOffExpiry();
     this.#callOffTimer();
-    for (const { subscription } of this.#open.values()) subscription?.stop();
+    for (const running of this.#open.values()) leave(running);
     this.#open.clear();
     this.#outbox.clear();
     this.onEnd();

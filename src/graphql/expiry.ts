@@ -1,17 +1,43 @@
-// When a caller's token ends what it opened.
+// When a caller's credential ends what it opened.
 import type { Caller } from '../auth/caller.ts';
-import type { Clock } from '../common/clock.ts';
+import type { GraphQLPorts } from './request-context.ts';
 
 /** The longest that a timer can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
+/** So often an open connection’s API key is looked at again. */
+const RECHECK_KEY_MS = 30_000;
 
-/** Calls once the token has expired, however far off that is; the function returned calls it off. */
-export function onExpiry(clock: Clock, { expiresAt }: Caller, expire: () => void): () => void {
+/** Calls once the token or key has expired, however far off that is, or was revoked; the function returned calls it off. */
+export function onExpiry(
+  { clock, isKeyGood, log }: Pick<GraphQLPorts, 'clock' | 'isKeyGood' | 'log'>,
+  { expiresAt, apiKeyId }: Caller,
+  expire: () => void,
+): () => void {
+  let isOff = false;
   let callOff = () => {};
+  const check = () => {
+    if (apiKeyId === undefined) return wait();
+    isKeyGood(apiKeyId).then(
+      (isGood) => {
+        if (!isOff) isGood ? wait() : expire();
+      },
+      (error) => {
+        log.warn({ error, apiKeyId }, 'an API key could not be looked at; trying again');
+        if (!isOff) wait();
+      },
+    );
+  };
   const wait = () => {
     const leftMs = expiresAt.getTime() - clock.now().getTime();
-    callOff = clock.after(Math.min(leftMs, MAX_TIMER_MS), leftMs <= MAX_TIMER_MS ? expire : wait);
+    const nextMs = Math.min(MAX_TIMER_MS, apiKeyId === undefined ? MAX_TIMER_MS : RECHECK_KEY_MS);
+    callOff = clock.after(Math.min(leftMs, nextMs), leftMs <= nextMs ? expire : check);
   };
   wait();
-  return () => callOff();
+  return () => {
+    isOff = true;
+    callOff();
+  };
 }
+
+export const expired = ({ apiKeyId }: Caller): string =>
+  apiKeyId === undefined ? 'The token has expired' : 'The API key has expired, or was revoked';

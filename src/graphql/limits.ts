@@ -1,5 +1,5 @@
-// What one document may ask for: how deep it goes and what it costs, the same over HTTP and WebSocket. Costs are counted
-// in fields, a list of rows once for each row that it may have.
+// What one document may ask for: how large it is, how deep it goes and what it costs, the same over HTTP and WebSocket.
+// Costs are counted in fields, a list of rows once for each row that it may have.
 import { createRequire } from 'node:module';
 import {
   type DocumentNode,
@@ -10,6 +10,7 @@ import {
   isNonNullType,
   Kind,
   type SelectionSetNode,
+  visit,
 } from 'graphql';
 import type { ComplexityEstimator } from 'graphql-query-complexity';
 
@@ -19,9 +20,21 @@ const { getComplexity }: typeof import('graphql-query-complexity') = createRequi
 );
 
 /** Tokens of one document; it is not read any further. */
-export const MAX_TOKENS = 5000;
+export const MAX_TOKENS = 2000;
 const MAX_DEPTH = 12;
 const MAX_COST = 20_000;
+/** Of one document: each is one more answer to the same question. */
+const MAX_ALIASES = 100;
+const MAX_DIRECTIVES = 50;
+/** Of one selection. */
+const MAX_BREADTH = 200;
+/** Mutations are carried out one after the other, and each is a piece of work of its own. */
+const MAX_MUTATIONS = 10;
+const COST_OF_A_MUTATION = 50;
+const COST_OF_INTROSPECTION = 2000;
+/** What is read and found wrong was work, too: for each character. */
+const COST_OF_A_CHARACTER = 0.2;
+const COST_OF_A_FAILURE = 100;
 /** Rows counted for a list that is not paged, such as the connectors of a charger. */
 const ROWS_OF_A_LIST = 5;
 
@@ -56,22 +69,22 @@ function fragmentDepth(name: string, fragments: Fragments, known: Map<string, nu
 
 /** A page costs its rows; its `edges` are those rows, so they are not counted again. */
 const estimate: ComplexityEstimator = ({ field, args, childComplexity }) => {
+  if (field.name === '__schema' || field.name === '__type') return COST_OF_INTROSPECTION;
   if (field.name.startsWith('__')) return 0;
   if (typeof args.first === 'number') return 1 + Math.max(1, args.first) * childComplexity;
   const type = isNonNullType(field.type) ? field.type.ofType : field.type;
   return 1 + childComplexity * (isListType(type) && field.name !== 'edges' ? ROWS_OF_A_LIST : 1);
 };
 
-/**
- * The error of a document that nests too deep or costs too much, or undefined. Introspection counts nothing: its depth is
- * that of the type system.
- */
-export function beyondLimits(
+/** What the operation costs; or the error of a document that is too large, nests too deep or costs too much. */
+export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
   variables: Readonly<Record<string, unknown>> | null | undefined,
   operationName: string | null | undefined,
-): GraphQLError | undefined {
+): number | GraphQLError {
+  const tooLarge = sizeError(document);
+  if (tooLarge) return tooLarge;
   const fragments = new Map<string, FragmentDefinitionNode>();
   for (const one of document.definitions) if (one.kind === Kind.FRAGMENT_DEFINITION) fragments.set(one.name.value, one);
   const operations = document.definitions.filter((one) => one.kind === Kind.OPERATION_DEFINITION);
@@ -81,13 +94,68 @@ export function beyondLimits(
   const which = { ...(variables && { variables }), ...(operations.length > 1 && operationName && { operationName }) };
   try {
     const cost = getComplexity({ schema, query: document, estimators: [estimate], ...which });
-    return cost > MAX_COST ? costError(cost) : undefined;
+    const named = operations.find(({ name }) => operations.length === 1 || name?.value === operationName);
+    const own = named?.operation === 'mutation' ? COST_OF_A_MUTATION * named.selectionSet.selections.length : 0;
+    return cost > MAX_COST ? costError(cost) : 1 + own + cost;
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
     if (!error.nodes) return costError(undefined); // Too large to be counted.
     // Variables that do not fit: it could not be counted, so it is not run.
     return new GraphQLError(error.message, { nodes: error.nodes, extensions: { code: 'BAD_USER_INPUT' } });
   }
+}
+
+/** Of a document that cannot be run. */
+export const costOfFailure = (text: string): number =>
+  Math.ceil(COST_OF_A_FAILURE + COST_OF_A_CHARACTER * Math.min(text.length, MAX_COST));
+
+function sizeError(document: DocumentNode): GraphQLError | undefined {
+  const counted = { aliases: 0, directives: 0, breadth: 0, mutations: 0 };
+  visit(document, {
+    Field: ({ alias }) => {
+      if (alias) counted.aliases += 1;
+    },
+    Directive: () => {
+      counted.directives += 1;
+    },
+    SelectionSet: ({ selections }) => {
+      counted.breadth = Math.max(counted.breadth, selections.length);
+    },
+    OperationDefinition: ({ operation, selectionSet }) => {
+      if (operation === 'mutation') counted.mutations = Math.max(counted.mutations, fieldsOf(document, selectionSet));
+    },
+  });
+  const limits = { aliases: MAX_ALIASES, directives: MAX_DIRECTIVES, breadth: MAX_BREADTH, mutations: MAX_MUTATIONS };
+  const words = {
+    aliases: 'aliases',
+    directives: 'directives',
+    breadth: 'fields in one selection',
+    mutations: 'mutations',
+  };
+  for (const what of ['aliases', 'directives', 'breadth', 'mutations'] as const) {
+    if (counted[what] <= limits[what]) continue;
+    const message = `The document has ${counted[what]} ${words[what]}; ${limits[what]} are allowed.`;
+    return new GraphQLError(message, { extensions: { code: 'QUERY_TOO_LARGE', limit: limits[what] } });
+  }
+  return undefined;
+}
+
+/** However they are wrapped in fragments; more than are allowed are not counted to the end. */
+function fieldsOf(document: DocumentNode, root: SelectionSetNode): number {
+  let count = 0;
+  const waiting = [root];
+  for (let next = waiting.pop(); next && count <= MAX_MUTATIONS; next = waiting.pop()) {
+    for (const selection of next.selections) {
+      count += 1;
+      if (selection.kind === Kind.INLINE_FRAGMENT) waiting.push(selection.selectionSet);
+      if (selection.kind !== Kind.FRAGMENT_SPREAD) continue;
+      const spread = document.definitions.find(
+        (one) => one.kind === Kind.FRAGMENT_DEFINITION && one.name.value === selection.name.value,
+      );
+      if (spread?.kind === Kind.FRAGMENT_DEFINITION) waiting.push(spread.selectionSet);
+    }
+  }
+  return count;
 }
 
 const depthError = (depth: number): GraphQLError =>

@@ -1,10 +1,14 @@
 // What clients ask for over a connection that stays open, whatever its protocol: checked, counted, begun and ended.
-import { type ExecutionResult, execute, type GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { type ExecutionResult, execute, GraphQLError, type GraphQLFormattedError } from 'graphql';
+import type { Source } from '../audit/audit-entry.ts';
 import type { Caller } from '../auth/caller.ts';
+import type { Budget } from '../auth/request-limits.ts';
+import { withDeadline } from '../common/clock.ts';
 import { once } from '../common/once.ts';
 import { CallerQuota } from './caller-quota.ts';
 import { Documents, type Operation, type Request } from './documents.ts';
-import { maskError } from './errors.ts';
+import { maskError, timedOut, toGraphQLError } from './errors.ts';
+import { costOfFailure } from './limits.ts';
 import { type Progress, Writer } from './outbox.ts';
 import { Projections } from './projection.ts';
 import { contextOf, type GraphQLPorts } from './request-context.ts';
@@ -21,18 +25,30 @@ export class Operations {
     const { schema, log, clock, feed } = ports;
     this.quota = new CallerQuota(ports);
     this.writer = new Writer(clock, log);
-    this.#documents = new Documents(schema);
-    const contextOfMany = (caller: Caller) => contextOf(ports, caller, false);
+    this.#documents = new Documents(schema, ports);
+    const contextOfMany = (caller: Caller) => contextOf(ports, caller);
     const projections = new Projections({ schema, documents: this.#documents, contextOf: contextOfMany, log });
     this.#subscribing = { schema, feed, projections, contextOf: contextOfMany };
   }
 
   /** The operation, or why it cannot be run. A subscription counts from here on: `open` it. */
-  prepare(request: Request, caller: Caller): Operation | readonly GraphQLError[] {
-    const operation = this.#documents.prepare(request);
-    if (!('kind' in operation)) return operation;
-    const error = operation.kind === 'subscription' ? this.quota.subscribe(caller) : undefined;
-    return error ? [error] : operation;
+  prepare(request: Request, caller: Caller): Charged | readonly GraphQLError[] {
+    try {
+      const { limits } = this.ports;
+      limits.countBy(caller);
+      const operation = this.#documents.prepare(request);
+      if (!('kind' in operation)) {
+        limits.spend(caller, costOfFailure(request.query));
+        return operation;
+      }
+      const budget = limits.spend(caller, operation.cost);
+      const error = operation.kind === 'subscription' ? this.quota.subscribe(caller) : undefined;
+      return error ? [error] : { ...operation, budget };
+    } catch (error) {
+      const shown = toGraphQLError(error);
+      if (shown instanceof GraphQLError) return [shown];
+      throw error;
+    }
   }
 
   /** Its messages, and its failure, go to the sink until it is stopped; or the errors for which it never began. */
@@ -64,11 +80,22 @@ export class Operations {
     }
   }
 
-  /** Of a query or a mutation. */
-  async execute({ document, operationName, variables }: Operation, caller: Caller): Promise<ExecutionResult> {
-    const contextValue = contextOf(this.ports, caller, true);
-    const args = { schema: this.ports.schema, document, operationName, variableValues: variables, contextValue };
-    return execute(args);
+  /** Of a query or a mutation, until `leaving` is aborted or its time is over: what it began goes on, and reads no more. */
+  async execute(
+    operation: Charged,
+    caller: Caller,
+    source: Source,
+    leaving: AbortController,
+  ): Promise<ExecutionResult> {
+    const { document, operationName, variables, budget } = operation;
+    const { schema, clock, requestTimeoutMs } = this.ports;
+    const contextValue = contextOf(this.ports, caller, { ...source, signal: leaving.signal });
+    const executing = execute({ schema, document, operationName, variableValues: variables, contextValue });
+    const result = await withDeadline(clock, Promise.resolve(executing), requestTimeoutMs);
+    if (!result) leaving.abort();
+    const { message, extensions } = timedOut;
+    const told = result ?? { errors: [new GraphQLError(message, { extensions })] };
+    return { ...told, extensions: { cost: budget } };
   }
 
   /** As clients may read it. */
@@ -78,10 +105,25 @@ export class Operations {
   }
 }
 
+/** What it costs is taken from the caller's budget. */
+export interface Charged extends Operation {
+  readonly budget: Budget;
+}
+
 /** An operation of a connection; a subscription once it has begun. */
 export interface Running {
   readonly progress: Progress;
+  /** Of a query or a mutation: nobody waits for it any more. */
+  readonly leaving: AbortController;
   subscription?: OpenSubscription;
+}
+
+export const newRunning = (): Running => ({ progress: {}, leaving: new AbortController() });
+
+/** Its client has completed it, or has gone. */
+export function leave(running: Running | undefined): void {
+  running?.leaving.abort();
+  running?.subscription?.stop();
 }
 
 export interface OpenSubscription {

@@ -1,5 +1,6 @@
 // Relay connections: a bounded page, a stable cursor for each row.
 import { ArgsType, type ClassType, Field, Int, ObjectType } from 'type-graphql';
+import { isUuid } from '../common/identifier.ts';
 import { badInput } from './errors.ts';
 
 @ObjectType({ description: 'Where a page stands in its list.' })
@@ -77,6 +78,21 @@ export async function readPage<T>(
     ...(edges.at(-1) && { endCursor: edges.at(-1)?.cursor }),
   };
   return { edges, pageInfo };
+}
+
+/** The place of a row in a list with the newest first. */
+export const newestKey = ({ createdAt, id }: { readonly createdAt: Date; readonly id: string }) => [
+  createdAt.toISOString(),
+  id,
+];
+
+/** Throws BAD_USER_INPUT where that is no such place. */
+export function fromNewestKey(key: readonly string[] | undefined): { createdAt: Date; id: string } | undefined {
+  if (!key) return undefined;
+  const [createdAt = '', id = ''] = key;
+  const position = { createdAt: new Date(createdAt), id };
+  if (Number.isNaN(position.createdAt.getTime()) || !isUuid(id)) throw badInput('after', NO_CURSOR);
+  return position;
 }
 
 export const NO_CURSOR = 'It is not a cursor of this list; use an `endCursor` as it was given.';

@@ -1,7 +1,8 @@
 // What subscribers are shown of each event. Those who ask for the same, with the same rights where these matter, share one
 // projection: it executes an event once and serializes the result once, however many are to have it.
 import { type ExecutionResult, execute, type GraphQLSchema } from 'graphql';
-import { type Caller, rightsOf } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { rightsOf } from '../auth/rights.ts';
 import type { Log } from '../common/log.ts';
 import { once } from '../common/once.ts';
 import type { Start } from '../event-log/cursor.ts';

@@ -28,6 +28,7 @@ export enum RefusalCode {
   ALREADY_USED = 'ALREADY_USED',
   NOT_SETTLED = 'NOT_SETTLED',
   IN_USE = 'IN_USE',
+  API_KEY_NOT_FOUND = 'API_KEY_NOT_FOUND',
 }
 registerEnumType(RefusalCode, {
   name: 'RefusalCode',
@@ -58,6 +59,7 @@ registerEnumType(RefusalCode, {
     ALREADY_ENDED: { description: 'The reservation has ended: see `reservation` for how and when.' },
     ALREADY_USED: { description: 'The reservation was used; the session is not touched.' },
     NOT_SETTLED: { description: 'The charger is being asked about the reservation: try again in a moment.' },
+    API_KEY_NOT_FOUND: { description: 'There is no such API key.' },
     IN_USE: { description: 'Something depends on it: see `message`.' },
   },
 });
@@ -163,6 +165,7 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   ALREADY_USED: 'ReservationEnded',
   NOT_SETTLED: 'ReservationNotSettled',
   IN_USE: 'InUse',
+  API_KEY_NOT_FOUND: 'NotFound',
 };
 
 /** Name of the GraphQL type of a refusal, or of the success it stands beside. */

@@ -1,47 +1,53 @@
 // Who calls, and what the execution of that caller's operation has at hand; the same over HTTP and WebSocket.
 import type { GraphQLSchema } from 'graphql';
+import type { Authenticate } from '../auth/authenticate.ts';
 import type { Caller } from '../auth/caller.ts';
-import { TokenError, type VerifyToken } from '../auth/verify-token.ts';
+import type { RequestLimits } from '../auth/request-limits.ts';
+import type { TrustProxy } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import type { Feed } from '../event-log/feed.ts';
-import { type ApiContext, type LoaderPorts, Loaders } from './context.ts';
-import { unauthenticated } from './errors.ts';
+import { type ApiContext, type ApiRequest, type LoaderPorts, Loaders } from './context.ts';
+import { toGraphQLError } from './errors.ts';
+import type { TrustedDocuments } from './trusted-documents.ts';
 
 export interface GraphQLPorts extends LoaderPorts {
   readonly schema: GraphQLSchema;
   readonly feed: Feed;
-  readonly verifyToken: VerifyToken;
+  readonly authenticate: Authenticate;
+  /** Whether an API key is good still, which was when its caller came. */
+  readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
+  readonly limits: RequestLimits;
+  readonly trustProxy: TrustProxy;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly allowedOrigins: readonly string[];
-  /** A request that is not answered by then is told so. */
+  readonly isIntrospectable: boolean;
+  /** Where it is given, no other document is executed. */
+  readonly trustedDocuments?: TrustedDocuments;
+  /** A request that is not answered by then is told so, and read no further. */
   readonly requestTimeoutMs: number;
   readonly maxSocketsPerDriver: number;
   readonly maxSubscriptionsPerDriver: number;
 }
 
-export async function authenticate(
-  { verifyToken }: Pick<GraphQLPorts, 'verifyToken'>,
-  header: string | undefined,
-): Promise<Caller> {
-  const [scheme, token] = (header ?? '').split(' ');
-  if (scheme?.toLowerCase() !== 'bearer' || !token) {
-    throw unauthenticated('Send a signed token: "Authorization: Bearer <token>".');
-  }
+/** Throws GraphQLErrors. */
+export async function authenticate(ports: GraphQLPorts, header: string | undefined, from: string): Promise<Caller> {
   try {
-    return await verifyToken(token);
+    return await ports.authenticate(header, from);
   } catch (error) {
-    throw error instanceof TokenError ? unauthenticated(error.message) : error;
+    if (error instanceof Error && error.name === 'KeysAway') ports.log.error({ error }, 'tokens cannot be checked');
+    throw toGraphQLError(error);
   }
 }
 
-/** `isRequest`: it is answered once; a subscription lives long. */
-export const contextOf = (ports: GraphQLPorts, caller: Caller, isRequest: boolean): ApiContext => ({
+/** Without a request: of a subscription, which lives long. */
+export const contextOf = (ports: GraphQLPorts, caller: Caller, request?: ApiRequest): ApiContext => ({
   caller,
-  load: new Loaders(ports, { cache: isRequest }),
+  load: new Loaders(ports, { cache: request !== undefined }),
   log: ports.feed,
   now: { liveOf: ports.reservations.liveOf, connectorsOf: ports.chargers.connectorsOf },
+  ...(request && { request }),
 });

@@ -3,6 +3,9 @@ import 'reflect-metadata';
 import { type GraphQLSchema, isInterfaceType, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, getMetadataStorage, type NonEmptyArray } from 'type-graphql';
+import { ApiKeyResolver } from '../api-key/api-key.graphql.ts';
+import { AuditResolver } from '../audit/audit.graphql.ts';
+import type { Audit } from '../audit/audit.ts';
 import { AvailabilityResolver } from '../availability/availability.graphql.ts';
 import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.ts';
 import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
@@ -12,8 +15,11 @@ import { ReservationResolver } from '../reservation/reservation.graphql.ts';
 import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
 import { SiteResolver } from '../site/site.graphql.ts';
 import { UsageResolver } from '../usage/usage.graphql.ts';
+import { guardOperations, stopWhenAborted } from './guard.ts';
 
 const resolvers = [
+  ApiKeyResolver,
+  AuditResolver,
   ReservationResolver,
   ReservationChangedResolver,
   EventsResolver,
@@ -36,8 +42,8 @@ const noPubSub = {
   },
 };
 
-/** Without instances the schema can be printed, not executed. */
-export function buildApiSchema(instances: readonly object[] = []): GraphQLSchema {
+/** Without instances and the audit log the schema can be printed, not executed. */
+export function buildApiSchema(instances: readonly object[] = [], audit?: Audit): GraphQLSchema {
   const byClass = new Map<unknown, object>(instances.map((one) => [one.constructor, one]));
   const schema = buildSchemaSync({
     resolvers: resolvers as unknown as NonEmptyArray<(typeof resolvers)[number]>,
@@ -47,6 +53,7 @@ export function buildApiSchema(instances: readonly object[] = []): GraphQLSchema
     pubSub: noPubSub,
   });
   markContextReaders(schema);
+  guardOperations(schema, audit);
   showEventsThemselves(schema);
   return schema;
 }
@@ -69,6 +76,7 @@ function markContextReaders(schema: GraphQLSchema): void {
     const field = isObjectType(type) ? type.getFields()[reader.schemaName ?? reader.methodName] : undefined;
     if (!field) throw new Error(`${name}.${reader.methodName} is not in the schema`);
     field.extensions = { ...field.extensions, readsContext: true };
+    if (ofType) stopWhenAborted(field);
   }
   // Who selects a field of an interface may be given that of any type which has it.
   for (const type of Object.values(schema.getTypeMap())) {

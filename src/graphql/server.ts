@@ -1,16 +1,22 @@
 // GraphQL on one path: Apollo behind Fastify over HTTP, and beside it WebSocket (websocket.ts) and Server-Sent Events
 // (event-stream.ts), with the same documents, limits, callers and errors.
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
-import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginLandingPageDisabled,
+} from '@apollo/server/plugin/disabled';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
-import type { FastifyError, FastifyInstance } from 'fastify';
-import type { GraphQLSchema } from 'graphql';
+import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify';
+import { GraphQLError } from 'graphql';
+import type { Budget } from '../auth/request-limits.ts';
+import type { Log } from '../common/log.ts';
 import type { ApiContext } from './context.ts';
-import { maskError, RETRY_AFTER_SECONDS, timedOut, UNAVAILABLE } from './errors.ts';
+import { maskError, RETRY_AFTER_SECONDS, timedOut, toGraphQLError, UNAVAILABLE } from './errors.ts';
 import { serveEventStreams } from './event-stream.ts';
-import { beyondLimits, MAX_TOKENS } from './limits.ts';
+import { costOfFailure, MAX_TOKENS, measure } from './limits.ts';
 import { Operations } from './operations.ts';
 import { authenticate, contextOf, type GraphQLPorts } from './request-context.ts';
+import type { Named } from './trusted-documents.ts';
 import { serveWebSocket } from './websocket.ts';
 
 export interface GraphQLServer {
@@ -21,44 +27,66 @@ export interface GraphQLServer {
 const PATH = '/graphql';
 
 export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Promise<GraphQLServer> {
+  const { schema, log, clock, metrics, requestTimeoutMs, trustedDocuments } = ports;
   const apollo = new ApolloServer<ApiContext>({
-    schema: ports.schema,
+    schema,
     parseOptions: { maxTokens: MAX_TOKENS },
-    introspection: true,
+    introspection: ports.isIntrospectable,
     csrfPrevention: true,
     allowBatchedHttpRequests: false,
+    persistedQueries: false,
     includeStacktraceInErrorResponses: false,
-    formatError: (formatted, error) => maskError(formatted, error, ports.log),
+    formatError: (formatted, error) => maskError(formatted, error, log),
     plugins: [
       ApolloServerPluginCacheControlDisabled(),
+      ApolloServerPluginLandingPageDisabled(),
       fastifyApolloDrainPlugin(http),
-      limits(ports.schema),
+      charge(ports),
       httpStatus,
     ],
     stopOnTerminationSignals: false,
-    logger: ports.log,
+    logger: log,
   });
   await apollo.start();
-  const context = async (request: { headers: { authorization?: string } }): Promise<ApiContext> =>
-    contextOf(ports, await authenticate(ports, request.headers.authorization), true);
-  const { clock, metrics, requestTimeoutMs } = ports;
-  http.route({
-    url: PATH,
-    method: ['GET', 'POST'],
-    handler: fastifyApolloHandler(apollo, { context }),
-    onRequest: async (_, reply) => {
-      const callOff = clock.after(requestTimeoutMs, () => {
-        if (reply.sent) return;
-        metrics.refusedRequests.inc({ limit: 'time' });
-        void reply.status(503).send({ errors: [timedOut] });
-      });
-      reply.raw.once('close', callOff);
-    },
-  });
-  http.setErrorHandler((error: FastifyError, _, reply) => {
-    const status = error.statusCode ?? 500;
-    const formatted = status < 500 ? badRequest(error.message) : maskError({ message: '' }, error, ports.log);
-    void reply.status(status).send({ errors: [formatted] });
+  /** Of the requests that are being answered: aborted when nobody waits any more. */
+  const leaving = new WeakMap<FastifyRequest, AbortController>();
+  const context = async (request: FastifyRequest): Promise<ApiContext> => {
+    const caller = await authenticate(ports, request.headers.authorization, request.ip);
+    const signal = leaving.get(request)?.signal ?? new AbortController().signal;
+    return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal });
+  };
+  await http.register(async (scope) => {
+    scope.setErrorHandler((error: FastifyError | Error, _, reply) => {
+      const { status, headers, formatted } = shownFailure(error, log);
+      void reply
+        .headers(headers)
+        .status(status)
+        .send({ errors: [formatted] });
+    });
+    scope.route({
+      url: PATH,
+      method: ['GET', 'POST'],
+      handler: fastifyApolloHandler(apollo, { context }),
+      onRequest: async (request, reply) => {
+        const controller = new AbortController();
+        leaving.set(request, controller);
+        const callOff = clock.after(requestTimeoutMs, () => {
+          controller.abort();
+          if (reply.sent) return;
+          metrics.refusedRequests.inc({ limit: 'time' });
+          void reply.status(503).send({ errors: [timedOut] });
+        });
+        reply.raw.once('close', () => {
+          callOff();
+          controller.abort();
+        });
+      },
+      preHandler: async (request) => {
+        const named = (request.method === 'GET' ? request.query : request.body) as Named | null | undefined;
+        if (trustedDocuments && named)
+          Object.assign(named, { query: trustedDocuments.textOf(named), extensions: undefined });
+      },
+    });
   });
   const operations = new Operations(ports);
   const sockets = serveWebSocket(http, PATH, operations);
@@ -66,21 +94,65 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   return { closeSubscriptions: async () => void (await Promise.all([sockets.close(), streams.close()])) };
 }
 
-/** Apollo validates a document once, without its variables; what it costs depends on them. */
-const limits = (schema: GraphQLSchema): ApolloServerPlugin<ApiContext> => ({
-  requestDidStart: async () => ({
-    didResolveOperation: async ({ document, request, operationName }) => {
-      const error = beyondLimits(schema, document, request.variables, operationName);
-      if (error) throw error;
-    },
-  }),
+/** What a request costs is taken from its caller’s budget, and told in the answer. */
+const charge = ({ schema, limits }: GraphQLPorts): ApolloServerPlugin<ApiContext> => ({
+  requestDidStart: async () => {
+    let budget: Budget | undefined;
+    let isMeasured = false;
+    return {
+      didResolveSource: async ({ contextValue }) => {
+        refusing(() => limits.countBy(contextValue.caller));
+      },
+      // Apollo validates a document once, without its variables; what it costs depends on them.
+      didResolveOperation: async ({ document, request, operationName, contextValue }) => {
+        isMeasured = true;
+        const cost = measure(schema, document, request.variables, operationName);
+        if (cost instanceof GraphQLError) throw cost;
+        refusing(() => {
+          budget = limits.spend(contextValue.caller, cost);
+        });
+      },
+      didEncounterErrors: async ({ source, contextValue }) => {
+        if (isMeasured || source === undefined) return;
+        isMeasured = true;
+        // Nothing is left to refuse: the next one is.
+        try {
+          limits.spend(contextValue.caller, costOfFailure(source));
+        } catch {}
+      },
+      willSendResponse: async ({ response: { body } }) => {
+        if (budget && body.kind === 'single')
+          body.singleResult.extensions = { ...body.singleResult.extensions, cost: budget };
+      },
+    };
+  },
 });
 
-const badRequest = (message: string) => ({ message, extensions: { code: 'BAD_REQUEST' } });
+function refusing(take: () => void): void {
+  try {
+    take();
+  } catch (error) {
+    throw toGraphQLError(error);
+  }
+}
+
+/** Of the protocol, before GraphQL: a body that cannot be read, too many requests. */
+function shownFailure(error: FastifyError | Error, log: Log) {
+  const known = toGraphQLError(error);
+  const { status = 500, headers = new Map<string, string>() } =
+    known instanceof GraphQLError
+      ? ((known.extensions.http ?? {}) as { status?: number; headers?: Map<string, string> })
+      : { status: 'statusCode' in error ? error.statusCode : 500 };
+  const formatted =
+    !(known instanceof GraphQLError) && status < 500
+      ? { message: error.message, extensions: { code: 'BAD_REQUEST' } }
+      : maskError(known instanceof GraphQLError ? known.toJSON() : { message: '' }, known, log);
+  return { status, headers: Object.fromEntries(headers), formatted };
+}
 
 const documentFailures = new Set([
   ...['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT'],
-  ...['QUERY_TOO_DEEP', 'QUERY_TOO_COSTLY'],
+  ...['QUERY_TOO_LARGE', 'QUERY_TOO_DEEP', 'QUERY_TOO_COSTLY'],
 ]);
 
 /**

@@ -14,12 +14,13 @@ import {
 } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../auth/caller.ts';
+import { clientAddress } from '../common/client-address.ts';
 import { RateLimit } from '../common/rate-limit.ts';
 import { toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
-import { onExpiry } from './expiry.ts';
+import { expired, onExpiry } from './expiry.ts';
 import { FrameChannel } from './frame-channel.ts';
-import type { Operations, Running } from './operations.ts';
+import { type Charged, leave, newRunning, type Operations, type Running } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 
@@ -57,8 +58,12 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
     if (request.url?.split('?')[0] !== path) return refuseUpgrade(connection, '404 Not Found');
     if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuseUpgrade(connection, '403 Forbidden');
     if (isClosing) return refuseUpgrade(connection, '503 Service Unavailable');
+    const address = clientAddress(request, operations.ports.trustProxy);
+    const waitMs = operations.ports.limits.waitOf(address);
+    if (waitMs > 0)
+      return refuseUpgrade(connection, '429 Too Many Requests', `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`);
     sockets.handleUpgrade(request, connection, head, (socket) => {
-      const client = new Client(socket, connection, operations);
+      const client = new Client(socket, connection, address, operations);
       clients.add(client);
       socket.once('close', () => clients.delete(client));
     });
@@ -87,6 +92,7 @@ class Client {
   constructor(
     private readonly socket: WebSocket,
     connection: Duplex,
+    private readonly address: string,
     private readonly operations: Operations,
   ) {
     const { clock, log } = operations.ports;
@@ -156,7 +162,7 @@ class Client {
       case 'subscribe':
         return this.#subscribe(message.id, message.payload);
       case 'complete':
-        this.#open.get(message.id)?.subscription?.stop();
+        leave(this.#open.get(message.id));
         this.#open.delete(message.id);
         return;
       default: // What only a server says.
@@ -207,17 +213,17 @@ class Client {
     this.#phase = { is: 'acknowledged', caller };
     this.#callOffExpiry();
     // 4403 tells a client to come back with another token.
-    const expire = () => this.#close(CloseCode.Forbidden, 'The token has expired');
-    this.#callOffExpiry = onExpiry(this.operations.ports.clock, caller, expire);
+    const expire = () => this.#close(CloseCode.Forbidden, expired(caller));
+    this.#callOffExpiry = onExpiry(this.operations.ports, caller, expire);
   }
 
   /** Undefined: the token is not good. 'unknown': that could not be found out. */
   async #authenticate(header: unknown): Promise<Caller | 'unknown' | undefined> {
     const { ports } = this.operations;
     try {
-      return await authenticate(ports, typeof header === 'string' ? header : undefined);
+      return await authenticate(ports, typeof header === 'string' ? header : undefined, this.address);
     } catch (error) {
-      if (error instanceof GraphQLError) return undefined;
+      if (error instanceof GraphQLError) return error.extensions.code === 'UNAUTHENTICATED' ? undefined : 'unknown';
       ports.log.error({ error }, 'a token could not be checked');
       return 'unknown';
     }
@@ -231,14 +237,18 @@ class Client {
     const { caller } = this.#phase;
     const prepared = this.operations.prepare(request, caller);
     if (!('kind' in prepared)) return this.#fail(id, prepared);
-    const running: Running = { progress: {} };
+    const running = newRunning();
     this.#open.set(id, running);
     try {
       if (prepared.kind === 'subscription') await this.#begin(id, running, prepared, caller);
-      else this.#finish(id, running, await this.operations.execute(prepared, caller));
+      else this.#finish(id, running, await this.#execute(prepared, caller, running));
     } catch (error) {
       if (this.#leave(id, running)) this.#fail(id, [error]);
     }
+  }
+
+  #execute(operation: Charged, caller: Caller, { leaving }: Running): Promise<ExecutionResult> {
+    return this.operations.execute(operation, caller, { address: this.address, via: 'WEBSOCKET' }, leaving);
   }
 
   async #begin(id: string, running: Running, operation: Operation, caller: Caller): Promise<void> {
@@ -312,7 +322,7 @@ class Client {
   }
 
   #stopOperations(): void {
-    for (const { subscription } of this.#open.values()) subscription?.stop();
+    for (const running of this.#open.values()) leave(running);
     this.#open.clear();
   }
 
@@ -334,6 +344,6 @@ function isOriginAllowed({ headers }: IncomingMessage, allowed: readonly string[
   return allowed.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
-function refuseUpgrade(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+function refuseUpgrade(socket: Duplex, status: string, headers = ''): void {
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
 }

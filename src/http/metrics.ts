@@ -1,16 +1,15 @@
-// /metrics: what the process counts, for Prometheus, which sends an admin's token.
+// /metrics: what the process counts, for Prometheus, which sends a token or an API key with the permission metrics:read.
 import type { FastifyInstance } from 'fastify';
+import type { Authenticate } from '../auth/authenticate.ts';
+import { may, needsPermission } from '../auth/rights.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { ProblemError } from './problem.ts';
 
-export function addMetrics(
-  http: FastifyInstance,
-  { registry }: Metrics,
-  isAdmin: (authorization: string | undefined) => Promise<boolean>,
-): void {
+export function addMetrics(http: FastifyInstance, { registry }: Metrics, authenticate: Authenticate): void {
   http.get('/metrics', async (request, reply) => {
-    if (!(await isAdmin(request.headers.authorization))) {
-      return reply.status(401).header('www-authenticate', 'Bearer').send({ error: 'Send the token of an admin.' });
-    }
+    const caller = await authenticate(request.headers.authorization, request.ip);
+    if (!may(caller, 'metrics:read'))
+      throw new ProblemError({ status: 403, code: 'FORBIDDEN', detail: needsPermission('metrics:read') });
     return reply.header('content-type', registry.contentType).send(await registry.metrics());
   });
 }

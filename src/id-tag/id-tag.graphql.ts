@@ -14,7 +14,7 @@ import {
   Resolver,
   registerEnumType,
 } from 'type-graphql';
-import { maySeeSite, mayUseIdTag } from '../auth/caller.ts';
+import { maySeeSite, mayUseIdTag } from '../auth/rights.ts';
 import type { Clock } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
@@ -172,8 +172,7 @@ export class IdTagResolver {
   }
 
   @Query(() => IdTagConnection, { name: 'idTags', description: 'The idTags, in their order. Admins and operators.' })
-  list(@Args(() => PageArgs) page: PageArgs, @Ctx() { caller }: ApiContext): Promise<Page<IdTag>> {
-    if (caller.role === 'DRIVER') throw forbidden('Only admins and operators list idTags.');
+  list(@Args(() => PageArgs) page: PageArgs): Promise<Page<IdTag>> {
     return readPage(
       page,
       ({ idTag }) => [idTag],
@@ -182,17 +181,14 @@ export class IdTagResolver {
   }
 
   @Mutation(() => SaveIdTagResult, { description: 'Makes or changes an idTag. Admins.' })
-  saveIdTag(
-    @Arg('input', () => SaveIdTagInput, { description: 'The idTag.' }) input: SaveIdTagInput,
-    @Ctx() { caller }: ApiContext,
-  ) {
+  saveIdTag(@Arg('input', () => SaveIdTagInput, { description: 'The idTag.' }) input: SaveIdTagInput) {
     const { idTag, tokenType, status } = input;
     const { parentIdTag, expiryDate } = present(input);
-    return this.save(caller, { idTag, tokenType, status, ...present({ parentIdTag, expiryDate }) });
+    return this.save({ idTag, tokenType, status, ...present({ parentIdTag, expiryDate }) });
   }
 
   @Mutation(() => RemoveIdTagResult, { description: 'Removes an idTag: nobody can start with it any more. Admins.' })
-  removeIdTag(@Arg('idTag', () => ID, { description: 'The idTag.' }) idTag: string, @Ctx() { caller }: ApiContext) {
-    return this.remove(caller, idTag);
+  removeIdTag(@Arg('idTag', () => ID, { description: 'The idTag.' }) idTag: string) {
+    return this.remove(idTag);
   }
 }

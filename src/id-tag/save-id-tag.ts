@@ -1,16 +1,14 @@
-// Administration of idTags: save and remove. idTags belong to no site, so only admins do.
-import type { Caller } from '../auth/caller.ts';
+// Administration of idTags: save and remove. They belong to no site: who has the permission has it for all of them.
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { IdTagRepository } from './id-tag.repository.ts';
 import { type IdTag, maxIdTagLength, sameId } from './id-tag.ts';
 
-export type SaveIdTag = (caller: Caller, input: IdTag) => Promise<IdTag | Refusal>;
-export type RemoveIdTag = (caller: Caller, idTag: string) => Promise<{ readonly id: string } | Refusal>;
+export type SaveIdTag = (input: IdTag) => Promise<IdTag | Refusal>;
+export type RemoveIdTag = (idTag: string) => Promise<{ readonly id: string } | Refusal>;
 
 export const saveIdTag =
   (idTags: IdTagRepository): SaveIdTag =>
-  async (caller, input) => {
-    if (caller.role !== 'ADMIN') return onlyAdmins;
+  async (input) => {
     const { idTag, parentIdTag } = input;
     const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
     if (wrong) return wrong;
@@ -24,13 +22,11 @@ export const saveIdTag =
 /** Reservations that were made with it stay; nobody can start with it any more. */
 export const removeIdTag =
   (idTags: IdTagRepository): RemoveIdTag =>
-  async (caller, idTag) => {
-    if (caller.role !== 'ADMIN') return onlyAdmins;
+  async (idTag) => {
     if (await idTags.remove(idTag)) return { id: idTag };
     return { code: 'ID_TAG_NOT_FOUND', message: `There is no idTag "${idTag}".` };
   };
 
-const onlyAdmins: Refusal = { code: 'FORBIDDEN', message: 'Only admins administer idTags.' };
 const LONGEST = maxIdTagLength('2.1');
 
 function check(field: string, value: string): Refusal | undefined {

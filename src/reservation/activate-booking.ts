@@ -28,7 +28,7 @@ export interface ActivatePorts extends VerifyPorts {
 export type Obstacle = RefusalReason | 'OFFLINE';
 
 /** Nobody's token stands behind what policy does. */
-const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15) };
+const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15), permissions: new Set() };
 
 /** AGAIN: it is not time yet, or the charger is not ready. */
 export async function activate(ports: ActivatePorts, due: DueReservation): Promise<Progress> {

@@ -1,8 +1,10 @@
 // cancelReservation: free the connector, on the charger too. It never stops a session.
-import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { actsForOthers, maySeeReservation } from '../auth/rights.ts';
 import type { ChargerCalls, Outcome } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
+import { isUuid } from '../common/identifier.ts';
 import type { Log } from '../common/log.ts';
 import { type InputRefusal, invalidInput } from '../common/refusal.ts';
 import { decideCancel, isLateCancel, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
@@ -10,7 +12,7 @@ import type { KnownPolicies } from '../site/known-policies.ts';
 import { defaultPolicy, type ReservationPolicy, resolvePolicy } from '../site/policy.ts';
 import type { NotFoundRefusal, OfflineRefusal } from './admission.ts';
 import { cancelCommand } from './commands.ts';
-import { type ChargerRefusal, type EndedRefusal, ended, type ForbiddenRefusal, isUuid, notFound } from './refusals.ts';
+import { type ChargerRefusal, type EndedRefusal, ended, type ForbiddenRefusal, notFound } from './refusals.ts';
 import type { ReservationRepository } from './reservation.repository.ts';
 import { type CancelReason, isHolding, isLive, type Reservation } from './reservation.ts';
 import type { SettleCancel } from './settle-reservation.ts';
@@ -66,11 +68,11 @@ export const cancelReservation =
     if (refusal) return refusal;
     const found = await findOwn(ports.reservations, input, (one) => maySeeReservation(caller, one));
     if (!found) return notFound;
-    const reason = input.reason ?? (caller.role === 'DRIVER' ? 'DRIVER_REQUEST' : 'OPERATOR_REQUEST');
+    const reason = input.reason ?? (actsForOthers(caller) ? 'OPERATOR_REQUEST' : 'DRIVER_REQUEST');
 
     // What an operator cancels never counts against the holder.
     const now = ports.clock.now();
-    const policy = caller.role === 'DRIVER' && isLive(found.status) ? await policyOf(ports, found) : defaultPolicy;
+    const policy = !actsForOthers(caller) && isLive(found.status) ? await policyOf(ports, found) : defaultPolicy;
     const forbidden = policyRefusal(decideCancel(policy, found, now));
     if (forbidden) return forbidden;
     const isLate = isLateCancel(policy, found, now);
@@ -120,7 +122,7 @@ function checkInput(caller: Caller, input: CancelReservationInput): InputRefusal
   if ((input.id !== undefined) === byWireId || (!byWireId && (input.chargerId ?? input.reservationId) !== undefined)) {
     return invalidInput('id', 'Give either id, or chargerId and reservationId together.');
   }
-  if (caller.role !== 'DRIVER') return undefined;
+  if (actsForOthers(caller)) return undefined;
   if (input.force) return { code: 'FORBIDDEN', message: 'Only an operator can end a reservation by force.' };
   if (input.reason === undefined || input.reason === 'DRIVER_REQUEST') return undefined;
   return { code: 'FORBIDDEN', message: 'A driver cancels with the reason DRIVER_REQUEST.' };

@@ -1,5 +1,6 @@
 // extendReservation: the same hold, longer. It counts only once the charger has accepted it.
-import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { maySeeReservation } from '../auth/rights.ts';
 import { conflictOf } from '../availability/occupancy.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import type { Background } from '../common/background.ts';

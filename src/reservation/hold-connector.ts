@@ -1,7 +1,8 @@
 // Makes a hold, or a booking: reads the facts, decides, stores, and begins anew where the facts changed in between.
 // Whoever loses such a race twice decides under a lock, so that nobody waits longer than those before him take.
 import { randomUUID } from 'node:crypto';
-import { type Caller, maySeeSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { actsForOthers, maySeeSite } from '../auth/rights.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import { type InputRefusal, invalidInput } from '../common/refusal.ts';
@@ -133,7 +134,7 @@ async function decideAndStore(
   const again = { guardKeys: [...known.guards.keys()] };
   if (ended.length > 0 && !sql) return again;
   const isOwnGroup = idTag === undefined || sameId(parentIdTag, known.facts.idTag?.parentIdTag);
-  if (parentIdTag !== undefined && caller.role === 'DRIVER' && !isOwnGroup) {
+  if (parentIdTag !== undefined && !actsForOthers(caller) && !isOwnGroup) {
     return invalidInput('parentIdTag', `"${parentIdTag}" is not the parentIdTag of "${idTag}".`);
   }
   const facts = { ...known.facts, holds: known.facts.holds.filter(({ id }) => !ended.some((one) => one.id === id)) };

@@ -1,7 +1,8 @@
 // What reserveNow and scheduleReservation have in common before anything is read: the input by itself, who may ask, the
 // same request sent again, and the refusals that are noted.
 import { createHash } from 'node:crypto';
-import { type Caller, mayUseGroup, mayUseIdTag } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { mayUseGroup, mayUseIdTag } from '../auth/rights.ts';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { checkIdentifier } from '../common/identifier.ts';
 import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';

@@ -1,6 +1,7 @@
 // moveReservation: to another connector, as one operation that never leaves the holder without both. The new one is made
 // first, under all the rules, and the old one ends once the new one holds; the settler finishes what is left half done.
-import { type Caller, maySeeReservation } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { maySeeReservation } from '../auth/rights.ts';
 import type { ChargerCalls } from '../charger/charger-calls.ts';
 import { present } from '../common/present.ts';
 import { invalidInput, isRefusal } from '../common/refusal.ts';

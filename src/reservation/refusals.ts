@@ -24,8 +24,6 @@ export interface ForbiddenRefusal extends Refusal {
   readonly code: 'FORBIDDEN';
 }
 
-export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
-
 export const notFound: NotFoundRefusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
 
 export function ended(reservation: Reservation): EndedRefusal {

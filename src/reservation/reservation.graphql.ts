@@ -16,12 +16,12 @@ import {
   Root,
   registerEnumType,
 } from 'type-graphql';
-import { maySeeReservation, maySeeSite, reservationShare } from '../auth/caller.ts';
+import { maySeeReservation, maySeeSite, reservationShare } from '../auth/rights.ts';
 import { ChargerType } from '../charger/charger.graphql.ts';
+import { isUuid } from '../common/identifier.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { badInput } from '../graphql/errors.ts';
-import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { fromNewestKey, newestKey, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import {
   ConnectorTaken,
   IdempotencyKeyReused,
@@ -39,7 +39,6 @@ import { SiteType } from '../site/site.graphql.ts';
 import type { CancelReservation } from './cancel-reservation.ts';
 import type { ExtendReservation } from './extend-reservation.ts';
 import type { MoveReservation } from './move-reservation.ts';
-import { isUuid } from './refusals.ts';
 import type { ReservationFilter, ReservationRepository } from './reservation.repository.ts';
 import type { CancelReason, Reservation } from './reservation.ts';
 import {
@@ -198,6 +197,7 @@ const ReserveNowResult = createUnionType({
       ReservationNotSettled,
       ReservationIdInUse,
       IdempotencyKeyReused,
+      NotAllowed,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -220,6 +220,7 @@ const ScheduleReservationResult = createUnionType({
       ReservationNotSettled,
       ReservationIdInUse,
       IdempotencyKeyReused,
+      NotAllowed,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -241,6 +242,7 @@ const MoveReservationResult = createUnionType({
       ReservationNotSupported,
       ReservationNotSettled,
       ReservationEnded,
+      NotAllowed,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -260,6 +262,7 @@ const ExtendReservationResult = createUnionType({
       ConnectorTaken,
       ChargerOffline,
       ChargerRefused,
+      NotAllowed,
     ] as const,
   resolveType: resultType('Reservation'),
 });
@@ -398,11 +401,7 @@ export class ReservationResolver {
   ): Promise<Page<Reservation>> {
     const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
     const wanted: ReservationFilter = { ...rest, ...reservationShare(caller, present({ siteId, idTag })) };
-    return readPage(
-      page,
-      ({ createdAt, id }) => [createdAt.toISOString(), id],
-      (limit, after) => this.reservations.page(wanted, limit, after && toPosition(after)),
-    );
+    return readPage(page, newestKey, (limit, after) => this.reservations.page(wanted, limit, fromNewestKey(after)));
   }
 
   @FieldResolver(() => ChargerType, {
@@ -427,8 +426,3 @@ type PresentFilter = {
   idTag?: string;
   statuses?: Reservation['status'][];
 };
-function toPosition([createdAt = '', id = '']: readonly string[]) {
-  const position = { createdAt: new Date(createdAt), id };
-  if (Number.isNaN(position.createdAt.getTime()) || !isUuid(id)) throw badInput('after', NO_CURSOR);
-  return position;
-}

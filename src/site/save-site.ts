@@ -1,5 +1,6 @@
 // Administration of sites and of their policies: save and remove.
-import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { mayAdministerEverySite, mayAdministerSite } from '../auth/rights.ts';
 import type { ChargerRepository } from '../charger/charger.repository.ts';
 import type { Clock } from '../common/clock.ts';
 import { checkIdentifier } from '../common/identifier.ts';
@@ -48,7 +49,7 @@ export const saveSite =
     const { id, name, timeZone, policy } = input;
     if (!mayAdministerSite(caller, id)) return onlyOwn;
     const [known] = await sites.byIds([id]);
-    if (!known && caller.role !== 'ADMIN') return onlyOwn;
+    if (!known && !mayAdministerEverySite(caller)) return onlyOwn;
     const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkFields(policy);
     if (wrong) return wrong;
     const edit = (before: SitePolicies | undefined) => {
@@ -94,7 +95,7 @@ export const removeOverride =
 export const removeSite =
   ({ sites }: Pick<SiteAdministrationPorts, 'sites'>): RemoveSite =>
   async (caller, id) => {
-    if (caller.role !== 'ADMIN') return onlyOwn;
+    if (!mayAdministerEverySite(caller)) return onlyOwn;
     switch (await sites.remove(id)) {
       case 'REMOVED':
         return { id };

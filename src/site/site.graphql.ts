@@ -16,7 +16,7 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import { mayAdministerSite, maySeeSite, siteScope } from '../auth/caller.ts';
+import { mayAdministerSite, maySeeSite, siteScope } from '../auth/rights.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { badInput, forbidden } from '../graphql/errors.ts';

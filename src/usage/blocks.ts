@@ -1,5 +1,6 @@
 // Who is blocked at a site for not coming, cancelling late or reserving again and again; and lifting it.
-import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { mayAdministerSite } from '../auth/rights.ts';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { checkIdentifier } from '../common/identifier.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';

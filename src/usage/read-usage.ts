@@ -1,5 +1,6 @@
 // reservationUsage: how a site's reservations were used. For those who run it.
-import { type Caller, mayAdministerSite } from '../auth/caller.ts';
+import type { Caller } from '../auth/caller.ts';
+import { mayAdministerSite } from '../auth/rights.ts';
 import { MINUTE_MS } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { KnownPolicies } from '../site/known-policies.ts';

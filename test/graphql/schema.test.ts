@@ -65,7 +65,7 @@ it('every refusal implements Refusal', () => {
   const results = types.filter(isUnionType);
   const successes = [
     ...['Reservation', 'Site', 'Charger', 'IdTag', 'Removed', 'ReservationOptions', 'Availability'],
-    ...['ReservationUsage', 'ReservationBlocks'],
+    ...['ReservationUsage', 'ReservationBlocks', 'CreatedApiKey', 'ApiKey'],
   ];
   for (const union of results) {
     for (const member of union.getTypes()) {

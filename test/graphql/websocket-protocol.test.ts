@@ -143,15 +143,20 @@ describe('subscribe', () => {
 
   it('a query and a mutation: next, then complete', async () => {
     const socket = await connect();
+    const cost = { requested: expect.any(Number), remaining: expect.any(Number), limit: expect.any(Number) };
     socket.subscribe('q', '{ site(id: "site") { id } }');
     expect(await socket.messages.next()).toEqual({
       id: 'q',
       type: 'next',
-      payload: { data: { site: { id: 'site' } } },
+      payload: { data: { site: { id: 'site' } }, extensions: { cost } },
     });
     expect(await socket.messages.next()).toEqual({ id: 'q', type: 'complete' });
     socket.subscribe('m', 'mutation { removeSite(id: "none") { __typename } }');
-    const next = { id: 'm', type: 'next', payload: { data: { removeSite: { __typename: 'NotFound' } } } };
+    const next = {
+      id: 'm',
+      type: 'next',
+      payload: { data: { removeSite: { __typename: 'NotFound' } }, extensions: { cost } },
+    };
     expect(await socket.messages.next()).toEqual(next);
     expect(await socket.messages.next()).toEqual({ id: 'm', type: 'complete' });
     socket.socket.close();

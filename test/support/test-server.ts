@@ -73,6 +73,10 @@ export class TestServer {
       JWT_SECRET: SECRET,
       CHARGER_ANSWER_TIMEOUT_SECONDS: '5',
       DATABASE_POOL_SIZE: '6',
+      // The clock of a test stands still: what is taken from a rate does not come back.
+      REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
+      REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
+      REQUESTS_PER_SECOND_PER_OPERATOR: '1000000',
       LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
       ...options.env,
     });

@@ -1,0 +1,23 @@
+// Where a request comes from: the peer of the socket, or what the proxies that we trust say of it.
+import type { IncomingMessage } from 'node:http';
+import proxyaddr from '@fastify/proxy-addr';
+import ipaddr from 'ipaddr.js';
+
+/** Whether an address is a proxy whose X-Forwarded-For counts. */
+export type TrustProxy = (address: string, hop: number) => boolean;
+
+/** Of addresses and networks ("10.0.0.0/8"). Throws where one is neither. */
+export const trustProxies = (networks: readonly string[]): TrustProxy => proxyaddr.compile([...networks]);
+
+export const clientAddress = (request: IncomingMessage, trust: TrustProxy): string => {
+  const address = proxyaddr(request, trust);
+  return ipaddr.isValid(address) ? address : (request.socket.remoteAddress ?? 'unknown');
+};
+
+/** Whoever has an IPv6 address has a network of 2^64 of them: they count as one peer. */
+export function networkOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed.kind() === 'ipv4') return parsed.toString();
+  return `${parsed.toByteArray().slice(0, 8).join('.')}::`;
+}
