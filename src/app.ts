@@ -1,5 +1,6 @@
 // The composition root: the one file that knows every module. It starts them and stops them in order.
 import 'reflect-metadata';
+import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { ApiKeyResolver } from './api-key/api-key.graphql.ts';
@@ -16,8 +17,17 @@ import { AvailabilityResolver } from './availability/availability.graphql.ts';
 import { occupancyRepository } from './availability/occupancy.repository.ts';
 import { readAvailability, reservationOptions } from './availability/reservation-options.ts';
 import { authenticateCharger } from './charger/authenticate-charger.ts';
+import { certificateRepository } from './charger/certificate.repository.ts';
+import { type CertificateAuthority, certificateAuthority } from './charger/certificate-authority.ts';
+import {
+  type ChangePasswordHere,
+  changeChargerPassword,
+  changePasswordHere,
+} from './charger/change-charger-password.ts';
 import { ChargerResolver, ConnectorResolver } from './charger/charger.graphql.ts';
 import { chargerRepository, chargerSchema, connectorSchema } from './charger/charger.repository.ts';
+import type { Outcome } from './charger/charger-calls.ts';
+import { ChargerSecurityResolver } from './charger/charger-security.graphql.ts';
 import { ConnectorChangedResolver } from './charger/connector-changed.graphql.ts';
 import {
   connectCharger,
@@ -27,6 +37,8 @@ import {
   recordClockSkew,
   recordSeen,
 } from './charger/follow-connection.ts';
+import { renewChargerCertificate, revokeChargerCertificate, signCertificate } from './charger/manage-certificates.ts';
+import { Passwords } from './charger/passwords.ts';
 import { recordStatus } from './charger/record-status.ts';
 import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-call.ts';
 import { removeCharger, saveCharger } from './charger/save-charger.ts';
@@ -93,8 +105,9 @@ import { usageRepository } from './usage/usage.repository.ts';
 export interface App {
   /** Where the API listens. */
   readonly port: number;
-  /** Where chargers connect. */
-  readonly ocppPort: number;
+  /** Where chargers connect: without TLS, and with it. */
+  readonly ocppPort?: number;
+  readonly ocppTlsPort?: number;
   /** No new work, subscriptions closed, chargers closed after their outstanding call, the database last. */
   stop(): Promise<void>;
 }
@@ -119,10 +132,14 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const background = new Background();
   const database = await openDatabase({ url: config.databaseUrl, poolSize: config.databasePoolSize, entities });
   let isDraining = false;
+  const trustProxy = trustProxies(config.trustedProxies);
 
   const policyRows = policyRepository(database);
   const sites = siteRepository(database, policyRows);
   const chargers = chargerRepository(database);
+  const certificates = certificateRepository(database);
+  const passwords = new Passwords(clock);
+  const authority = config.ocpp.authority && (await readAuthority(config.ocpp.authority, clock));
   const idTags = idTagRepository(database);
   const reservations = reservationRepository(database);
   const holds = holdRepository(database);
@@ -154,6 +171,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     },
     onRequest: async (topic, body) => {
       if (topic === 'call') return executeRemoteCall(gateway, body as RemoteCall);
+      if (topic === 'change-password') return changePasswordAtThisNode((body as { chargerId: string }).chargerId);
       const { chargerId, reason, epoch } = body as { chargerId: string; reason: string; epoch?: number };
       return gateway.drop(chargerId, reason, epoch);
     },
@@ -187,6 +205,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       .catch((error) => log.error({ error, chargerId }, 'a charger could not be disconnected'));
   };
 
+  const changePasswordAtThisNode = changePasswordHere({ chargers, passwords, local: () => gateway, disconnect });
+
   const change = transition({ reservations, clock, announce, wakeSettler, callLeaseMs });
   const settling = { reservations, chargers, transition: change, wakeSettler, clock, log };
   const settled = { settleReserve: settleReserve(settling), settleCancel: settleCancel(settling) };
@@ -214,7 +234,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   };
   const settleLate = settleLateAnswer(settling);
   const useCases: ChargerUseCases = {
-    authenticate: authenticateCharger(chargers),
+    authenticate: authenticateCharger({ chargers, certificates, passwords, clock, metrics }),
     connect: connectCharger(connecting),
     disconnect: disconnectCharger(connecting),
     reclaim: reclaimCharger(connecting),
@@ -222,6 +242,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     recordSeen: recordSeen(connecting),
     recordClockSkew: recordClockSkew(connecting),
     recordStatus: recordStatus({ chargers, followConnectorState: followConnectorState(following), announce, clock }),
+    signCertificate: signCertificate({ authority, certificates, calls, background, log }),
     recordCapabilities: chargers.recordCapabilities,
     authorizeIdTag: authorize,
     startTransaction: startTransaction(reporting),
@@ -239,6 +260,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     answerTimeoutMs,
     heartbeatIntervalSeconds,
     livenessMs,
+    trustProxy,
+    ...{ doors: config.ocpp, isBehindTls: config.ocpp.isBehindTls },
   });
   metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
   metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.live);
@@ -258,7 +281,15 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     drainedAt: (chargerId) => gateway.drainedAt(chargerId),
   });
 
-  const administration = { chargers, sites, clock, disconnect };
+  const administration = { chargers, sites, passwords, clock, disconnect };
+  const securing = { chargers, certificates, calls, canSign: authority !== undefined, disconnect, clock };
+  /** At the node that holds the charger's socket. */
+  const changePassword: ChangePasswordHere = async (chargerId) => {
+    const node = gateway.isConnected(chargerId) ? bus.nodeId : await chargers.nodeOf(chargerId);
+    if (node === undefined || node === bus.nodeId) return changePasswordAtThisNode(chargerId);
+    const told = bus.request(node, 'change-password', { chargerId }, 2 * answerTimeoutMs + LEASE_MARGIN_MS);
+    return ((await told.catch(() => undefined)) as Outcome | undefined) ?? { type: 'timed-out' };
+  };
   const siteAdministration = { sites, policies: policyRows, chargers, clock };
   const making = {
     ...holding,
@@ -293,6 +324,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       new AvailabilityResolver(reservationOptions(reading), readAvailability(reading)),
       new UsageResolver(readUsage({ usage, policies }), readBlocks(blocking), liftBlock(blocking)),
       new ChargerResolver(chargers, saveCharger(administration), removeCharger(administration)),
+      new ChargerSecurityResolver(
+        certificates.ofCharger,
+        changeChargerPassword({ chargers, changePassword }),
+        renewChargerCertificate(securing),
+        revokeChargerCertificate(securing),
+      ),
       new ConnectorResolver(),
       new ConnectorChangedResolver(),
       new IdTagResolver(idTags, authorize, saveIdTag(idTags), removeIdTag(idTags), clock),
@@ -309,7 +346,6 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   );
   const trustedDocuments = config.trustedDocuments && (await TrustedDocuments.read(schema, config.trustedDocuments));
 
-  const trustProxy = trustProxies(config.trustedProxies);
   const limits = new RequestLimits(config.requestRates, clock, metrics);
   const { allowedOrigins, requestTimeoutMs, maxSocketsPerDriver, maxSubscriptionsPerDriver } = config;
   const { http, closeUnusedConnections } = await createHttpServer({
@@ -345,16 +381,17 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   options.addRoutes?.(http);
 
   await bus.join();
-  const ocppPort = await gateway.listen(config.host, config.ocppPort);
+  const { plain: ocppPort, tls: ocppTlsPort } = await gateway.listen(config.host);
   await http.listen({ host: config.host, port: config.port });
   settler.wake(clock.now());
   retention.start();
   const { port } = http.server.address() as AddressInfo;
-  log.info({ port, ocppPort }, 'ready');
+  log.info({ port, ocppPort, ocppTlsPort }, 'ready');
 
   return {
     port,
-    ocppPort,
+    ...(ocppPort !== undefined && { ocppPort }),
+    ...(ocppTlsPort !== undefined && { ocppTlsPort }),
     async stop() {
       isDraining = true;
       log.info('stopping');
@@ -375,4 +412,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       log.info('stopped');
     },
   };
+}
+
+async function readAuthority(
+  { certificateFile, keyFile, validMs }: NonNullable<Config['ocpp']['authority']>,
+  clock: Clock,
+): Promise<CertificateAuthority> {
+  const [certificatePem, keyPem] = await Promise.all([readFile(certificateFile, 'utf8'), readFile(keyFile, 'utf8')]);
+  return certificateAuthority({ certificatePem, keyPem, validMs, clock });
 }

@@ -31,12 +31,22 @@ function areNetworks(networks: readonly string[]): boolean {
 
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
 
+const path = z.string().min(1).optional();
+
 const schema = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// URL' }),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(16),
   HOST: z.string().min(1).default('0.0.0.0'),
   PORT: port(8080),
-  OCPP_PORT: port(9000),
+  OCPP_PORT: z.union([z.literal('off'), port(9000)]).default(9000),
+  OCPP_BEHIND_TLS_PROXY: z.enum(['on', 'off']).default('off'),
+  OCPP_TLS_PORT: port(9443),
+  OCPP_TLS_CERT_FILE: path,
+  OCPP_TLS_KEY_FILE: path,
+  OCPP_CLIENT_CA_FILE: path,
+  OCPP_CLIENT_CRL_FILE: path,
+  OCPP_CLIENT_CA_KEY_FILE: path,
+  OCPP_CLIENT_CERT_DAYS: z.coerce.number().int().min(1).max(3650).default(365),
   JWT_SECRET: z.string().min(32, 'must be at least 32 characters').optional(),
   JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
   JWT_ISSUER: z.string().min(1).optional(),
@@ -76,12 +86,33 @@ export interface TokenSettings {
   readonly toleranceSeconds: number;
 }
 
+/** Paths of PEM files. */
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+  /** Of who signs chargers' certificates: without it there is no security profile 3. */
+  readonly clientAuthority?: string;
+  /** Certificates of that authority that are not good any more; with it, each certificate needs its authority's list. */
+  readonly clientRevocations?: string;
+}
+
+/** Where chargers come in. */
+export interface Doors {
+  /** Without TLS: for networks that are private, and for who has TLS before it. */
+  readonly plainPort?: number;
+  readonly tls?: { readonly port: number; readonly files: TlsFiles };
+}
+
 export interface Config {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly host: string;
   readonly port: number;
-  readonly ocppPort: number;
+  readonly ocpp: Doors & {
+    readonly isBehindTls: boolean;
+    /** Signs what chargers ask for, where its key is given. */
+    readonly authority?: { readonly certificateFile: string; readonly keyFile: string; readonly validMs: number };
+  };
   readonly tokens: TokenSettings;
   /** How long a charger may take to answer a Call before its outcome counts as unknown. */
   readonly answerTimeoutMs: number;
@@ -117,6 +148,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   if ((given.JWT_SECRET === undefined) === (given.JWKS_URL === undefined)) {
     lines.push('  JWT_SECRET: set exactly one of JWT_SECRET and JWKS_URL');
   }
+  lines.push(...wrongTogether(given));
   if (given.JWKS_URL !== undefined) {
     const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter((name) => given[name] === undefined);
     for (const name of missing) lines.push(`  ${name}: is required with JWKS_URL: its keys sign for others, too`);
@@ -136,7 +168,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     databasePoolSize: value.DATABASE_POOL_SIZE,
     host: value.HOST,
     port: value.PORT,
-    ocppPort: value.OCPP_PORT,
+    ocpp: toOcpp(value),
     tokens: {
       key,
       ...(value.JWT_ISSUER && { issuer: value.JWT_ISSUER }),
@@ -161,4 +193,49 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     ...(value.TRUSTED_DOCUMENTS && { trustedDocuments: value.TRUSTED_DOCUMENTS }),
     logLevel: value.LOG_LEVEL,
   });
+}
+
+type Given = Readonly<Record<string, string | undefined>>;
+
+/** What one variable asks of another. */
+function wrongTogether(given: Given): string[] {
+  const needs: readonly (readonly [string, string])[] = [
+    ['OCPP_TLS_CERT_FILE', 'OCPP_TLS_KEY_FILE'],
+    ['OCPP_TLS_KEY_FILE', 'OCPP_TLS_CERT_FILE'],
+    ['OCPP_TLS_PORT', 'OCPP_TLS_CERT_FILE'],
+    ['OCPP_CLIENT_CA_FILE', 'OCPP_TLS_CERT_FILE'],
+    ['OCPP_CLIENT_CRL_FILE', 'OCPP_CLIENT_CA_FILE'],
+    ['OCPP_CLIENT_CA_KEY_FILE', 'OCPP_CLIENT_CA_FILE'],
+  ];
+  const lines = needs
+    .filter(([name, needed]) => given[name] !== undefined && given[needed] === undefined)
+    .map(([name, needed]) => `  ${needed}: is required with ${name}`);
+  if (given.OCPP_PORT === 'off' && given.OCPP_TLS_CERT_FILE === undefined)
+    lines.push('  OCPP_PORT: can be off only where chargers have OCPP_TLS_PORT');
+  return lines;
+}
+
+function toOcpp(value: z.output<typeof schema>): Config['ocpp'] {
+  const { OCPP_TLS_CERT_FILE, OCPP_TLS_KEY_FILE, OCPP_CLIENT_CA_FILE, OCPP_CLIENT_CRL_FILE } = value;
+  const files = OCPP_TLS_CERT_FILE !== undefined &&
+    OCPP_TLS_KEY_FILE !== undefined && {
+      certificate: OCPP_TLS_CERT_FILE,
+      key: OCPP_TLS_KEY_FILE,
+      ...(OCPP_CLIENT_CA_FILE !== undefined && { clientAuthority: OCPP_CLIENT_CA_FILE }),
+      ...(OCPP_CLIENT_CRL_FILE !== undefined && { clientRevocations: OCPP_CLIENT_CRL_FILE }),
+    };
+  const keyFile = value.OCPP_CLIENT_CA_KEY_FILE;
+  return {
+    ...(value.OCPP_PORT !== 'off' && { plainPort: value.OCPP_PORT }),
+    ...(files && { tls: { port: value.OCPP_TLS_PORT, files } }),
+    isBehindTls: value.OCPP_BEHIND_TLS_PROXY === 'on',
+    ...(keyFile !== undefined &&
+      OCPP_CLIENT_CA_FILE !== undefined && {
+        authority: {
+          certificateFile: OCPP_CLIENT_CA_FILE,
+          keyFile,
+          validMs: value.OCPP_CLIENT_CERT_DAYS * 86_400_000,
+        },
+      }),
+  };
 }

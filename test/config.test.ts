@@ -4,7 +4,12 @@ import { readConfig } from '../src/config.ts';
 const good = { DATABASE_URL: 'postgresql://localhost/reservations', JWT_SECRET: 'x'.repeat(32) };
 
 it('takes the documented defaults', () => {
-  expect(readConfig(good)).toMatchObject({ port: 8080, ocppPort: 9000, answerTimeoutMs: 15_000, allowedOrigins: [] });
+  expect(readConfig(good)).toMatchObject({
+    port: 8080,
+    ocpp: { plainPort: 9000 },
+    answerTimeoutMs: 15_000,
+    allowedOrigins: [],
+  });
   expect(Object.isFrozen(readConfig(good))).toBe(true);
 });
 

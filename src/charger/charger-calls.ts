@@ -23,7 +23,19 @@ export interface CancelCommand {
   readonly reservationId: number;
 }
 
-export type ChargerCommand = ReserveCommand | CancelCommand;
+/** What a charger is told about a reservation; an answer that comes late is settled. */
+export type ReservationCommand = ReserveCommand | CancelCommand;
+
+/** What keeps the connection with a charger safe. */
+export type SecurityCommand =
+  /** 16 to 20 characters of ASCII. */
+  | { readonly type: 'ChangePassword'; readonly password: string }
+  /** PEM: the charger's certificate, then those above it. */
+  | { readonly type: 'InstallCertificate'; readonly chain: string }
+  /** That it asks for a certificate. */
+  | { readonly type: 'AskForRequest' };
+
+export type ChargerCommand = ReservationCommand | SecurityCommand;
 
 export type ChargerAnswer = 'ACCEPTED' | 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED';
 

@@ -68,6 +68,11 @@ export class ChargerType {
   @Field(() => Boolean, { description: 'Whether it is connected now.' })
   isConnected!: boolean;
 
+  @Field(() => Int, {
+    description: 'The lowest of OCPP’s security profiles by which it may come in: 1 password, 2 TLS, 3 certificate.',
+  })
+  securityProfile!: number;
+
   @Field(() => Date, { nullable: true, description: 'When it last connected, disconnected or sent a heartbeat.' })
   lastSeenAt?: Date;
 
@@ -132,6 +137,13 @@ class SaveChargerInput {
       'Password of its Basic authentication, 8 to 64 characters; a new charger needs one. Changing it ends the connection.',
   })
   password?: string | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'The lowest security profile by which it may come in: 1 password, 2 password over TLS, 3 certificate. It can be raised, not lowered. Default: as it is; 1 for a new charger.',
+  })
+  securityProfile?: number | null;
 
   @Field(() => [ConnectorInput], {
     defaultValue: [],
@@ -200,8 +212,8 @@ export class ChargerResolver {
     @Arg('input', () => SaveChargerInput, { description: 'The charger.' }) input: SaveChargerInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    const { id, siteId, connectors, name, password } = input;
-    return this.save(caller, { id, siteId, connectors, ...present({ name, password }) });
+    const { id, siteId, connectors, name, password, securityProfile } = input;
+    return this.save(caller, { id, siteId, connectors, ...present({ name, password, securityProfile }) });
   }
 
   @Mutation(() => RemoveChargerResult, {

@@ -6,7 +6,7 @@ import { type Start, startAt } from '../event-log/cursor.ts';
 import type { Interest } from '../event-log/interest.ts';
 import { growGuard, guardKeys } from '../reservation/hold.repository.ts';
 import { live } from '../reservation/reservation-row.repository.ts';
-import type { BootReport, Capabilities, Charger, OcppVersion } from './charger.ts';
+import type { BootReport, Capabilities, Charger, OcppVersion, SecurityProfile } from './charger.ts';
 import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from './connector.ts';
 
 interface ChargerRow {
@@ -14,6 +14,8 @@ interface ChargerRow {
   siteId: string;
   name: string;
   passwordHash: string;
+  nextPasswordHash: string | null;
+  securityProfile: SecurityProfile;
   ocppVersion: OcppVersion | null;
   vendor: string | null;
   model: string | null;
@@ -35,6 +37,8 @@ export const chargerSchema = new EntitySchema<ChargerRow>({
     siteId: { type: 'text', name: 'site_id' },
     name: { type: 'text' },
     passwordHash: { type: 'text', name: 'password_hash', select: false },
+    nextPasswordHash: { type: 'text', name: 'next_password_hash', nullable: true, select: false },
+    securityProfile: { type: 'int', name: 'security_profile' },
     ocppVersion: { type: 'text', name: 'ocpp_version', nullable: true },
     vendor: { type: 'text', nullable: true },
     model: { type: 'text', nullable: true },
@@ -78,9 +82,11 @@ const toCharger = ({
   connectedNode,
   removedAt: _,
   passwordHash: __,
+  nextPasswordHash: ___,
+  securityProfile,
   ...row
 }: ChargerRow): Charger => ({
-  ...{ id, siteId, name },
+  ...{ id, siteId, name, securityProfile },
   ...present(row),
   isConnected: connectedNode !== null,
 });
@@ -95,6 +101,9 @@ export interface SavedCharger {
   readonly siteId: string;
   readonly name: string;
   readonly passwordHash: string;
+  /** An offer made before counts no more; absent: it stays. */
+  readonly nextPasswordHash?: null;
+  readonly securityProfile: SecurityProfile;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
@@ -112,6 +121,13 @@ export interface ConnectorNow extends Connector {
   readonly isConnected: boolean;
 }
 
+export interface Credentials {
+  readonly passwordHash: string;
+  /** One that the charger was told to take. */
+  readonly nextPasswordHash?: string;
+  readonly securityProfile: SecurityProfile;
+}
+
 export interface Connection {
   readonly nodeId: number;
   readonly epoch: number;
@@ -124,7 +140,23 @@ const CONNECTOR_EVENT = `INSERT INTO event (at, kind, type, site_id, charger_id,
 const statements = {
   credentials: {
     name: 'charger-credentials',
-    text: 'SELECT password_hash AS "passwordHash" FROM charger WHERE id = $1 AND removed_at IS NULL',
+    text: `
+      SELECT password_hash AS "passwordHash", next_password_hash AS "nextPasswordHash", security_profile AS "securityProfile"
+      FROM charger WHERE id = $1 AND removed_at IS NULL`,
+  },
+  offerPassword: {
+    name: 'charger-offer-password',
+    text: 'UPDATE charger SET next_password_hash = $2 WHERE id = $1',
+  },
+  withdrawPassword: {
+    name: 'charger-withdraw-password',
+    text: 'UPDATE charger SET next_password_hash = NULL WHERE id = $1 AND next_password_hash = $2',
+  },
+  adoptPassword: {
+    name: 'charger-adopt-password',
+    text: `
+      UPDATE charger SET password_hash = next_password_hash, next_password_hash = NULL
+      WHERE id = $1 AND next_password_hash = $2`,
   },
   connect: {
     name: 'charger-connect',
@@ -251,9 +283,26 @@ export type ChargerRepository = ReturnType<typeof chargerRepository>;
 export function chargerRepository(database: Database) {
   const chargers = database.source.getRepository(chargerSchema);
   return {
-    async passwordHash(chargerId: string): Promise<string | undefined> {
-      const [row] = await database.query<{ passwordHash: string }>(statements.credentials, [chargerId]);
-      return row?.passwordHash;
+    async credentials(chargerId: string): Promise<Credentials | undefined> {
+      type Row = { passwordHash: string; nextPasswordHash: string | null; securityProfile: SecurityProfile };
+      const [row] = await database.query<Row>(statements.credentials, [chargerId]);
+      if (!row) return undefined;
+      const { nextPasswordHash, ...rest } = row;
+      return { ...rest, ...present({ nextPasswordHash }) };
+    },
+
+    /** From now on that one is good, too. */
+    async offerPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.offerPassword, [chargerId, hash]);
+    },
+
+    async withdrawPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.withdrawPassword, [chargerId, hash]);
+    },
+
+    /** The one that was offered is the only one from now on. */
+    async adoptPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.adoptPassword, [chargerId, hash]);
     },
 
     /** The newest connection owns the charger; undefined where the charger was removed in between. */

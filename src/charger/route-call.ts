@@ -37,6 +37,6 @@ export const routeCall = (ports: RoutePorts): ChargerCalls => ({
 
 /** The other end: JSON has no dates. */
 export function executeRemoteCall(local: ChargerCalls, { chargerId, command }: RemoteCall): Promise<Outcome> {
-  if (command.type === 'CancelReservation') return local.call(chargerId, command);
+  if (command.type !== 'ReserveNow') return local.call(chargerId, command);
   return local.call(chargerId, { ...command, expiryDate: new Date(command.expiryDate) });
 }

@@ -4,10 +4,10 @@ import { mayAdministerSite } from '../auth/rights.ts';
 import type { Clock } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
-import { hashPassword, isPasswordOf } from './authenticate-charger.ts';
-import type { ChargerRepository } from './charger.repository.ts';
-import type { Charger } from './charger.ts';
+import type { ChargerRepository, Credentials } from './charger.repository.ts';
+import type { Charger, SecurityProfile } from './charger.ts';
 import { MAX_CONNECTOR_ID } from './connector.ts';
+import type { Passwords } from './passwords.ts';
 
 export interface SaveChargerInput {
   readonly id: string;
@@ -15,12 +15,15 @@ export interface SaveChargerInput {
   readonly name?: string;
   /** Required for a new charger; absent, it stays as it is. */
   readonly password?: string;
+  /** The lowest by which it may come in; it can be raised, not lowered. Absent: as it is; 1 for a new charger. */
+  readonly securityProfile?: number;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
 export interface ChargerAdministrationPorts {
   readonly chargers: ChargerRepository;
   readonly sites: SiteRepository;
+  readonly passwords: Passwords;
   /** Ends the charger's socket, so that it must log in again. */
   readonly disconnect: (chargerId: string, reason: string) => void;
   readonly clock: Clock;
@@ -30,28 +33,43 @@ export type SaveCharger = (caller: Caller, input: SaveChargerInput) => Promise<C
 export type RemoveCharger = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
 
 export const saveCharger =
-  ({ chargers, sites, disconnect }: ChargerAdministrationPorts): SaveCharger =>
+  ({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger =>
   async (caller, input) => {
     const { id, siteId, password, connectors } = input;
     const [[before], [site]] = await Promise.all([chargers.byIds([id]), sites.byIds([siteId])]);
     if (!mayAdministerSite(caller, siteId) || (before && !mayAdministerSite(caller, before.siteId)))
       return onlyOperators;
     if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
-    const wrong = checkId(id) ?? checkPassword(password, before !== undefined) ?? checkConnectors(connectors);
+    const wrong =
+      checkId(id) ??
+      checkPassword(password, before !== undefined) ??
+      checkProfile(input.securityProfile, before) ??
+      checkConnectors(connectors);
     if (wrong) return wrong;
-    const hash = await chargers.passwordHash(id);
-    const passwordHash = await hashOf(password, hash);
+    const known = await chargers.credentials(id);
+    const passwordHash = await hashOf(passwords, id, password, known);
     const name = input.name ?? before?.name ?? id;
-    await chargers.save({ id, siteId, name, connectors, passwordHash });
-    if (before && passwordHash !== hash) disconnect(id, 'The password of this charger was changed');
+    const securityProfile = (input.securityProfile ?? before?.securityProfile ?? 1) as SecurityProfile;
+    const isChanged = passwordHash !== known?.passwordHash;
+    const offer = isChanged ? ({ nextPasswordHash: null } as const) : {};
+    await chargers.save({ id, siteId, name, connectors, passwordHash, ...offer, securityProfile });
+    if (before && isChanged) disconnect(id, 'The password of this charger was changed');
+    else if (before && securityProfile > before.securityProfile)
+      disconnect(id, `This charger must come in by security profile ${securityProfile}`);
     const [saved] = await chargers.byIds([id]);
     return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
   };
 
 /** The hash that is there, where the password is that one or was left out. */
-async function hashOf(password: string | undefined, hash: string | undefined): Promise<string> {
-  if (hash !== undefined && (password === undefined || (await isPasswordOf(hash, password)))) return hash;
-  return hashPassword(password ?? '');
+async function hashOf(
+  passwords: Passwords,
+  id: string,
+  password: string | undefined,
+  known: Credentials | undefined,
+): Promise<string> {
+  if (known && (password === undefined || (await passwords.isPasswordOf(id, known.passwordHash, password))))
+    return known.passwordHash;
+  return passwords.hash(password ?? '');
 }
 
 /** Its past reservations stay; while one is live, the charger cannot be removed. */
@@ -84,6 +102,14 @@ function checkPassword(password: string | undefined, isKnown: boolean) {
   return /^[\x20-\x7e]{8,64}$/.test(password)
     ? undefined
     : invalidInput('password', 'It must have 8 to 64 printable characters.');
+}
+
+function checkProfile(profile: number | undefined, before: Charger | undefined) {
+  if (profile === undefined) return undefined;
+  if (![1, 2, 3].includes(profile)) return invalidInput('securityProfile', 'It must be 1, 2 or 3.');
+  return profile >= (before?.securityProfile ?? 1)
+    ? undefined
+    : invalidInput('securityProfile', `It is ${before?.securityProfile} and can only be raised.`);
 }
 
 function checkConnectors(connectors: SaveChargerInput['connectors']) {

@@ -33,6 +33,7 @@ export function createMetrics() {
     settled: counter('settled_total', 'Due reservations the settler looked at', ['duty', 'progress']),
     calls: counter('charger_calls_total', 'Calls to chargers by how they ended', ['action', 'outcome']),
     refusedFrames: counter('charger_frames_refused_total', 'Frames of chargers that were not carried out', ['reason']),
+    chargerLogins: counter('charger_logins_total', 'Logins of chargers by what came of them', ['verdict']),
     badCredentials: counter('credentials_refused_total', 'Tokens and API keys that were not good'),
     refusedRequests: counter('requests_refused_total', 'Requests and sockets of clients beyond a limit', ['limit']),
   };

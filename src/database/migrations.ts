@@ -9,6 +9,7 @@ import { Usage1764000000007 } from '../../migrations/0007-usage.ts';
 import { Retention1764100000008 } from '../../migrations/0008-retention.ts';
 import { ApiKeys1764100000009 } from '../../migrations/0009-api-keys.ts';
 import { Audit1764100000010 } from '../../migrations/0010-audit.ts';
+import { ChargerSecurity1764100000011 } from '../../migrations/0011-charger-security.ts';
 
 export const migrations = [
   SitesChargersAndIdTags1763800000001,
@@ -21,4 +22,5 @@ export const migrations = [
   Retention1764100000008,
   ApiKeys1764100000009,
   Audit1764100000010,
+  ChargerSecurity1764100000011,
 ];

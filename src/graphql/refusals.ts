@@ -29,6 +29,7 @@ export enum RefusalCode {
   NOT_SETTLED = 'NOT_SETTLED',
   IN_USE = 'IN_USE',
   API_KEY_NOT_FOUND = 'API_KEY_NOT_FOUND',
+  CERTIFICATE_NOT_FOUND = 'CERTIFICATE_NOT_FOUND',
 }
 registerEnumType(RefusalCode, {
   name: 'RefusalCode',
@@ -52,7 +53,7 @@ registerEnumType(RefusalCode, {
     NO_CONNECTOR_FREE: { description: 'No connector of the site that fits is free for the whole window.' },
     CHARGER_OFFLINE: { description: 'The charger is not connected.' },
     CHARGER_REFUSED: { description: 'The charger said no, or failed: see `answer`.' },
-    NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
+    NOT_SUPPORTED: { description: 'The charger, or this server, cannot do it.' },
     CONNECTOR_ZERO_NOT_SUPPORTED: { description: 'The charger cannot choose the connector itself: name one.' },
     RESERVATION_ID_IN_USE: { description: 'A live reservation of the charger has that reservationId.' },
     IDEMPOTENCY_KEY_REUSED: { description: 'The idempotencyKey belongs to another request.' },
@@ -60,6 +61,7 @@ registerEnumType(RefusalCode, {
     ALREADY_USED: { description: 'The reservation was used; the session is not touched.' },
     NOT_SETTLED: { description: 'The charger is being asked about the reservation: try again in a moment.' },
     API_KEY_NOT_FOUND: { description: 'There is no such API key.' },
+    CERTIFICATE_NOT_FOUND: { description: 'The charger has no such certificate.' },
     IN_USE: { description: 'Something depends on it: see `message`.' },
   },
 });
@@ -166,6 +168,7 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   NOT_SETTLED: 'ReservationNotSettled',
   IN_USE: 'InUse',
   API_KEY_NOT_FOUND: 'NotFound',
+  CERTIFICATE_NOT_FOUND: 'NotFound',
 };
 
 /** Name of the GraphQL type of a refusal, or of the success it stands beside. */

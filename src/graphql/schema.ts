@@ -8,6 +8,7 @@ import { AuditResolver } from '../audit/audit.graphql.ts';
 import type { Audit } from '../audit/audit.ts';
 import { AvailabilityResolver } from '../availability/availability.graphql.ts';
 import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.ts';
+import { ChargerSecurityResolver } from '../charger/charger-security.graphql.ts';
 import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
 import { EventsResolver } from '../event-log/events.graphql.ts';
 import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
@@ -26,6 +27,7 @@ const resolvers = [
   AvailabilityResolver,
   UsageResolver,
   ChargerResolver,
+  ChargerSecurityResolver,
   ConnectorResolver,
   ConnectorChangedResolver,
   IdTagResolver,

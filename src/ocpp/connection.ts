@@ -99,10 +99,10 @@ export class Connection {
     const { protocol, validation } = this;
     const wire = protocol.encode(command);
     const read = (payload: object): ChargerAnswer | undefined =>
-      validation.check('response', wire.action, payload) ? undefined : protocol.decodeAnswer(payload);
+      validation.check('response', wire.action, payload) ? undefined : protocol.decodeAnswer(wire.action, payload);
     const outcome = await this.#send(wire, this.ports.answerTimeoutMs, (payload) => {
       const answer = read(payload);
-      if (!answer) return;
+      if (!answer || !('id' in command)) return;
       const settled = this.#whenPossible(() => this.ports.useCases.settleLateAnswer(this.chargerId, command, answer));
       settled.catch((error) =>
         this.ports.log.error({ error, chargerId: this.chargerId }, 'a late answer was not settled'),

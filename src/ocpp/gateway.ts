@@ -1,15 +1,21 @@
 // The door for chargers: one port, OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, one live connection per charger.
 // To the rest of the program it is `call`.
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { ChargerAuthentication } from '../charger/authenticate-charger.ts';
 import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
+import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import { pause, withDeadline } from '../common/clock.ts';
+import { once } from '../common/once.ts';
+import type { Doors } from '../config.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
 import type { Protocol } from './protocol.ts';
+import { clientCertificateOf, createTlsServer } from './tls.ts';
 import { v21, v201 } from './v2x/protocol.ts';
 import { v16 } from './v16/protocol.ts';
 import { compileValidation, type Validation } from './validation.ts';
@@ -23,7 +29,18 @@ const TRY_AGAIN_LATER = 1013;
 /** The database has other work, too, when a node comes back to it. */
 const RECLAIMED_AT_ONCE = 8;
 
+/** Heads that come in drop by drop: of all, and of one address at once. */
+const HTTP = {
+  ...{ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 },
+  maxHeaderSize: 16 * 1024,
+};
+const MAX_HEADLESS_PER_ADDRESS = 500;
+
 export interface GatewayPorts extends ConnectionPorts {
+  readonly doors: Doors;
+  /** What comes in by the plain port has come through a proxy that has ended its TLS. */
+  readonly isBehindTls: boolean;
+  readonly trustProxy: TrustProxy;
   /** A charger that sends nothing, not even a pong, for this long is disconnected. */
   readonly livenessMs: number;
 }
@@ -38,8 +55,10 @@ export class Gateway implements ChargerCalls {
   readonly #connections = new Map<string, Connection>();
   readonly #owned = new Map<Connection, Ownership>();
   readonly #endings = new Set<Promise<void>>();
-  readonly #server: Server;
+  readonly #servers: Server[] = [];
+  readonly #headless = new Map<string, number>();
   readonly #sockets: WebSocketServer;
+  #stopWatching: () => void = () => {};
 
   constructor(private readonly ports: GatewayPorts) {
     for (const one of protocols) validationOf(one); // Now, so that no charger waits for it.
@@ -49,28 +68,60 @@ export class Gateway implements ChargerCalls {
       perMessageDeflate: false,
       handleProtocols: (offered) => [...offered].find((name) => protocolOf(name)) ?? false,
     });
-    this.#server = createServer((_, response) => {
-      response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
+  }
+
+  /** Resolves with the ports it listens on. Throws where a file of the certificates cannot be used. */
+  async listen(host: string): Promise<{ readonly plain?: number; readonly tls?: number }> {
+    const { doors, clock, log } = this.ports;
+    let plain: number | undefined;
+    let tls: number | undefined;
+    if (doors.plainPort !== undefined) {
+      plain = await this.#open(createServer(HTTP), host, doors.plainPort, this.ports.isBehindTls);
+    }
+    if (doors.tls) {
+      const { server, stopWatching } = await createTlsServer(doors.tls.files, HTTP, { clock, log });
+      this.#stopWatching = stopWatching;
+      tls = await this.#open(server, host, doors.tls.port, true);
+    }
+    this.#phase = { is: 'open', callOffCheck: () => {} };
+    this.#scheduleCheck();
+    return { ...(plain !== undefined && { plain }), ...(tls !== undefined && { tls }) };
+  }
+
+  async #open(server: Server, host: string, port: number, isEncrypted: boolean): Promise<number> {
+    server.on('request', (_: IncomingMessage, response: ServerResponse) => {
+      response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket', connection: 'close' });
       response.end('Chargers connect here by WebSocket: /<charger id>, subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1.\n');
     });
-    this.#server.on('upgrade', (request, socket, head) => {
+    server.on('connection', (socket: Socket) => this.#boundHeadless(socket));
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      this.#upgrade(request, socket, head).catch((error) => {
-        ports.log.error({ error }, 'a charger could not be let in');
+      this.#upgrade(request, socket, head, isEncrypted).catch((error) => {
+        this.ports.log.error({ error }, 'a charger could not be let in');
         refuseUpgrade(socket, 503, 'Service Unavailable');
       });
     });
+    this.#servers.push(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, resolve);
+    });
+    return (server.address() as AddressInfo).port;
   }
 
-  /** Resolves with the port it listens on. */
-  async listen(host: string, port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(port, host, resolve);
+  /** Until the head of its request has come. */
+  #boundHeadless(socket: Socket): void {
+    const address = socket.remoteAddress ?? '';
+    const count = (this.#headless.get(address) ?? 0) + 1;
+    if (count > MAX_HEADLESS_PER_ADDRESS) return void socket.destroy();
+    this.#headless.set(address, count);
+    const release = once(() => {
+      const left = (this.#headless.get(address) ?? 1) - 1;
+      if (left > 0) this.#headless.set(address, left);
+      else this.#headless.delete(address);
     });
-    this.#phase = { is: 'open', callOffCheck: () => {} };
-    this.#scheduleCheck();
-    return (this.#server.address() as AddressInfo).port;
+    heads.set(socket, release);
+    socket.once('close', release);
   }
 
   get connectedChargers(): number {
@@ -109,25 +160,34 @@ export class Gateway implements ChargerCalls {
   async stop(): Promise<void> {
     if (this.#phase.is === 'open') this.#phase.callOffCheck();
     this.#phase = { is: 'draining' };
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#stopWatching();
+    const closed = Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
     const drained = Promise.all([...this.#connections.values()].map((connection) => connection.drain()));
     await withDeadline(this.ports.clock, drained, this.ports.answerTimeoutMs);
     for (const connection of this.#connections.values()) connection.close(GOING_AWAY, 'The server is going away');
     await Promise.all(this.#endings);
-    this.#server.closeAllConnections();
+    for (const server of this.#servers) server.closeAllConnections();
     await closed;
   }
 
-  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isEncrypted: boolean): Promise<void> {
+    heads.get(socket)?.();
     const chargerId = chargerIdOf(request.url ?? '');
     if (this.#phase.is !== 'open') return refuseUpgrade(socket, 503, 'Service Unavailable');
     if (chargerId === undefined) return refuseUpgrade(socket, 404, 'Not Found');
     const { user, password } = credentialsOf(request.headers.authorization);
-    const verdict = await this.ports.useCases.authenticate(chargerId, user === chargerId ? password : undefined);
-    if (verdict !== 'ACCEPTED') {
-      this.ports.log.warn({ chargerId: chargerId.slice(0, 64), verdict }, 'a charger was refused');
-      if (verdict === 'UNKNOWN_CHARGER') return refuseUpgrade(socket, 404, 'Not Found');
-      return refuseUpgrade(socket, 401, 'Unauthorized', 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n');
+    const certificate = socket instanceof TLSSocket ? clientCertificateOf(socket) : undefined;
+    const address = clientAddress(request, this.ports.trustProxy);
+    const login = { chargerId, isEncrypted, address, ...(certificate && { certificate }) };
+    const found = await this.ports.useCases.authenticate({ ...login, ...(user === chargerId && { password }) });
+    if (found.verdict !== 'ACCEPTED') {
+      this.ports.log.warn(
+        { chargerId: chargerId.slice(0, 64), address, verdict: found.verdict },
+        'a charger was refused',
+      );
+      return refuseLogin(socket, found);
     }
     const protocol = offeredProtocol(request.headers['sec-websocket-protocol']);
     if (!protocol) {
@@ -224,6 +284,9 @@ export class Gateway implements ChargerCalls {
   }
 }
 
+/** What ends the counting of a socket as one without a head. */
+const heads = new WeakMap<Duplex, () => void>();
+
 /** Compiled once a process: it takes a tenth of a second for each version. */
 const validations = new Map<Protocol, Validation>();
 
@@ -254,12 +317,28 @@ function chargerIdOf(url: string): string | undefined {
   }
 }
 
-function credentialsOf(header: string | undefined): { user?: string; password?: string } {
+/** The password may be any bytes. */
+function credentialsOf(header: string | undefined): { user?: string; password?: Buffer } {
   const [scheme, encoded] = (header ?? '').split(' ');
   if (scheme?.toLowerCase() !== 'basic' || !encoded) return {};
-  const decoded = Buffer.from(encoded, 'base64').toString();
+  const decoded = Buffer.from(encoded, 'base64');
   const colon = decoded.indexOf(':');
-  return colon < 0 ? {} : { user: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
+  return colon < 0 ? {} : { user: decoded.subarray(0, colon).toString(), password: decoded.subarray(colon + 1) };
+}
+
+const refusals = {
+  UNKNOWN_CHARGER: [404, 'Not Found', ''],
+  WRONG_PASSWORD: [401, 'Unauthorized', 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n'],
+  WRONG_CERTIFICATE: [403, 'Forbidden', ''],
+  PROFILE_TOO_LOW: [403, 'Forbidden', ''],
+  TOO_MANY_FAILURES: [429, 'Too Many Requests', ''],
+  TOO_MANY_LOGINS: [503, 'Service Unavailable', ''],
+} as const;
+
+function refuseLogin(socket: Duplex, refused: Exclude<ChargerAuthentication, { verdict: 'ACCEPTED' }>): void {
+  const [status, text, headers] = refusals[refused.verdict];
+  const retry = 'retryAfterSeconds' in refused ? `Retry-After: ${refused.retryAfterSeconds}\r\n` : headers;
+  refuseUpgrade(socket, status, text, retry);
 }
 
 function refuseUpgrade(socket: Duplex, status: number, text: string, headers = ''): void {

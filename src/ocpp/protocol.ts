@@ -3,9 +3,10 @@
 import type { AuthenticateCharger } from '../charger/authenticate-charger.ts';
 import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { BootReport, Capabilities, OcppVersion } from '../charger/charger.ts';
-import type { ChargerAnswer, ChargerCommand } from '../charger/charger-calls.ts';
+import type { ChargerAnswer, ChargerCommand, ReservationCommand } from '../charger/charger-calls.ts';
 import type { StatusReport } from '../charger/connector.ts';
 import type { ReclaimCharger } from '../charger/follow-connection.ts';
+import type { SignCertificate } from '../charger/manage-certificates.ts';
 import type { Authorization } from '../id-tag/authorize.ts';
 import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
 import type { ReservationUpdate } from '../reservation/reservation.ts';
@@ -21,6 +22,7 @@ export interface ChargerUseCases {
   readonly recordSeen: (chargerId: string) => Promise<void>;
   readonly recordClockSkew: (chargerId: string, seconds: number) => Promise<void>;
   readonly recordStatus: (chargerId: string, version: OcppVersion, report: StatusReport) => Promise<void>;
+  readonly signCertificate: SignCertificate;
   readonly recordCapabilities: (chargerId: string, told: Capabilities) => Promise<void>;
   readonly authorizeIdTag: AuthorizeIdTag;
   readonly startTransaction: (
@@ -35,7 +37,7 @@ export interface ChargerUseCases {
     reservationId: number,
     update: ReservationUpdate,
   ) => Promise<void>;
-  readonly settleLateAnswer: (chargerId: string, command: ChargerCommand, answer: ChargerAnswer) => Promise<void>;
+  readonly settleLateAnswer: (chargerId: string, command: ReservationCommand, answer: ChargerAnswer) => Promise<void>;
 }
 
 /** What an action has at hand while it answers a charger. */
@@ -69,8 +71,8 @@ export interface Protocol {
   /** The actions we call. */
   readonly calls: readonly string[];
   encode(command: ChargerCommand): WireCall;
-  /** The charger's status, once its payload has passed the schema. */
-  decodeAnswer(payload: object): ChargerAnswer;
+  /** The charger's status, once its payload has passed the schema of the action. */
+  decodeAnswer(action: string, payload: object): ChargerAnswer;
   readonly capabilityCall: WireCall;
   decodeCapabilities(payload: object): Capabilities;
 }

@@ -1,7 +1,7 @@
 // What a charger's answer, or its silence, makes of a reservation. Used by whoever made the Call: a use case, the
 // settler, or the gateway for an answer that came after its time.
 import type { ChargerRepository } from '../charger/charger.repository.ts';
-import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
+import type { ChargerAnswer, Outcome, ReservationCommand } from '../charger/charger-calls.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor } from '../event-log/event.ts';
 import { type AskAgainPorts, askAgain } from './ask-again.ts';
@@ -103,7 +103,7 @@ export const settleCancel =
 /** A CALLRESULT that came after its Call had timed out. */
 export const settleLateAnswer =
   (ports: SettlePorts) =>
-  async (chargerId: string, command: ChargerCommand, answer: ChargerAnswer): Promise<void> => {
+  async (chargerId: string, command: ReservationCommand, answer: ChargerAnswer): Promise<void> => {
     const { reservations, transition } = ports;
     const reservation = await reservations.byId(command.id);
     if (!reservation) return;

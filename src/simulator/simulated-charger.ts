@@ -31,6 +31,10 @@ export interface SimulatedChargerOptions {
   readonly connectorTypes?: readonly string[];
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
+  /** PEM: whom it trusts, and its own certificate and key. */
+  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
+  /** Makes a request for a certificate (PEM), when it is told to ask for one. */
+  readonly requestCertificate?: () => string;
   /** Its own clock, which may be wrong. */
   readonly clock?: SimulatedClock;
 }
@@ -116,12 +120,16 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   #flushing: Promise<void> | undefined;
   #heldAnswers: (() => void)[] = [];
   readonly #clock: SimulatedClock;
+  #password: string;
+  /** One that it was given: PEM, with what is above it. */
+  #certificate: string | undefined;
 
   constructor(private readonly options: SimulatedChargerOptions) {
     super();
     this.id = options.id;
     this.version = options.version;
     this.#clock = options.clock ?? realClock;
+    this.#password = options.password;
     this.#connectors = Array.from({ length: options.connectors }, () => ({ state: 'Available' }));
   }
 
@@ -162,12 +170,13 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   }
 
   async #open(): Promise<void> {
-    const { url, id, password, version } = this.options;
+    const { url, id, version } = this.options;
     await this.disconnect(); // A client that is still trying would fight with the new one for the charger's place.
     const client = new RPCClient({
       endpoint: url,
       identity: id,
-      password,
+      password: this.#password,
+      ...this.#tls(),
       protocols: [`ocpp${version}`],
       // The library's 2.1 schemas carry ids that its strict mode does not find.
       strictMode: version !== '2.1',
@@ -307,10 +316,52 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       GetVariables: ({ getVariableData }) => ({
         getVariableResult: getVariableData.map((one: Payload) => this.#variable(one)),
       }),
-      TriggerMessage: () => ({ status: 'NotImplemented' }),
+      ChangeConfiguration: ({ key, value }) => {
+        if (key !== 'AuthorizationKey') return { status: 'NotSupported' };
+        return this.#obey(() => this.#takePassword(Buffer.from(value, 'hex').toString('latin1')));
+      },
+      SetVariables: ({ setVariableData }) =>
+        this.#obey(() => ({ setVariableResult: setVariableData.map((one: Payload) => this.#setVariable(one)) })),
+      TriggerMessage: ({ requestedMessage }) => this.#trigger(requestedMessage),
+      ExtendedTriggerMessage: ({ requestedMessage }) => this.#trigger(requestedMessage),
+      CertificateSigned: ({ certificateChain }) => {
+        this.#certificate = certificateChain;
+        this.#reconfigure();
+        return { status: 'Accepted' };
+      },
       ChangeAvailability: () => ({ status: 'Accepted' }),
       Reset: () => ({ status: 'Rejected' }),
     };
+  }
+
+  /** From the next connection on. */
+  #takePassword(password: string): { status: string } {
+    this.#password = password;
+    this.#reconfigure();
+    return { status: 'Accepted' };
+  }
+
+  #setVariable({ component, variable, attributeValue }: Payload): Payload {
+    const isPassword = component.name === 'SecurityCtrlr' && variable.name === 'BasicAuthPassword';
+    const attributeStatus = isPassword ? this.#takePassword(attributeValue).status : 'UnknownVariable';
+    return { component, variable, attributeStatus };
+  }
+
+  /** Asks for a certificate once that is answered. */
+  #trigger(message: string): { status: string } {
+    const { requestCertificate } = this.options;
+    if (!message.startsWith('Sign') || !requestCertificate) return { status: 'NotImplemented' };
+    setImmediate(() => void this.call('SignCertificate', { csr: requestCertificate() }).catch(() => {}));
+    return { status: 'Accepted' };
+  }
+
+  #reconfigure(): void {
+    this.#client?.reconfigure({ password: this.#password, ...this.#tls() } as Payload);
+  }
+
+  #tls(): object {
+    const { tls } = this.options;
+    return tls ? { wsOpts: { ...tls, ...(this.#certificate !== undefined && { cert: this.#certificate }) } } : {};
   }
 
   #read(payload: Payload): ReserveCommand {

@@ -1,7 +1,8 @@
 // What a year of bookings costs: the same requests, one at a time and in turn, to a server on a database without bookings
 // and to one with them. Prints the ratio of their latencies.
 import { Client } from 'pg';
-import { hashPassword } from '../../src/charger/authenticate-charger.ts';
+import { Passwords } from '../../src/charger/passwords.ts';
+import { systemClock } from '../../src/common/clock.ts';
 import { chargerId, type Load, loadBookings, loadPlaces, siteId } from './load-bookings.ts';
 import {
   CANCEL,
@@ -62,7 +63,7 @@ async function startFilled(url: string, load: Load, hasBookings: boolean): Promi
   const client = new Client({ connectionString: url });
   await client.connect();
   await loadPlaces(client, load);
-  await client.query('UPDATE charger SET password_hash = $1', [await hashPassword(PASSWORD)]);
+  await client.query('UPDATE charger SET password_hash = $1', [await new Passwords(systemClock).hash(PASSWORD)]);
   const begun = performance.now();
   if (hasBookings) {
     await loadBookings(client, load, () => {});

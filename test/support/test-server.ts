@@ -73,7 +73,7 @@ export class TestServer {
       JWT_SECRET: SECRET,
       CHARGER_ANSWER_TIMEOUT_SECONDS: '5',
       DATABASE_POOL_SIZE: '6',
-      // The clock of a test stands still: what is taken from a rate does not come back.
+      // One caller asks for what many do.
       REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
       REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
       REQUESTS_PER_SECOND_PER_OPERATOR: '1000000',
@@ -98,7 +98,8 @@ export class TestServer {
   async restart(): Promise<void> {
     const { port, ocppPort } = this.app;
     await this.app.stop();
-    this.app = await startApp({ ...this.config, port, ocppPort }, { clock: this.clock, log: this.log });
+    const ocpp = { ...this.config.ocpp, plainPort: ocppPort ?? 0 };
+    this.app = await startApp({ ...this.config, port, ocpp }, { clock: this.clock, log: this.log });
   }
 
   async stop(): Promise<void> {

@@ -5,7 +5,7 @@ import type { ConnectorState } from '../../charger/connector.ts';
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
-import type { Action, Protocol } from '../protocol.ts';
+import type { Action, Protocol, WireCall } from '../protocol.ts';
 import { instantOf } from '../timestamp.ts';
 
 const bootNotification: Action = async (
@@ -65,6 +65,11 @@ const meterValues: Action = async ({ transactionId }, { chargerId, useCases }) =
   return {};
 };
 
+const signCertificate: Action = async ({ csr }, { chargerId, useCases }) => {
+  const verdict = await useCases.signCertificate(chargerId, csr);
+  return { status: verdict === 'ACCEPTED' ? 'Accepted' : 'Rejected' };
+};
+
 const noted: Action = async () => ({});
 
 const actions: Record<string, Action> = {
@@ -77,6 +82,7 @@ const actions: Record<string, Action> = {
   LogStatusNotification: noted,
   MeterValues: meterValues,
   SecurityEventNotification: noted,
+  SignCertificate: signCertificate,
   SignedFirmwareStatusNotification: noted,
   StartTransaction: startTransaction,
   StatusNotification: statusNotification,
@@ -104,14 +110,37 @@ function toIdTagInfo(authorization: Authorization, now: Date): object {
   return { status: words[authorization.status], ...parent };
 }
 
-function encode(command: ChargerCommand): { action: string; payload: object } {
-  if (command.type === 'CancelReservation') {
-    return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+function encode(command: ChargerCommand): WireCall {
+  switch (command.type) {
+    case 'ReserveNow': {
+      const { connectorId, expiryDate, idTag, parentIdTag, reservationId } = command;
+      const group = parentIdTag === undefined ? {} : { parentIdTag };
+      const payload = { connectorId, expiryDate: expiryDate.toISOString(), idTag, ...group, reservationId };
+      return { action: 'ReserveNow', payload };
+    }
+    case 'CancelReservation':
+      return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+    case 'ChangePassword': {
+      // In hexadecimal digits, whatever the password is made of (security whitepaper, AuthorizationKey).
+      const value = Buffer.from(command.password).toString('hex').toUpperCase();
+      return { action: 'ChangeConfiguration', payload: { key: 'AuthorizationKey', value } };
+    }
+    case 'InstallCertificate':
+      return { action: 'CertificateSigned', payload: { certificateChain: command.chain } };
+    case 'AskForRequest':
+      return { action: 'ExtendedTriggerMessage', payload: { requestedMessage: 'SignChargePointCertificate' } };
+    default:
+      return command satisfies never;
   }
-  const { connectorId, expiryDate, idTag, parentIdTag, reservationId } = command;
-  const group = parentIdTag === undefined ? {} : { parentIdTag };
-  const payload = { connectorId, expiryDate: expiryDate.toISOString(), idTag, ...group, reservationId };
-  return { action: 'ReserveNow', payload };
+}
+
+/** What takes effect at the next start is taken, too; what the charger does not know it refuses. */
+function decodeAnswer(_action: string, payload: object): ChargerAnswer {
+  const { status } = payload as { status: string };
+  if (status === 'RebootRequired') return 'ACCEPTED';
+  return status === 'NotSupported' || status === 'NotImplemented'
+    ? 'REJECTED'
+    : (status.toUpperCase() as ChargerAnswer);
 }
 
 interface KeyValue {
@@ -137,9 +166,12 @@ export const v16: Protocol = {
   actions,
   keptOffline: ['StartTransaction', 'StopTransaction'],
   unordered: ['Heartbeat'],
-  calls: ['ReserveNow', 'CancelReservation', 'GetConfiguration'],
+  calls: [
+    ...['ReserveNow', 'CancelReservation', 'GetConfiguration', 'ChangeConfiguration'],
+    ...['CertificateSigned', 'ExtendedTriggerMessage'],
+  ],
   encode,
-  decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,
+  decodeAnswer,
   capabilityCall: {
     action: 'GetConfiguration',
     payload: { key: ['SupportedFeatureProfiles', 'ReserveConnectorZeroSupported'] },

@@ -1,13 +1,13 @@
 // OCPP 2.0.1 and 2.1: their words <-> ours. The action table is the index of what a 2.x charger may call.
 import type { Capabilities, OcppVersion } from '../../charger/charger.ts';
-import type { ChargerAnswer, ChargerCommand } from '../../charger/charger-calls.ts';
+import type { ChargerAnswer, ChargerCommand, ReserveCommand } from '../../charger/charger-calls.ts';
 import { type ConnectorState, type StandardPlugType, standardPlugType } from '../../charger/connector.ts';
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Authorization } from '../../id-tag/authorize.ts';
 import type { TokenType } from '../../id-tag/id-tag.ts';
 import type { ReservationUpdate } from '../../reservation/reservation.ts';
-import type { Action, Protocol } from '../protocol.ts';
+import type { Action, Protocol, WireCall } from '../protocol.ts';
 import { instantOf } from '../timestamp.ts';
 
 const bootNotification: Action = async (
@@ -95,6 +95,13 @@ const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdat
   return {};
 };
 
+const signCertificate: Action = async ({ csr, certificateType }, { chargerId, useCases }) => {
+  // Those for ISO 15118 come from another authority.
+  const isOurs = certificateType === undefined || certificateType === CERTIFICATE;
+  const verdict = isOurs ? await useCases.signCertificate(chargerId, csr) : 'REJECTED';
+  return { status: verdict === 'ACCEPTED' ? 'Accepted' : 'Rejected' };
+};
+
 const noted: Action = async () => ({});
 
 const actions: Record<string, Action> = {
@@ -109,6 +116,7 @@ const actions: Record<string, Action> = {
   NotifyReport: noted,
   ReservationStatusUpdate: reservationStatusUpdate,
   SecurityEventNotification: noted,
+  SignCertificate: signCertificate,
   StatusNotification: statusNotification,
   TransactionEvent: transactionEvent,
 };
@@ -163,13 +171,34 @@ const connectorTypes: Record<StandardPlugType, string> = {
   PANTOGRAPH: 'Pan',
 };
 
-function encode(command: ChargerCommand): { action: string; payload: object } {
-  if (command.type === 'CancelReservation') {
-    return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+function encode(command: ChargerCommand): WireCall {
+  switch (command.type) {
+    case 'ReserveNow':
+      return { action: 'ReserveNow', payload: reserveNow(command) };
+    case 'CancelReservation':
+      return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
+    case 'ChangePassword': {
+      const place = { component: { name: 'SecurityCtrlr' }, variable: { name: 'BasicAuthPassword' } };
+      const payload = { setVariableData: [{ ...place, attributeValue: command.password }] };
+      return { action: 'SetVariables', payload };
+    }
+    case 'InstallCertificate': {
+      const payload = { certificateChain: command.chain, certificateType: CERTIFICATE };
+      return { action: 'CertificateSigned', payload };
+    }
+    case 'AskForRequest':
+      return { action: 'TriggerMessage', payload: { requestedMessage: `Sign${CERTIFICATE}` } };
+    default:
+      return command satisfies never;
   }
+}
+
+const CERTIFICATE = 'ChargingStationCertificate';
+
+function reserveNow(command: ReserveCommand): object {
   const { connectorId, plugType, expiryDate, idTag, tokenType, parentIdTag, reservationId } = command;
   const plug = plugType === undefined ? undefined : standardPlugType(plugType);
-  const payload = {
+  return {
     id: reservationId,
     expiryDateTime: expiryDate.toISOString(),
     idToken: { idToken: idTag, type: tokenTypes[tokenType] },
@@ -177,7 +206,20 @@ function encode(command: ChargerCommand): { action: string; payload: object } {
     ...(plug && { connectorType: connectorTypes[plug] }),
     ...(parentIdTag !== undefined && { groupIdToken: { idToken: parentIdTag, type: 'Central' } }),
   };
-  return { action: 'ReserveNow', payload };
+}
+
+/** What takes effect at the next start is taken, too; what the station does not know it refuses. */
+function decodeAnswer(action: string, payload: object): ChargerAnswer {
+  const { status } = payload as { status: string };
+  const [result] = (payload as { setVariableResult?: { attributeStatus: string }[] }).setVariableResult ?? [];
+  switch (action) {
+    case 'SetVariables':
+      return result && ['Accepted', 'RebootRequired'].includes(result.attributeStatus) ? 'ACCEPTED' : 'REJECTED';
+    case 'TriggerMessage':
+      return status === 'Accepted' ? 'ACCEPTED' : 'REJECTED';
+    default:
+      return status.toUpperCase() as ChargerAnswer;
+  }
 }
 
 interface VariableResult {
@@ -209,9 +251,9 @@ const protocol = (version: OcppVersion): Protocol => ({
   actions,
   keptOffline: ['TransactionEvent'],
   unordered: ['Heartbeat'],
-  calls: ['ReserveNow', 'CancelReservation', 'GetVariables'],
+  calls: ['ReserveNow', 'CancelReservation', 'GetVariables', 'SetVariables', 'CertificateSigned', 'TriggerMessage'],
   encode,
-  decodeAnswer: (payload) => (payload as { status: string }).status.toUpperCase() as ChargerAnswer,
+  decodeAnswer,
   capabilityCall: {
     action: 'GetVariables',
     payload: {

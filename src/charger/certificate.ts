@@ -1,0 +1,21 @@
+// Certificates that chargers come with instead of a password: OCPP security profile 3.
+
+/** A client's certificate that our authority, or the operator's, has signed, and that is in force. */
+export interface ClientCertificate {
+  /** The one common name of its subject: the charger's id. */
+  readonly commonName: string;
+  /** SHA-256, in upper-case hexadecimal digits by colons. */
+  readonly fingerprint: string;
+  readonly serialNumber: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+export interface ChargerCertificate extends Omit<ClientCertificate, 'commonName'> {
+  readonly chargerId: string;
+  /** When the charger first and last came with it; absent: it has not. */
+  readonly firstSeenAt?: Date;
+  readonly lastSeenAt?: Date;
+  readonly revokedAt?: Date;
+  readonly revokedBy?: string;
+}
