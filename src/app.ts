@@ -44,12 +44,14 @@ import { executeRemoteCall, type RemoteCall, routeCall } from './charger/route-c
 import { removeCharger, saveCharger } from './charger/save-charger.ts';
 import { Background } from './common/background.ts';
 import { trustProxies } from './common/client-address.ts';
-import { type Clock, systemClock } from './common/clock.ts';
+import { type Clock, systemClock, withDeadline } from './common/clock.ts';
 import { createLog, type Log } from './common/log.ts';
 import { createMetrics } from './common/metrics.ts';
 import type { Config } from './config.ts';
 import { openDatabase } from './database/database.ts';
 import { NodeBus } from './database/node-bus.ts';
+import { CallerQuota } from './delivery/caller-quota.ts';
+import { Writer } from './delivery/outbox.ts';
 import { eventLog } from './event-log/event-log.repository.ts';
 import { EventsResolver } from './event-log/events.graphql.ts';
 import { Feed } from './event-log/feed.ts';
@@ -59,6 +61,8 @@ import { addGraphQL } from './graphql/server.ts';
 import { TrustedDocuments } from './graphql/trusted-documents.ts';
 import { addHealth } from './http/health.ts';
 import { addMetrics } from './http/metrics.ts';
+import { addOpenApi } from './http/rest/openapi.ts';
+import { addRest } from './http/rest/routes.ts';
 import { createHttpServer } from './http/server.ts';
 import { authorizeIdTag } from './id-tag/authorize-id-tag.ts';
 import { IdTagResolver } from './id-tag/id-tag.graphql.ts';
@@ -347,7 +351,9 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const trustedDocuments = config.trustedDocuments && (await TrustedDocuments.read(schema, config.trustedDocuments));
 
   const limits = new RequestLimits(config.requestRates, clock, metrics);
-  const { allowedOrigins, requestTimeoutMs, maxSocketsPerDriver, maxSubscriptionsPerDriver } = config;
+  const { allowedOrigins, requestTimeoutMs } = config;
+  const quota = new CallerQuota({ ...config, metrics });
+  const writer = new Writer(clock, log);
   const { http, closeUnusedConnections } = await createHttpServer({
     ...{ limits, trustProxy, allowedOrigins, log },
     isDraining: () => isDraining,
@@ -358,11 +364,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     // Without its place among the nodes it cannot take chargers.
     checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT $1::integer' }, [bus.nodeId])),
   });
+  const isKeyGood = (id: string) => apiKeys.isGood(id, clock.now());
   const graphql = await addGraphQL(http, {
     schema,
     feed,
     authenticate: authenticator.authenticate,
-    isKeyGood: (id) => apiKeys.isGood(id, clock.now()),
+    isKeyGood,
     limits,
     trustProxy,
     chargers,
@@ -375,8 +382,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     isIntrospectable: config.isIntrospectable,
     ...(trustedDocuments && { trustedDocuments }),
     requestTimeoutMs,
-    maxSocketsPerDriver,
-    maxSubscriptionsPerDriver,
+    ...{ quota, writer },
+  });
+  await addOpenApi(http);
+  const rest = await addRest(http, {
+    ...{ reserveNow: reserve, cancelReservation: cancel, reservations, limits, audit, feed, quota, writer },
+    ...{ authenticate: authenticator.authenticate, isKeyGood, clock, log, metrics },
   });
   options.addRoutes?.(http);
 
@@ -397,10 +408,13 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       log.info('stopping');
       await settler.stop();
       await retention.stop();
-      await graphql.closeSubscriptions();
+      await Promise.all([graphql.closeSubscriptions(), rest.close()]);
       const httpClosed = http.close();
       closeUnusedConnections();
-      await Promise.all([httpClosed, gateway.stop()]);
+      await Promise.all([withDeadline(clock, httpClosed, callLeaseMs), gateway.stop()]);
+      // A client that does not take its answer waits for nothing more.
+      http.server.closeAllConnections();
+      await httpClosed;
       await background.ended();
       await audit.stop();
       feed.stop();

@@ -16,9 +16,10 @@ import {
   registerEnumType,
 } from 'type-graphql';
 import type { Role } from '../auth/caller.ts';
+import { fromNewestKey, newestKey } from '../common/page.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { fromNewestKey, newestKey, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import { InvalidInput, NotAllowed, NotFound, resultType } from '../graphql/refusals.ts';
 import type { ApiKeyRepository } from './api-key.repository.ts';
 import type { ApiKey } from './api-key.ts';

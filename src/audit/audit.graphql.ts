@@ -2,9 +2,9 @@
 import { Args, ArgsType, Field, ID, InputType, ObjectType, Query, Resolver, registerEnumType } from 'type-graphql';
 import { RoleEnum } from '../api-key/api-key.graphql.ts';
 import type { Role } from '../auth/caller.ts';
+import { noCursor } from '../common/page.ts';
 import { present } from '../common/present.ts';
-import { badInput } from '../graphql/errors.ts';
-import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import type { AuditFilter, AuditRepository, KeptAuditEntry } from './audit.repository.ts';
 import type { Source } from './audit-entry.ts';
 
@@ -109,6 +109,6 @@ export class AuditResolver {
 }
 
 function toId([id = '']: readonly string[]): string {
-  if (!/^\d{1,18}$/.test(id)) throw badInput('after', NO_CURSOR);
+  if (!/^\d{1,18}$/.test(id)) throw noCursor();
   return id;
 }

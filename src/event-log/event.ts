@@ -1,6 +1,6 @@
 // What the log tells: one event for each transition of a reservation and each change of a connector.
 import type { ConnectorState } from '../charger/connector.ts';
-import type { Reason, Reservation, ReservationStatus } from '../reservation/reservation.ts';
+import { isLive, type Reason, type Reservation, type ReservationStatus } from '../reservation/reservation.ts';
 import type { Cursor } from './cursor.ts';
 
 /** Who caused it. */
@@ -63,3 +63,14 @@ export interface RefusalEvent extends Place {
 }
 
 export type LogEvent = ReservationEvent | ConnectorEvent | RefusalEvent;
+
+/**
+ * Whether somebody else than its holder ended it, or is ending it. A use is the holder's own, and so is what it cancels or
+ * moves; everything else is done to the holder.
+ */
+export function isEndedByOthers({ from, to, actor, reason }: ReservationEvent): boolean {
+  const isEnd = !isLive(to) || to === 'CANCELLING';
+  // What the holder began the server may finish; on its own account it moves only what is still a booking.
+  const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
+  return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
+}

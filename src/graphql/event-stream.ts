@@ -5,14 +5,14 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
+import { expired, onExpiry } from '../delivery/expiry.ts';
+import { Outbox } from '../delivery/outbox.ts';
+import { ResponseChannel } from '../delivery/response-channel.ts';
 import { toCursor } from '../event-log/cursor.ts';
 import type { Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
-import { expired, onExpiry } from './expiry.ts';
 import { type Charged, leave, newRunning, type Operations, type Running } from './operations.ts';
-import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
-import { ResponseChannel } from './response-channel.ts';
 
 const KEEP_ALIVE_MS = 12_000;
 /** For the stream that a token was given for to be opened. */
@@ -41,10 +41,10 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
 
   const open = (caller: Caller, token?: string): EventStream => {
     if (isClosing) throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server stops; come back, perhaps to another one.');
-    const refused = operations.quota.connect(caller);
+    const refused = operations.ports.quota.connect(caller);
     if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
     const stream = new EventStream(operations, caller, () => {
-      operations.quota.disconnect(caller);
+      operations.ports.quota.disconnect(caller);
       streams.delete(stream);
       if (token !== undefined) shared.delete(token);
     });
@@ -199,7 +199,7 @@ class EventStream {
     caller: Caller,
     private readonly onEnd: () => void,
   ) {
-    this.#outbox = new Outbox(this.#channel, operations.writer, () => this.#endSlow());
+    this.#outbox = new Outbox(this.#channel, operations.ports.writer, () => this.#endSlow());
     this.#caller = caller;
     this.#waitForExpiry();
   }

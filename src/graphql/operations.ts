@@ -5,26 +5,20 @@ import type { Caller } from '../auth/caller.ts';
 import type { Budget } from '../auth/request-limits.ts';
 import { withDeadline } from '../common/clock.ts';
 import { once } from '../common/once.ts';
-import { CallerQuota } from './caller-quota.ts';
+import type { Progress } from '../delivery/outbox.ts';
 import { Documents, type Operation, type Request } from './documents.ts';
 import { maskError, timedOut, toGraphQLError } from './errors.ts';
 import { costOfFailure } from './limits.ts';
-import { type Progress, Writer } from './outbox.ts';
 import { Projections } from './projection.ts';
 import { contextOf, type GraphQLPorts } from './request-context.ts';
 import { type Sink, Subscription, type SubscriptionPorts } from './subscription.ts';
 
 export class Operations {
-  readonly quota: CallerQuota;
-  /** Writes for all connections, so that each has its turn. */
-  readonly writer: Writer;
   readonly #documents: Documents;
   readonly #subscribing: SubscriptionPorts;
 
   constructor(readonly ports: GraphQLPorts) {
-    const { schema, log, clock, feed } = ports;
-    this.quota = new CallerQuota(ports);
-    this.writer = new Writer(clock, log);
+    const { schema, log, feed } = ports;
     this.#documents = new Documents(schema, ports);
     const contextOfMany = (caller: Caller) => contextOf(ports, caller);
     const projections = new Projections({ schema, documents: this.#documents, contextOf: contextOfMany, log });
@@ -42,8 +36,8 @@ export class Operations {
         return operation;
       }
       const budget = limits.spend(caller, operation.cost);
-      const error = operation.kind === 'subscription' ? this.quota.subscribe(caller) : undefined;
-      return error ? [error] : { ...operation, budget };
+      const limit = operation.kind === 'subscription' ? this.ports.quota.subscribe(caller) : undefined;
+      return limit === undefined ? { ...operation, budget } : [tooManySubscriptions(limit)];
     } catch (error) {
       const shown = toGraphQLError(error);
       if (shown instanceof GraphQLError) return [shown];
@@ -53,7 +47,7 @@ export class Operations {
 
   /** Its messages, and its failure, go to the sink until it is stopped; or the errors for which it never began. */
   async open(operation: Operation, caller: Caller, sink: Sink): Promise<OpenSubscription | readonly GraphQLError[]> {
-    const end = once(() => this.quota.unsubscribe(caller));
+    const end = once(() => this.ports.quota.unsubscribe(caller));
     const failing = {
       send: (message) => sink.send(message),
       room: () => sink.room(),
@@ -104,6 +98,11 @@ export class Operations {
     return maskError(formatted, error, this.ports.log);
   }
 }
+
+const tooManySubscriptions = (limit: number): GraphQLError =>
+  new GraphQLError(`A caller may have ${limit} subscriptions open.`, {
+    extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit },
+  });
 
 /** What it costs is taken from the caller's budget. */
 export interface Charged extends Operation {

@@ -1,6 +1,6 @@
 // Relay connections: a bounded page, a stable cursor for each row.
 import { ArgsType, type ClassType, Field, Int, ObjectType } from 'type-graphql';
-import { isUuid } from '../common/identifier.ts';
+import { BadPageArgument, MAX_PAGE, type PageRequest, readRows } from '../common/page.ts';
 import { badInput } from './errors.ts';
 
 @ObjectType({ description: 'Where a page stands in its list.' })
@@ -45,8 +45,6 @@ export function pageTypes<T extends object>(node: ClassType<T>, name: string, pl
   return Connection;
 }
 
-export const MAX_PAGE = 100;
-
 /** The arguments of every list. */
 @ArgsType()
 export class PageArgs {
@@ -60,49 +58,22 @@ export class PageArgs {
   after?: string | null;
 }
 
-/** Reads one row more than asked for, to know whether there is a next page. Throws BAD_USER_INPUT on a bad argument. */
+/** Throws BAD_USER_INPUT on a bad argument. */
 export async function readPage<T>(
-  args: { first: number; after?: string | null },
+  args: PageRequest,
   keyOf: (row: T) => readonly string[],
   read: (limit: number, after: readonly string[] | undefined) => Promise<readonly T[]>,
 ): Promise<Page<T>> {
-  const { first } = args;
-  if (first < 1 || first > MAX_PAGE) throw badInput('first', `It must be from 1 to ${MAX_PAGE}.`);
-  const after = args.after == null ? undefined : fromCursor(args.after);
-  const rows = await read(first + 1, after);
-  const edges = rows.slice(0, first).map((node) => ({ cursor: toCursor(keyOf(node)), node }));
-  const pageInfo: PageInfo = {
-    hasNextPage: rows.length > first,
-    hasPreviousPage: after !== undefined,
-    ...(edges[0] && { startCursor: edges[0].cursor }),
-    ...(edges.at(-1) && { endCursor: edges.at(-1)?.cursor }),
-  };
-  return { edges, pageInfo };
-}
-
-/** The place of a row in a list with the newest first. */
-export const newestKey = ({ createdAt, id }: { readonly createdAt: Date; readonly id: string }) => [
-  createdAt.toISOString(),
-  id,
-];
-
-/** Throws BAD_USER_INPUT where that is no such place. */
-export function fromNewestKey(key: readonly string[] | undefined): { createdAt: Date; id: string } | undefined {
-  if (!key) return undefined;
-  const [createdAt = '', id = ''] = key;
-  const position = { createdAt: new Date(createdAt), id };
-  if (Number.isNaN(position.createdAt.getTime()) || !isUuid(id)) throw badInput('after', NO_CURSOR);
-  return position;
-}
-
-export const NO_CURSOR = 'It is not a cursor of this list; use an `endCursor` as it was given.';
-
-const toCursor = (key: readonly string[]) => Buffer.from(JSON.stringify(key)).toString('base64url');
-
-function fromCursor(cursor: string): readonly string[] {
   try {
-    const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
-    if (Array.isArray(key) && key.length > 0 && key.every((part) => typeof part === 'string')) return key;
-  } catch {}
-  throw badInput('after', NO_CURSOR);
+    const { rows: edges, hasNext, hasPrevious } = await readRows(args, keyOf, read);
+    const pageInfo: PageInfo = {
+      hasNextPage: hasNext,
+      hasPreviousPage: hasPrevious,
+      ...(edges[0] && { startCursor: edges[0].cursor }),
+      ...(edges.at(-1) && { endCursor: edges.at(-1)?.cursor }),
+    };
+    return { edges, pageInfo };
+  } catch (error) {
+    throw error instanceof BadPageArgument ? badInput(error.argument, error.message) : error;
+  }
 }

@@ -7,6 +7,8 @@ import type { TrustProxy } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
+import type { CallerQuota } from '../delivery/caller-quota.ts';
+import type { Writer } from '../delivery/outbox.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { type ApiContext, type ApiRequest, type LoaderPorts, Loaders } from './context.ts';
 import { toGraphQLError } from './errors.ts';
@@ -29,8 +31,9 @@ export interface GraphQLPorts extends LoaderPorts {
   readonly trustedDocuments?: TrustedDocuments;
   /** A request that is not answered by then is told so, and read no further. */
   readonly requestTimeoutMs: number;
-  readonly maxSocketsPerDriver: number;
-  readonly maxSubscriptionsPerDriver: number;
+  readonly quota: CallerQuota;
+  /** Writes for all connections, so that each has its turn. */
+  readonly writer: Writer;
 }
 
 /** Throws GraphQLErrors. */

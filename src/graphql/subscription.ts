@@ -2,9 +2,10 @@
 // know the protocol that carries its messages.
 import { createSourceEventStream, GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
-import { type Cursor, fromCursor, isBehind, type Position, type Start, toCursor } from '../event-log/cursor.ts';
+import { type Cursor, isBehind, type Position, type Start, toCursor } from '../event-log/cursor.ts';
 import { CursorExpired, type Entry } from '../event-log/event-log.repository.ts';
 import type { Feed, Following } from '../event-log/feed.ts';
+import { NoCursor, resumeAt } from '../event-log/resume.ts';
 import type { ApiContext } from './context.ts';
 import type { Operation } from './documents.ts';
 import { badInput } from './errors.ts';
@@ -208,15 +209,12 @@ async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: St
 
 /** Throws BAD_USER_INPUT where the text is no cursor of this log, CURSOR_EXPIRED where the log begins behind it. */
 export async function resumeFrom(feed: Pick<Feed, 'bounds'>, after: Cursor): Promise<Start> {
-  const start = fromCursor(after);
-  if (!start)
-    throw badInput('after', 'It is not a cursor of the event log; use the `cursor` of an event as it was given.');
-  const { horizon, newest } = await feed.bounds();
-  if (isBehind(horizon, start.position)) throw cursorExpired(horizon);
-  if (start.position.xid > newest) {
-    throw badInput('after', 'It lies beyond the end of this event log: it comes from another one.');
+  try {
+    return await resumeAt(feed, after);
+  } catch (error) {
+    if (error instanceof NoCursor) throw badInput('after', error.message);
+    throw error instanceof CursorExpired ? cursorExpired(error.horizon) : error;
   }
-  return start;
 }
 
 const cursorExpired = (horizon: Position): GraphQLError =>

@@ -16,12 +16,12 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../auth/caller.ts';
 import { clientAddress } from '../common/client-address.ts';
 import { RateLimit } from '../common/rate-limit.ts';
+import { expired, onExpiry } from '../delivery/expiry.ts';
+import { FrameChannel } from '../delivery/frame-channel.ts';
+import { Outbox } from '../delivery/outbox.ts';
 import { toCursor } from '../event-log/cursor.ts';
 import type { Operation, Request } from './documents.ts';
-import { expired, onExpiry } from './expiry.ts';
-import { FrameChannel } from './frame-channel.ts';
 import { type Charged, leave, newRunning, type Operations, type Running } from './operations.ts';
-import { Outbox } from './outbox.ts';
 import { authenticate } from './request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
@@ -98,7 +98,7 @@ class Client {
     const { clock, log } = operations.ports;
     this.#rate = new RateLimit(MESSAGES, clock.now());
     const channel = new FrameChannel(socket, connection);
-    this.#outbox = new Outbox(channel, operations.writer, () => this.#closeSlow());
+    this.#outbox = new Outbox(channel, operations.ports.writer, () => this.#closeSlow());
     this.#callOffInit = clock.after(MAX_INIT_MS, () => {
       if (this.#phase.is === 'opened')
         this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
@@ -179,9 +179,9 @@ class Client {
     if (this.socket.readyState !== this.socket.OPEN) return;
     if (caller === 'unknown') return this.#close(TRY_AGAIN_LATER, 'The token cannot be checked now');
     if (!caller) return this.#close(CloseCode.Forbidden, 'Forbidden');
-    const refused = this.operations.quota.connect(caller);
+    const refused = this.operations.ports.quota.connect(caller);
     if (refused) return this.#close(TRY_AGAIN_LATER, refused);
-    this.socket.once('close', () => this.operations.quota.disconnect(caller));
+    this.socket.once('close', () => this.operations.ports.quota.disconnect(caller));
     this.#be(caller);
     this.#say({ type: MessageType.ConnectionAck });
   }

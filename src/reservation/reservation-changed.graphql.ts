@@ -14,11 +14,11 @@ import {
 } from 'type-graphql';
 import { eventInterest } from '../auth/caller-interest.ts';
 import { type Start, toCursor } from '../event-log/cursor.ts';
-import type { ReservationEvent } from '../event-log/event.ts';
+import { isEndedByOthers, type ReservationEvent } from '../event-log/event.ts';
 import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from '../event-log/event-type.graphql.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { EventSource } from '../graphql/event-source.ts';
-import { isLive, type Reservation } from './reservation.ts';
+import type { Reservation } from './reservation.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
 @InputType({ description: 'Which events; what is left out does not filter.' })
@@ -161,15 +161,11 @@ export class ReservationChangedResolver {
     return event;
   }
 
-  /** A use is the holder's own, and so is what it cancels or moves; everything else that ends it is done to the holder. */
   @FieldResolver(() => Boolean, {
     description: 'Whether it ended, or is being ended, by somebody else than its holder: what the holder must be told.',
   })
-  isEndedByOthers(@Root() { from, to, actor, reason }: ReservationEvent): boolean {
-    const isEnd = !isLive(to) || to === 'CANCELLING';
-    // What the holder began the server may finish; on its own account it moves only what is still a booking.
-    const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
-    return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
+  isEndedByOthers(@Root() event: ReservationEvent): boolean {
+    return isEndedByOthers(event);
   }
 }
 

@@ -19,9 +19,10 @@ import {
 import { maySeeReservation, maySeeSite, reservationShare } from '../auth/rights.ts';
 import { ChargerType } from '../charger/charger.graphql.ts';
 import { isUuid } from '../common/identifier.ts';
+import { fromNewestKey, newestKey } from '../common/page.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { fromNewestKey, newestKey, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import {
   ConnectorTaken,
   IdempotencyKeyReused,

@@ -17,10 +17,11 @@ import {
   Root,
 } from 'type-graphql';
 import { mayAdministerSite, maySeeSite, siteScope } from '../auth/rights.ts';
+import { noCursor } from '../common/page.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { badInput, forbidden } from '../graphql/errors.ts';
-import { NO_CURSOR, type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
+import { forbidden } from '../graphql/errors.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import { InUse, InvalidInput, NotAllowed, NotFound, resultType } from '../graphql/refusals.ts';
 import type { PolicyChange, PolicyRepository } from './policy.repository.ts';
 import { type PolicyOverride, type ReservationPolicy, resolvePolicy } from './policy.ts';
@@ -219,7 +220,7 @@ const NEWEST = 2_147_483_647;
 
 function toVersion(text: string | undefined): number {
   const version = Number(text);
-  if (!Number.isInteger(version) || version < 0 || version > NEWEST) throw badInput('after', NO_CURSOR);
+  if (!Number.isInteger(version) || version < 0 || version > NEWEST) throw noCursor();
   return version;
 }
 

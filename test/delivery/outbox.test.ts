@@ -2,8 +2,8 @@
 import { expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/common/clock.ts';
 import { createLog } from '../../src/common/log.ts';
+import { type Channel, Outbox, type Progress, Writer } from '../../src/delivery/outbox.ts';
 import type { Start } from '../../src/event-log/cursor.ts';
-import { type Channel, Outbox, type Progress, Writer } from '../../src/graphql/outbox.ts';
 import { TestClock } from '../support/test-clock.ts';
 
 class TestChannel implements Channel {

@@ -1,7 +1,6 @@
 // How many connections and subscriptions one caller has open, and how many it may have.
-import { GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
-import type { GraphQLPorts } from './request-context.ts';
+import type { Metrics } from '../common/metrics.ts';
 
 /** A dashboard's backend subscribes for many people; still it must not take the server's memory. */
 const MAX_CONNECTIONS = 20_000;
@@ -13,12 +12,16 @@ interface Open {
   subscriptions: number;
 }
 
+interface Limits {
+  readonly maxSocketsPerDriver: number;
+  readonly maxSubscriptionsPerDriver: number;
+  readonly metrics: Metrics;
+}
+
 export class CallerQuota {
   readonly #open = new Map<string, Open>();
 
-  constructor(
-    private readonly limits: Pick<GraphQLPorts, 'maxSocketsPerDriver' | 'maxSubscriptionsPerDriver' | 'metrics'>,
-  ) {}
+  constructor(private readonly limits: Limits) {}
 
   /** Why the caller may not have one more connection; undefined: it has, until `disconnect`. */
   connect(caller: Caller): string | undefined {
@@ -32,13 +35,12 @@ export class CallerQuota {
     this.#giveBack(caller, 'connections');
   }
 
-  /** The error of one subscription too many; undefined: it counts until `unsubscribe`. */
-  subscribe(caller: Caller): GraphQLError | undefined {
+  /** The limit that one subscription more would pass; undefined: it counts until `unsubscribe`. */
+  subscribe(caller: Caller): number | undefined {
     const limit = caller.role === 'DRIVER' ? this.limits.maxSubscriptionsPerDriver : MAX_SUBSCRIPTIONS;
     if (this.#take(caller, 'subscriptions', limit)) return undefined;
     this.limits.metrics.refusedRequests.inc({ limit: 'subscriptions' });
-    const message = `A caller may have ${limit} subscriptions open.`;
-    return new GraphQLError(message, { extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit } });
+    return limit;
   }
 
   unsubscribe(caller: Caller): void {

@@ -1,6 +1,14 @@
 // When a caller's credential ends what it opened.
 import type { Caller } from '../auth/caller.ts';
-import type { GraphQLPorts } from './request-context.ts';
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+
+interface Ports {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether an API key is good still. */
+  readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
+}
 
 /** The longest that a timer can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -9,7 +17,7 @@ const RECHECK_KEY_MS = 30_000;
 
 /** Calls once the token or key has expired, however far off that is, or was revoked; the function returned calls it off. */
 export function onExpiry(
-  { clock, isKeyGood, log }: Pick<GraphQLPorts, 'clock' | 'isKeyGood' | 'log'>,
+  { clock, isKeyGood, log }: Ports,
   { expiresAt, apiKeyId }: Caller,
   expire: () => void,
 ): () => void {

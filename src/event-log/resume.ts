@@ -1,0 +1,20 @@
+// A cursor as a client gives it -> where to go on in this log.
+import { type Cursor, fromCursor, isBehind, type Start } from './cursor.ts';
+import { CursorExpired } from './event-log.repository.ts';
+import type { Feed } from './feed.ts';
+
+/** The text is no place of this log; the message says why. */
+export class NoCursor extends Error {
+  override readonly name = 'NoCursor';
+}
+
+/** Throws NoCursor, and CursorExpired where the log begins behind it. */
+export async function resumeAt(feed: Pick<Feed, 'bounds'>, after: Cursor): Promise<Start> {
+  const start = fromCursor(after);
+  if (!start) throw new NoCursor('It is not a cursor of the event log; use the `cursor` of an event as it was given.');
+  const { horizon, newest } = await feed.bounds();
+  if (isBehind(horizon, start.position)) throw new CursorExpired(horizon);
+  if (start.position.xid > newest)
+    throw new NoCursor('It lies beyond the end of this event log: it comes from another one.');
+  return start;
+}
