@@ -105,6 +105,11 @@ import { readUsage } from './usage/read-usage.ts';
 import { strikeRepository } from './usage/strike.repository.ts';
 import { UsageResolver } from './usage/usage.graphql.ts';
 import { usageRepository } from './usage/usage.repository.ts';
+import { Deliveries } from './webhook/delivery.ts';
+import { manageWebhooks } from './webhook/manage-webhooks.ts';
+import { webhookTarget } from './webhook/target.ts';
+import { WebhookResolver } from './webhook/webhook.graphql.ts';
+import { webhookRepository } from './webhook/webhook.repository.ts';
 
 export interface App {
   /** Where the API listens. */
@@ -307,8 +312,15 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   const extend = extendReservation({ ...holding, ...asking });
   const reading = { holds, occupancy, policies, clock };
   const blocking = { strikes: strikeRepository(database), policies, clock };
+  const webhooks = webhookRepository(database);
+  const target = config.webhooks && webhookTarget({ ...config.webhooks, clock });
+  const delivering = config.webhooks &&
+    target && { webhooks, feed, target, clock, secretKey: config.webhooks.secretKey };
+  const deliveries =
+    delivering && new Deliveries({ ...delivering, events: eventRows, log, metrics, random: Math.random });
   const schema = buildApiSchema(
     [
+      new WebhookResolver(webhooks, manageWebhooks(delivering && { ...delivering, look: () => deliveries?.look() })),
       new ApiKeyResolver(
         apiKeys,
         createApiKey({ keys: apiKeys, clock }),
@@ -396,6 +408,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   await http.listen({ host: config.host, port: config.port });
   settler.wake(clock.now());
   retention.start();
+  deliveries?.start();
   const { port } = http.server.address() as AddressInfo;
   log.info({ port, ocppPort, ocppTlsPort }, 'ready');
 
@@ -408,6 +421,8 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       log.info('stopping');
       await settler.stop();
       await retention.stop();
+      await deliveries?.stop();
+      target?.close();
       await Promise.all([graphql.closeSubscriptions(), rest.close()]);
       const httpClosed = http.close();
       closeUnusedConnections();

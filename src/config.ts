@@ -65,6 +65,8 @@ const schema = z.object({
   MAX_SOCKETS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   MAX_SUBSCRIPTIONS_PER_DRIVER: z.coerce.number().int().min(1).default(100),
   EVENT_RETENTION_HOURS: z.coerce.number().int().min(1).max(876_000).default(720),
+  WEBHOOK_SECRET_KEY: z.string().min(32, 'must be at least 32 characters').optional(),
+  WEBHOOK_PRIVATE_TARGETS: z.enum(['on', 'off']).default('off'),
   ALLOWED_ORIGINS: list('').pipe(
     z.array(z.string().regex(/^https?:\/\/[^/*\s]+$/, 'must be origins such as https://app.example')),
   ),
@@ -132,6 +134,8 @@ export interface Config {
   /** Whose word on where a request comes from counts. */
   readonly trustedProxies: readonly string[];
   readonly isIntrospectable: boolean;
+  /** Absent: there are no webhooks. */
+  readonly webhooks?: { readonly secretKey: string; readonly allowPrivate: boolean };
   /** Path of a file with the only documents that are executed. */
   readonly trustedDocuments?: string;
   readonly logLevel: string;
@@ -190,6 +194,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     allowedOrigins: value.ALLOWED_ORIGINS,
     trustedProxies: value.TRUSTED_PROXIES,
     isIntrospectable: value.INTROSPECTION === 'on',
+    ...(value.WEBHOOK_SECRET_KEY && {
+      webhooks: { secretKey: value.WEBHOOK_SECRET_KEY, allowPrivate: value.WEBHOOK_PRIVATE_TARGETS === 'on' },
+    }),
     ...(value.TRUSTED_DOCUMENTS && { trustedDocuments: value.TRUSTED_DOCUMENTS }),
     logLevel: value.LOG_LEVEL,
   });

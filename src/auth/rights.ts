@@ -62,6 +62,12 @@ export const operations = {
   createApiKey: 'api-keys:write',
   revokeApiKey: 'api-keys:write',
   auditEntries: 'audit:read',
+  webhooks: 'webhooks:read',
+  saveWebhook: 'webhooks:write',
+  removeWebhook: 'webhooks:write',
+  pauseWebhook: 'webhooks:write',
+  resumeWebhook: 'webhooks:write',
+  rotateWebhookSecret: 'webhooks:write',
 } as const satisfies Record<string, Permission>;
 export type OperationName = keyof typeof operations;
 
@@ -91,6 +97,10 @@ export const mayAdministerSite = (caller: Caller, siteId: string): boolean =>
 
 /** Sites that are not there yet, too. */
 export const mayAdministerEverySite = (caller: Caller): boolean => caller.role === 'ADMIN';
+
+/** What concerns all of these sites; undefined: every site. */
+export const mayAdministerSites = (caller: Caller, siteIds: readonly string[] | undefined): boolean =>
+  siteIds === undefined ? mayAdministerEverySite(caller) : siteIds.every((siteId) => mayAdministerSite(caller, siteId));
 
 /** Acts for whoever holds a reservation, by force too, and outside of what the policy allows its holder. */
 export const actsForOthers = (caller: Caller): boolean => caller.role !== 'DRIVER';

@@ -34,6 +34,9 @@ export function createMetrics() {
     calls: counter('charger_calls_total', 'Calls to chargers by how they ended', ['action', 'outcome']),
     refusedFrames: counter('charger_frames_refused_total', 'Frames of chargers that were not carried out', ['reason']),
     chargerLogins: counter('charger_logins_total', 'Logins of chargers by what came of them', ['verdict']),
+    webhookDeliveries: counter('webhook_deliveries_total', 'Messages to webhooks by how they were answered', [
+      'result',
+    ]),
     badCredentials: counter('credentials_refused_total', 'Tokens and API keys that were not good'),
     refusedRequests: counter('requests_refused_total', 'Requests and sockets of clients beyond a limit', ['limit']),
   };

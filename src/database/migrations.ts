@@ -10,6 +10,7 @@ import { Retention1764100000008 } from '../../migrations/0008-retention.ts';
 import { ApiKeys1764100000009 } from '../../migrations/0009-api-keys.ts';
 import { Audit1764100000010 } from '../../migrations/0010-audit.ts';
 import { ChargerSecurity1764100000011 } from '../../migrations/0011-charger-security.ts';
+import { Webhooks1764100000012 } from '../../migrations/0012-webhooks.ts';
 
 export const migrations = [
   SitesChargersAndIdTags1763800000001,
@@ -23,4 +24,5 @@ export const migrations = [
   ApiKeys1764100000009,
   Audit1764100000010,
   ChargerSecurity1764100000011,
+  Webhooks1764100000012,
 ];

@@ -29,6 +29,8 @@ export enum RefusalCode {
   NOT_SETTLED = 'NOT_SETTLED',
   IN_USE = 'IN_USE',
   API_KEY_NOT_FOUND = 'API_KEY_NOT_FOUND',
+  WEBHOOK_NOT_FOUND = 'WEBHOOK_NOT_FOUND',
+  WEBHOOKS_OFF = 'WEBHOOKS_OFF',
   CERTIFICATE_NOT_FOUND = 'CERTIFICATE_NOT_FOUND',
 }
 registerEnumType(RefusalCode, {
@@ -61,6 +63,8 @@ registerEnumType(RefusalCode, {
     ALREADY_USED: { description: 'The reservation was used; the session is not touched.' },
     NOT_SETTLED: { description: 'The charger is being asked about the reservation: try again in a moment.' },
     API_KEY_NOT_FOUND: { description: 'There is no such API key.' },
+    WEBHOOK_NOT_FOUND: { description: 'There is no such webhook, or it is not yours to see.' },
+    WEBHOOKS_OFF: { description: 'This server has no key for the secrets of webhooks.' },
     CERTIFICATE_NOT_FOUND: { description: 'The charger has no such certificate.' },
     IN_USE: { description: 'Something depends on it: see `message`.' },
   },
@@ -168,6 +172,8 @@ const typeNames: Record<keyof typeof RefusalCode, string> = {
   NOT_SETTLED: 'ReservationNotSettled',
   IN_USE: 'InUse',
   API_KEY_NOT_FOUND: 'NotFound',
+  WEBHOOK_NOT_FOUND: 'NotFound',
+  WEBHOOKS_OFF: 'WebhooksOff',
   CERTIFICATE_NOT_FOUND: 'NotFound',
 };
 

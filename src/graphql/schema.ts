@@ -16,6 +16,7 @@ import { ReservationResolver } from '../reservation/reservation.graphql.ts';
 import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
 import { SiteResolver } from '../site/site.graphql.ts';
 import { UsageResolver } from '../usage/usage.graphql.ts';
+import { WebhookResolver } from '../webhook/webhook.graphql.ts';
 import { guardOperations, stopWhenAborted } from './guard.ts';
 
 const resolvers = [
@@ -26,6 +27,7 @@ const resolvers = [
   EventsResolver,
   AvailabilityResolver,
   UsageResolver,
+  WebhookResolver,
   ChargerResolver,
   ChargerSecurityResolver,
   ConnectorResolver,

@@ -66,7 +66,7 @@ it('every refusal implements Refusal', () => {
   const successes = [
     ...['Reservation', 'Site', 'Charger', 'IdTag', 'Removed', 'ReservationOptions', 'Availability'],
     ...['ReservationUsage', 'ReservationBlocks', 'CreatedApiKey', 'ApiKey'],
-    ...['ChargerPasswordChange', 'ChargerCertificate'],
+    ...['ChargerPasswordChange', 'ChargerCertificate', 'SavedWebhook'],
   ];
   for (const union of results) {
     for (const member of union.getTypes()) {

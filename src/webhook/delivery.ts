@@ -1,0 +1,333 @@
+// Delivers the log to webhooks: each event at least once, those of one reservation in their order, from where the webhook's
+// row says. One process is at a webhook at a time; what it was told is a hint, what is delivered is read from the log.
+import { randomUUID } from 'node:crypto';
+import { addMs, type Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import type { Position } from '../event-log/cursor.ts';
+import { CursorExpired, type Entry, type EventLog } from '../event-log/event-log.repository.ts';
+import type { Feed, Following } from '../event-log/feed.ts';
+import { type Interest, isOfInterest } from '../event-log/interest.ts';
+import { NotDelivered, type Target } from './target.ts';
+import type { Failure, WebhookRepository } from './webhook.repository.ts';
+import {
+  type DeliveredEvent,
+  GIVE_UP_MS,
+  messageBody,
+  messageId,
+  messageType,
+  orderKey,
+  pauseMs,
+  signedHeaders,
+  type Webhook,
+} from './webhook.ts';
+
+interface Ports {
+  readonly webhooks: WebhookRepository;
+  readonly events: EventLog;
+  readonly feed: Feed;
+  readonly target: Target;
+  readonly secretKey: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+/** So often a process looks for webhooks that nobody delivers to, and says that it is still at its own. */
+const LOOK_MS = 5000;
+const LEASE_MS = 30_000;
+const MAX_CLAIMED_AT_ONCE = 100;
+const PAGE = 100;
+/** Messages on their way to one webhook. */
+const AT_ONCE = 8;
+const GONE = 410;
+
+export class Deliveries {
+  /** What this process holds its webhooks by. */
+  readonly #claim = randomUUID();
+  readonly #couriers = new Map<string, Courier>();
+  #following: Following | undefined;
+  #callOff: () => void = () => {};
+  #looking: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(private readonly ports: Ports) {}
+
+  start(): void {
+    this.look();
+  }
+
+  /** Somebody made or changed a webhook. */
+  look(): void {
+    if (this.#isStopped) return;
+    this.#callOff();
+    this.#looking = this.#looking
+      .then(() => this.#look())
+      .finally(() => {
+        this.#callOff();
+        if (!this.#isStopped) this.#callOff = this.ports.clock.after(LOOK_MS, () => this.look());
+      });
+  }
+
+  /** Resolves when no message is on its way; others may take over at once. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#callOff();
+    this.#following?.stop();
+    await this.#looking;
+    await Promise.all([...this.#couriers.values()].map((courier) => courier.stop()));
+    await this.ports.webhooks.release(this.#claim).catch(() => {}); // The lease ends by itself.
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isStopped) return;
+    const { webhooks, clock, log } = this.ports;
+    try {
+      const now = clock.now();
+      const until = addMs(now, LEASE_MS);
+      if (this.#couriers.size > 0) {
+        const held = await webhooks.renew(this.#claim, [...this.#couriers.keys()], until);
+        for (const [id, courier] of this.#couriers) if (!held.has(id)) this.#drop(id, courier);
+      }
+      for (const webhook of await webhooks.claim(this.#claim, now, until, MAX_CLAIMED_AT_ONCE)) this.#begin(webhook);
+      this.#follow();
+    } catch (error) {
+      log.error({ error }, 'webhooks could not be looked after; trying again');
+    }
+  }
+
+  #begin(webhook: Webhook): void {
+    const before = this.#couriers.get(webhook.id);
+    if (before) void before.stop();
+    const courier: Courier = new Courier(this.ports, this.#claim, webhook, () => this.#drop(webhook.id, courier));
+    this.#couriers.set(webhook.id, courier);
+    courier.wake();
+  }
+
+  #drop(id: string, courier: Courier): void {
+    void courier.stop();
+    if (this.#couriers.get(id) === courier) this.#couriers.delete(id);
+  }
+
+  /** Whoever has no webhooks reads no events. */
+  #follow(): void {
+    if (this.#couriers.size === 0) {
+      this.#following?.stop();
+      this.#following = undefined;
+    }
+    if (this.#couriers.size === 0 || this.#following) return;
+    const { feed, log } = this.ports;
+    feed.bounds().then(
+      ({ end: position }) => {
+        if (this.#isStopped || this.#following) return;
+        this.#following = feed.follow(
+          { kinds: ['RESERVATION', 'CONNECTOR'] },
+          { position },
+          {
+            take: ({ event }) => {
+              for (const courier of this.#couriers.values()) if (courier.isConcernedBy(event)) courier.wake();
+              return undefined;
+            },
+            fail: (error) => {
+              log.error({ error }, 'webhooks are not told of events; beginning anew');
+              this.#following = undefined;
+            },
+          },
+        );
+        // What came in between had nobody to tell.
+        for (const courier of this.#couriers.values()) courier.wake();
+      },
+      (error) => log.error({ error }, 'webhooks are not told of events; trying again'),
+    );
+  }
+}
+
+/** Carries messages to one webhook. */
+class Courier {
+  readonly #interest: Interest;
+  #position: Position;
+  #failingSince: Date | undefined;
+  #attempts: number;
+  /** Delivered already, though others before them were not. */
+  readonly #ahead = new Set<string>();
+  #isWoken = false;
+  #isResting = false;
+  #isStopped = false;
+  #working: Promise<void> | undefined;
+  #callOff: () => void = () => {};
+
+  constructor(
+    private readonly ports: Ports,
+    private readonly claim: string,
+    private readonly webhook: Webhook,
+    /** The claim is lost, or there is nothing more to do. */
+    private readonly onOver: () => void,
+  ) {
+    const { siteIds, position, failingSince, attempts } = webhook;
+    this.#interest = { kinds: ['RESERVATION', 'CONNECTOR'], ...(siteIds && { siteIds }) };
+    this.#position = position;
+    this.#failingSince = failingSince;
+    this.#attempts = attempts;
+  }
+
+  isConcernedBy(event: Entry['event']): boolean {
+    return isOfInterest(event, this.#interest);
+  }
+
+  /** There may be something new. */
+  wake(): void {
+    this.#isWoken = true;
+    if (this.#isResting || this.#isStopped || this.#working) return;
+    this.#working = this.#work().finally(() => {
+      this.#working = undefined;
+      if (this.#isWoken) this.wake();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#callOff();
+    await this.#working;
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#isWoken && !this.#isResting && !this.#isStopped) {
+        this.#isWoken = false;
+        await this.#deliverNext();
+      }
+    } catch (error) {
+      this.ports.log.error({ error, webhook: this.webhook.id }, 'a webhook could not be delivered to; trying again');
+      this.#isWoken = true;
+      this.#rest(LOOK_MS);
+    }
+  }
+
+  async #deliverNext(): Promise<void> {
+    try {
+      const page = await this.ports.events.of(this.#interest, this.#position, PAGE);
+      if (!page.isEnd) this.#isWoken = true;
+      await this.#deliver(page.entries, page.end);
+    } catch (error) {
+      if (!(error instanceof CursorExpired)) throw error;
+      await this.#pause('The log does not reach back to what was delivered last.', 'CURSOR_EXPIRED');
+    }
+  }
+
+  /** Those of one reservation one after the other, different ones side by side. */
+  async #deliver(entries: readonly Entry[], end: Position): Promise<void> {
+    const { types } = this.webhook;
+    const wanted = entries.filter(
+      (entry): entry is Entry & { event: DeliveredEvent } =>
+        entry.event.kind !== 'REFUSAL' && (types === undefined || types.includes(messageType(entry.event))),
+    );
+    const lines = inLines(wanted);
+    const failures: { readonly entry: Entry; readonly problem: Problem }[] = [];
+    let delivered = 0;
+    const carry = async () => {
+      for (let line = lines.shift(); line; line = lines.shift()) {
+        for (const entry of line) {
+          // Where one fails, the others that wait are not sent: who is down is not sent a hundred messages.
+          if (this.#isStopped || failures.length > 0) return;
+          if (this.#ahead.has(entry.event.cursor)) continue;
+          const problem = await this.#send(entry.event);
+          if (problem) {
+            failures.push({ entry, problem });
+            break;
+          }
+          delivered += 1;
+          this.#ahead.add(entry.event.cursor);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, carry));
+    const missing = wanted.find(({ event }) => !this.#ahead.has(event.cursor));
+    if (!missing) return this.#advance(end, delivered > 0);
+    if (failures[0]) await this.#fail(failures[0].problem, before(entries, missing) ?? this.#position);
+  }
+
+  async #send(event: DeliveredEvent): Promise<Problem | undefined> {
+    const { target, secretKey, clock, metrics } = this.ports;
+    const body = messageBody(event);
+    const headers = signedHeaders(secretKey, this.webhook, messageId(event), body, clock.now());
+    try {
+      const { status, retryAfterMs } = await target.post(this.webhook.url, headers, body);
+      metrics.webhookDeliveries.inc({ result: `${Math.floor(status / 100)}xx` });
+      if (status >= 200 && status < 300) return undefined;
+      return { error: `It answered ${status}.`, isGone: status === GONE, ...(retryAfterMs && { retryAfterMs }) };
+    } catch (error) {
+      if (!(error instanceof NotDelivered)) throw error;
+      metrics.webhookDeliveries.inc({ result: 'unreachable' });
+      return { error: error.message, isGone: false };
+    }
+  }
+
+  async #advance(end: Position, isDelivered: boolean): Promise<void> {
+    const { webhooks, clock } = this.ports;
+    this.#ahead.clear();
+    this.#position = end;
+    this.#failingSince = undefined;
+    this.#attempts = 0;
+    const deliveredAt = isDelivered ? clock.now() : undefined;
+    if (!(await webhooks.advance(this.webhook.id, this.claim, end, deliveredAt))) this.onOver();
+  }
+
+  async #fail({ error, isGone, retryAfterMs = 0 }: Problem, position: Position): Promise<void> {
+    const { clock, random, log } = this.ports;
+    const now = clock.now();
+    this.#failingSince ??= now;
+    this.#attempts += 1;
+    this.#position = position;
+    if (isGone) return this.#pause(error, 'GONE');
+    if (now.getTime() - this.#failingSince.getTime() >= GIVE_UP_MS) return this.#pause(error, 'UNREACHABLE');
+    const waitMs = Math.max(retryAfterMs, pauseMs(this.#attempts, random()));
+    log.warn({ webhook: this.webhook.id, error, attempts: this.#attempts, waitMs }, 'a webhook was not delivered to');
+    if (await this.#store(error, addMs(now, waitMs))) this.#rest(waitMs);
+  }
+
+  async #pause(error: string, pausedFor: 'GONE' | 'UNREACHABLE' | 'CURSOR_EXPIRED'): Promise<void> {
+    this.ports.log.error({ webhook: this.webhook.id, error, pausedFor }, 'a webhook is paused');
+    await this.#store(error, this.ports.clock.now(), pausedFor);
+    this.onOver();
+  }
+
+  async #store(error: string, nextAttemptAt: Date, pausedFor?: Failure['pausedFor']): Promise<boolean> {
+    const failingSince = this.#failingSince ?? this.ports.clock.now();
+    const failure = { attempts: this.#attempts, failingSince, nextAttemptAt, error, ...(pausedFor && { pausedFor }) };
+    const isOurs = await this.ports.webhooks.recordFailure(this.webhook.id, this.claim, this.#position, failure);
+    if (!isOurs) this.onOver();
+    return isOurs;
+  }
+
+  #rest(ms: number): void {
+    this.#isResting = true;
+    this.#callOff = this.ports.clock.after(ms, () => {
+      this.#isResting = false;
+      this.wake();
+    });
+  }
+}
+
+interface Problem {
+  readonly error: string;
+  readonly isGone: boolean;
+  readonly retryAfterMs?: number;
+}
+
+function inLines<T extends { readonly event: DeliveredEvent }>(entries: readonly T[]): T[][] {
+  const lines = new Map<string, T[]>();
+  for (const entry of entries) {
+    const key = orderKey(entry.event);
+    const line = lines.get(key) ?? [];
+    line.push(entry);
+    lines.set(key, line);
+  }
+  return [...lines.values()];
+}
+
+/** The place of the one before it. */
+function before(entries: readonly Entry[], missing: Entry): Position | undefined {
+  return entries[entries.indexOf(missing) - 1]?.position;
+}

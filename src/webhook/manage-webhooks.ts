@@ -1,0 +1,160 @@
+// Administration of webhooks: made, changed, paused, resumed from any place of the log, removed. An operator has those of
+// its own sites.
+import { randomUUID } from 'node:crypto';
+import type { Caller } from '../auth/caller.ts';
+import { mayAdministerSites } from '../auth/rights.ts';
+import { addMs, type Clock } from '../common/clock.ts';
+import { checkIdentifier, isUuid } from '../common/identifier.ts';
+import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
+import type { Position } from '../event-log/cursor.ts';
+import { CursorExpired } from '../event-log/event-log.repository.ts';
+import type { Feed } from '../event-log/feed.ts';
+import { NoCursor, resumeAt } from '../event-log/resume.ts';
+import type { Target } from './target.ts';
+import type { WebhookRepository } from './webhook.repository.ts';
+import { secretText, type Webhook } from './webhook.ts';
+
+export interface SaveWebhookInput {
+  /** Absent: a new one. */
+  readonly id?: string;
+  readonly name: string;
+  readonly url: string;
+  readonly siteIds?: readonly string[];
+  readonly types?: readonly string[];
+}
+
+/** `secret` is told this once: when it is made, and when it is changed. */
+export interface SavedWebhook {
+  readonly webhook: Webhook;
+  readonly secret?: string;
+}
+
+interface Ports {
+  readonly webhooks: WebhookRepository;
+  readonly feed: Pick<Feed, 'bounds'>;
+  readonly target: Target;
+  readonly secretKey: string;
+  readonly clock: Clock;
+  /** Somebody should look what there is to deliver. */
+  readonly look: () => void;
+}
+
+export interface ManageWebhooks {
+  save(caller: Caller, input: SaveWebhookInput): Promise<SavedWebhook | Refusal>;
+  remove(caller: Caller, id: string): Promise<{ readonly id: string } | Refusal>;
+  pause(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
+  /** From where it stopped, or behind a cursor: everything since is delivered again. */
+  resume(caller: Caller, id: string, after: string | undefined): Promise<SavedWebhook | Refusal>;
+  /** For a day both secrets sign. */
+  rotateSecret(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
+}
+
+const MAX_WEBHOOKS = 1000;
+const MAX_LIST = 200;
+const DAY_MS = 86_400_000;
+const TYPE = /^(reservation|connector)\.[a-z_]{1,40}$/;
+
+/** Without a key for their secrets there are none. */
+export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
+  if (!ports) {
+    const off = async () => webhooksOff;
+    return { save: off, remove: off, pause: off, resume: off, rotateSecret: off };
+  }
+  const { webhooks, feed, target, secretKey, clock, look } = ports;
+
+  const findOwn = async (caller: Caller, id: string): Promise<Webhook | Refusal> => {
+    const found = isUuid(id) ? await webhooks.find(id) : undefined;
+    return found && mayAdministerSites(caller, found.siteIds) ? found : notFound(id);
+  };
+  const told = (id: string, webhook: Webhook | undefined): SavedWebhook | Refusal => {
+    look();
+    return webhook ? { webhook } : notFound(id);
+  };
+
+  return {
+    async save(caller, { id, name, url, siteIds, types }) {
+      if (!mayAdministerSites(caller, siteIds)) return onlyOwn;
+      const wrong =
+        checkIdentifier('name', name) ??
+        checkList('siteIds', siteIds) ??
+        checkList('types', types) ??
+        checkTypes(types);
+      if (wrong) return wrong;
+      const before = id === undefined ? undefined : await findOwn(caller, id);
+      if (before && isRefusal(before)) return before;
+      const wrongTarget = await target.check(url);
+      if (wrongTarget) return invalidInput('url', wrongTarget);
+      const settings = { name, url, ...(siteIds && { siteIds }), ...(types && { types }) };
+      if (before) return told(before.id, await webhooks.update(before.id, settings));
+      const { end } = await feed.bounds();
+      const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, MAX_WEBHOOKS);
+      if (!made) return invalidInput('id', `There are ${MAX_WEBHOOKS} webhooks; remove some first.`);
+      look();
+      return { webhook: made, secret: secretText(secretKey, made) };
+    },
+
+    async remove(caller, id) {
+      const found = await findOwn(caller, id);
+      if (isRefusal(found)) return found;
+      const isRemoved = await webhooks.remove(found.id);
+      look();
+      return isRemoved ? { id: found.id } : notFound(id);
+    },
+
+    async pause(caller, id) {
+      const found = await findOwn(caller, id);
+      return isRefusal(found) ? found : told(id, await webhooks.pause(found.id));
+    },
+
+    async resume(caller, id, after) {
+      const found = await findOwn(caller, id);
+      if (isRefusal(found)) return found;
+      const at = after === undefined ? undefined : await placeOf(feed, after);
+      if (at && isRefusal(at)) return at;
+      return told(id, await webhooks.resume(found.id, clock.now(), at));
+    },
+
+    async rotateSecret(caller, id) {
+      const found = await findOwn(caller, id);
+      if (isRefusal(found)) return found;
+      const changed = await webhooks.rotateSecret(found.id, addMs(clock.now(), DAY_MS));
+      if (!changed) return notFound(id);
+      look();
+      return { webhook: changed, secret: secretText(secretKey, changed) };
+    },
+  };
+}
+
+async function placeOf(feed: Pick<Feed, 'bounds'>, after: string): Promise<Position | InputRefusal> {
+  try {
+    return (await resumeAt(feed, after)).position;
+  } catch (error) {
+    if (error instanceof NoCursor) return invalidInput('after', error.message);
+    if (!(error instanceof CursorExpired)) throw error;
+    return invalidInput('after', 'The event log does not reach back to that cursor any more.');
+  }
+}
+
+function checkList(field: string, names: readonly string[] | undefined): InputRefusal | undefined {
+  if (names === undefined) return undefined;
+  if (names.length === 0 || names.length > MAX_LIST)
+    return invalidInput(field, `It must have 1 to ${MAX_LIST} entries.`);
+  return names.map((one) => checkIdentifier(field, one)).find((one) => one !== undefined);
+}
+
+function checkTypes(types: readonly string[] = []): InputRefusal | undefined {
+  const bad = types.find((one) => !TYPE.test(one));
+  return bad === undefined
+    ? undefined
+    : invalidInput('types', `"${bad}" is none; they are such as reservation.accepted or connector.state_changed.`);
+}
+
+const onlyOwn: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'An operator names the sites of a webhook, its own; admins may leave them out.',
+};
+const webhooksOff: Refusal = {
+  code: 'WEBHOOKS_OFF',
+  message: 'This server has no key for the secrets of webhooks: its operator sets WEBHOOK_SECRET_KEY.',
+};
+const notFound = (id: string): Refusal => ({ code: 'WEBHOOK_NOT_FOUND', message: `There is no webhook "${id}".` });

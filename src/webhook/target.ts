@@ -1,0 +1,149 @@
+// Sends a message to an address that somebody gave us, which may be one inside of our own network: names are resolved here,
+// and only addresses that anybody on the internet could reach are connected to. Redirects are not followed.
+import { lookup as resolve } from 'node:dns/promises';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import type { Clock } from '../common/clock.ts';
+
+export interface Answer {
+  readonly status: number;
+  /** Where the receiver asked for a pause. */
+  readonly retryAfterMs?: number;
+}
+
+/** Nothing was answered; the message says why. */
+export class NotDelivered extends Error {
+  override readonly name = 'NotDelivered';
+}
+
+export interface Target {
+  /** Throws NotDelivered. */
+  post(url: string, headers: Readonly<Record<string, string>>, body: string): Promise<Answer>;
+  /** What is wrong with an address, as far as that can be said now. */
+  check(url: string): Promise<string | undefined>;
+  close(): void;
+}
+
+/** For all of an exchange. */
+const TIMEOUT_MS = 15_000;
+/** Of an answer's body, of which nothing is used. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_RETRY_AFTER_SECONDS = 3600;
+const MAX_SOCKETS_PER_HOST = 16;
+const MAX_URL = 2000;
+
+/** Not loopback, private, link-local, shared, documentation, multicast, nor any that carries an IPv4 address within it. */
+export function isPublicAddress(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
+}
+
+export function webhookTarget({
+  allowPrivate,
+  clock,
+}: {
+  readonly allowPrivate: boolean;
+  readonly clock: Clock;
+}): Target {
+  const mayReach = (address: string) => allowPrivate || isPublicAddress(address);
+  // What is connected to is what was looked at: a name cannot be another address a moment later.
+  const lookup: LookupFunction = (hostname, options, callback) => {
+    resolve(hostname, { all: true, family: options.family as number, hints: options.hints ?? 0 }).then(
+      (found) => {
+        const [first] = found;
+        if (!first || !found.every(({ address }) => mayReach(address))) callback(forbidden(hostname), '', 0);
+        else if (options.all) callback(null, found);
+        else callback(null, first.address, first.family);
+      },
+      (error) => callback(error, '', 0),
+    );
+  };
+  const options = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST };
+  const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
+
+  const wrongWith = (text: string): string | undefined => {
+    if (!URL.canParse(text) || text.length > MAX_URL) return 'It must be a URL of at most 2000 characters.';
+    const { protocol, username, password, hostname } = new URL(text);
+    if (protocol !== 'https:' && !(protocol === 'http:' && allowPrivate)) return 'It must begin with https://.';
+    if (username || password) return 'It must not hold a user or a password.';
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return isIP(host) && !mayReach(host) ? PRIVATE : undefined;
+  };
+
+  return {
+    async check(url) {
+      const wrong = wrongWith(url);
+      if (wrong) return wrong;
+      const { hostname } = new URL(url);
+      if (isIP(hostname.replace(/^\[|\]$/g, ''))) return undefined;
+      // A name that cannot be resolved now may be later.
+      const found = await resolve(hostname, { all: true }).catch(() => []);
+      return found.every(({ address }) => mayReach(address)) ? undefined : PRIVATE;
+    },
+
+    post(url, headers, body) {
+      const wrong = wrongWith(url);
+      if (wrong) return Promise.reject(new NotDelivered(wrong));
+      const target = new URL(url);
+      const isTls = target.protocol === 'https:';
+      const aborting = new AbortController();
+      return new Promise((answered, failed) => {
+        const callOff = clock.after(TIMEOUT_MS, () => aborting.abort());
+        const fail = (error: Error) => {
+          callOff();
+          const reason = aborting.signal.aborted ? 'It did not answer in time.' : error.message;
+          failed(new NotDelivered(reason));
+        };
+        const request = (isTls ? httpsRequest : httpRequest)(target, {
+          method: 'POST',
+          agent: isTls ? agents['https:'] : agents['http:'],
+          lookup,
+          signal: aborting.signal,
+          headers: {
+            ...headers,
+            'content-type': 'application/json',
+            'content-length': `${Buffer.byteLength(body)}`,
+            'user-agent': 'ev-reservation-server',
+          },
+        });
+        request.on('error', fail);
+        request.on('response', (response) => {
+          skip(response).then(() => {
+            callOff();
+            answered(toAnswer(response));
+          }, fail);
+        });
+        request.end(body);
+      });
+    },
+
+    close() {
+      for (const agent of Object.values(agents)) agent.destroy();
+    },
+  };
+}
+
+const PRIVATE = 'It is an address of a private network.';
+const forbidden = (hostname: string): NodeJS.ErrnoException => new Error(`"${hostname}": ${PRIVATE}`);
+
+/** So that the connection can be used again; one that says too much is ended. */
+async function skip(response: IncomingMessage): Promise<void> {
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MAX_ANSWER_BYTES) {
+      response.destroy();
+      return;
+    }
+  }
+}
+
+function toAnswer({ statusCode = 0, headers }: IncomingMessage): Answer {
+  const seconds = Number(headers['retry-after']);
+  const isPause = Number.isFinite(seconds) && seconds > 0;
+  return {
+    status: statusCode,
+    ...(isPause && { retryAfterMs: Math.min(seconds, MAX_RETRY_AFTER_SECONDS) * 1000 }),
+  };
+}

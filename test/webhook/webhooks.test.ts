@@ -1,0 +1,327 @@
+// Webhooks, as a receiver sees them: signed, at least once, in order, again after failures, from any place of the log.
+import { Webhook as Verifier } from 'standardwebhooks';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { Receiver } from '../support/receiver.ts';
+import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
+
+const env = { WEBHOOK_SECRET_KEY: 'a-key-for-the-secrets-of-webhooks-in-tests', WEBHOOK_PRIVATE_TARGETS: 'on' };
+const MINUTE_MS = 60_000;
+
+let server: TestServer;
+let admin: string;
+let operator: string;
+let receiver: Receiver;
+const made: string[] = [];
+
+beforeAll(async () => {
+  server = await TestServer.start({ env });
+  admin = await adminToken();
+  operator = await operatorToken('site');
+  await server.fill();
+  await server.charger('CH1');
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  receiver = await Receiver.start();
+});
+afterEach(async () => {
+  for (const id of made.splice(0)) await run(admin, 'removeWebhook', { id });
+  await receiver.stop();
+});
+
+const FIELDS = 'id url pausedFor failingSince attempts lastError deliveredAt cursor';
+const RESULT = `__typename ... on SavedWebhook { secret webhook { ${FIELDS} } } ... on Refusal { code message } ... on InvalidInput { field }`;
+
+async function run(token: string, mutation: string, variables: object, on = server) {
+  const documents: Record<string, string> = {
+    saveWebhook: `mutation ($input: SaveWebhookInput!) { saveWebhook(input: $input) { ${RESULT} } }`,
+    removeWebhook: 'mutation ($id: ID!) { removeWebhook(id: $id) { __typename ... on Refusal { code message } } }',
+    pauseWebhook: `mutation ($id: ID!) { pauseWebhook(id: $id) { ${RESULT} } }`,
+    resumeWebhook: `mutation ($id: ID!, $after: String) { resumeWebhook(id: $id, after: $after) { ${RESULT} } }`,
+    rotateWebhookSecret: `mutation ($id: ID!) { rotateWebhookSecret(id: $id) { ${RESULT} } }`,
+  };
+  return (await on.graphql(token, documents[mutation] ?? '', variables))[mutation];
+}
+
+async function save(input: object = {}, token = operator) {
+  const types = [
+    'reservation.requested',
+    'reservation.accepted',
+    'reservation.cancel_requested',
+    'reservation.cancelled',
+  ];
+  const saved = await run(token, 'saveWebhook', {
+    input: { name: 'mine', url: receiver.url, siteIds: ['site'], types, ...input },
+  });
+  if (saved.webhook) made.push(saved.webhook.id);
+  return saved;
+}
+
+const find = async (id: string) => {
+  const query = `{ webhooks(first: 100) { edges { node { ${FIELDS} } } } }`;
+  const { webhooks } = await server.graphql(admin, query);
+  return webhooks.edges.map(({ node }: { node: { id: string } }) => node).find((one: { id: string }) => one.id === id);
+};
+
+async function reserveAndCancel(connectorId = 1): Promise<string> {
+  const token = await driverToken('ANNA');
+  const reservation = await server.reserveNow(token, {
+    chargerId: 'CH1',
+    connectorId,
+    idTag: 'ANNA',
+    durationMinutes: 15,
+  });
+  expect(reservation.status).toBe('ACCEPTED');
+  await server.cancelReservation(token, { id: reservation.id });
+  return reservation.id;
+}
+const STEPS = [
+  'reservation.requested',
+  'reservation.accepted',
+  'reservation.cancel_requested',
+  'reservation.cancelled',
+];
+
+describe('a message', () => {
+  it('says what happened, with the reservation as of then, and is signed so that the standard’s library takes it', async () => {
+    const { secret, webhook } = await save();
+    expect(secret).toMatch(/^whsec_/);
+    const id = await reserveAndCancel();
+    const first = await receiver.received.next();
+    const message = new Verifier(secret).verify(first.body, first.headers as Record<string, string>);
+    expect(message).toMatchObject({
+      type: 'reservation.requested',
+      timestamp: expect.stringMatching(/Z$/),
+      data: {
+        kind: 'RESERVATION',
+        to: 'PENDING',
+        actor: 'DRIVER',
+        reservation: { id, status: 'PENDING', idTag: 'ANNA' },
+      },
+    });
+    expect(first.headers['content-type']).toBe('application/json');
+    await eventually(() => expect(receiver.types).toEqual(STEPS));
+    expect(new Set(receiver.received.all.map(({ headers }) => headers['webhook-id'])).size).toBe(4);
+    await eventually(async () =>
+      expect(await find(webhook.id)).toMatchObject({
+        deliveredAt: expect.any(String),
+        failingSince: null,
+        attempts: 0,
+      }),
+    );
+  });
+
+  it('with another body, or another secret, does not pass', async () => {
+    const { secret } = await save();
+    await reserveAndCancel();
+    const { body, headers } = await receiver.received.next();
+    const given = headers as Record<string, string>;
+    expect(() => new Verifier(secret).verify(body.replace('ANNA', 'CLEO'), given)).toThrow();
+    const other = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+    expect(() => new Verifier(other).verify(body, given)).toThrow();
+  });
+
+  it('is signed by both secrets for a day after the secret was changed', async () => {
+    const { secret: old, webhook } = await save();
+    const { secret } = await run(operator, 'rotateWebhookSecret', { id: webhook.id });
+    expect(secret).not.toBe(old);
+    await reserveAndCancel();
+    const { body, headers } = await receiver.received.next();
+    expect(`${headers['webhook-signature']}`.split(' ')).toHaveLength(2);
+    for (const one of [old, secret]) new Verifier(one).verify(body, headers as Record<string, string>);
+  });
+
+  it('comes of the sites and the types that were asked for alone', async () => {
+    await server.saveSite('other');
+    await save({ types: ['reservation.cancelled'] });
+    const elsewhere = await Receiver.start();
+    await save({ url: elsewhere.url, siteIds: ['other'] }, admin);
+    await reserveAndCancel();
+    await eventually(() => expect(receiver.types).toEqual(['reservation.cancelled']));
+    expect(elsewhere.types).toEqual([]);
+    await elsewhere.stop();
+  });
+});
+
+describe('where a receiver fails', () => {
+  it('it is told again, later and later, from where it failed, and nothing overtakes', async () => {
+    const { webhook } = await save();
+    receiver.answer = () => 500;
+    await reserveAndCancel();
+    await eventually(async () =>
+      expect(await find(webhook.id)).toMatchObject({ attempts: 1, lastError: 'It answered 500.' }),
+    );
+    for (let attempts = 2; attempts <= 4; attempts += 1) {
+      server.clock.advance(2 * MINUTE_MS);
+      await eventually(async () =>
+        expect(await find(webhook.id)).toMatchObject({ attempts, failingSince: expect.any(String) }),
+      );
+    }
+    expect(new Set(receiver.types)).toEqual(new Set(['reservation.requested']));
+    const ids = new Set(receiver.received.all.map(({ headers }) => headers['webhook-id']));
+    expect(ids.size).toBe(1);
+    receiver.answer = () => 204;
+    server.clock.advance(2 * MINUTE_MS);
+    await eventually(() => expect(receiver.types.slice(4)).toEqual(STEPS));
+    await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 0, failingSince: null }));
+  });
+
+  it('steps of one reservation stay in order, and those of another are not kept back for good', async () => {
+    await save();
+    let refused = 0;
+    receiver.answer = ({ message }) => {
+      const isFirst = message.type === 'reservation.accepted' && refused < 2;
+      if (isFirst) refused += 1;
+      return isFirst ? 503 : 200;
+    };
+    const ids = [await reserveAndCancel(1), await reserveAndCancel(2), await reserveAndCancel(1)];
+    await eventually(() => {
+      server.clock.advance(MINUTE_MS);
+      const taken = receiver.received.all.filter(({ message }) => message.type === 'reservation.cancelled');
+      expect(new Set(taken.map(({ message }) => message.data.reservation.id))).toEqual(new Set(ids));
+    });
+    for (const id of ids) {
+      const steps = receiver.received.all
+        .filter(({ message }) => message.data.reservation.id === id)
+        .map(({ message }) => message.type);
+      const firsts = steps.filter((type, index) => steps.indexOf(type) === index);
+      expect(firsts).toEqual(STEPS);
+    }
+  });
+
+  it('for a day, it is paused, and goes on where it stopped when somebody says so', async () => {
+    const { webhook } = await save();
+    receiver.answer = () => 500;
+    await reserveAndCancel();
+    await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 1 }));
+    await eventually(async () => {
+      server.clock.advance(3 * 60 * MINUTE_MS);
+      expect(await find(webhook.id)).toMatchObject({ pausedFor: 'UNREACHABLE' });
+    });
+    const before = receiver.types.length;
+    receiver.answer = () => 200;
+    await reserveAndCancel(2);
+    server.clock.advance(60 * MINUTE_MS);
+    expect(receiver.types).toHaveLength(before);
+    const { webhook: resumed } = await run(operator, 'resumeWebhook', { id: webhook.id });
+    expect(resumed).toMatchObject({ pausedFor: null, attempts: 0 });
+    // Those of two reservations come side by side.
+    await eventually(() => expect(receiver.types.slice(before).toSorted()).toEqual([...STEPS, ...STEPS].toSorted()));
+  });
+
+  it('with 410, it is paused at once', async () => {
+    const { webhook } = await save();
+    receiver.answer = () => 410;
+    await reserveAndCancel();
+    await eventually(async () => expect(await find(webhook.id)).toMatchObject({ pausedFor: 'GONE' }));
+  });
+
+  it('by sending elsewhere, nobody follows', async () => {
+    const { webhook } = await save();
+    const other = await Receiver.start();
+    receiver.answerHeaders = { location: other.url };
+    receiver.answer = () => 302;
+    await reserveAndCancel();
+    await eventually(async () => expect(await find(webhook.id)).toMatchObject({ lastError: 'It answered 302.' }));
+    expect(other.types).toEqual([]);
+    await other.stop();
+  });
+
+  it('by silence, the attempt ends', async () => {
+    const { webhook } = await save();
+    let release: (status: number) => void = () => {};
+    receiver.answer = () =>
+      new Promise((resolve) => {
+        release = resolve;
+      });
+    await reserveAndCancel();
+    await receiver.received.next();
+    server.clock.advance(16_000);
+    await eventually(async () =>
+      expect(await find(webhook.id)).toMatchObject({ lastError: 'It did not answer in time.' }),
+    );
+    release(200);
+  });
+});
+
+describe('from the log', () => {
+  it('everything behind a cursor is told again', async () => {
+    const { webhook } = await save();
+    await reserveAndCancel();
+    await eventually(() => expect(receiver.types).toEqual(STEPS));
+    const after = receiver.received.all[1]?.message.data.cursor;
+    expect(await run(operator, 'resumeWebhook', { id: webhook.id, after })).toMatchObject({
+      __typename: 'SavedWebhook',
+    });
+    await eventually(() => expect(receiver.types).toEqual([...STEPS, ...STEPS.slice(2)]));
+    const ids = receiver.received.all.map(({ headers }) => headers['webhook-id']);
+    expect(ids.slice(4)).toEqual(ids.slice(2, 4));
+    expect(await run(operator, 'resumeWebhook', { id: webhook.id, after: 'nonsense' })).toMatchObject({
+      field: 'after',
+    });
+  });
+
+  it('what happened while no server ran is told by the next one, and each step by one of two', async () => {
+    await save();
+    await server.restart();
+    await eventually(async () => {
+      const { charger } = await server.graphql(admin, '{ charger(id: "CH1") { isConnected } }');
+      expect(charger.isConnected).toBe(true);
+    });
+    const other = await TestServer.start({ database: server.database, env });
+    await reserveAndCancel();
+    await eventually(() => {
+      server.clock.advance(6000);
+      other.clock.advance(6000);
+      expect(receiver.types).toEqual(STEPS);
+    });
+    await other.stop();
+    await reserveAndCancel(2);
+    await eventually(() => {
+      server.clock.advance(6000);
+      expect(receiver.types).toEqual([...STEPS, ...STEPS]);
+    });
+  });
+
+  it('a paused one is told nothing until it is resumed', async () => {
+    const { webhook } = await save();
+    expect(await run(operator, 'pauseWebhook', { id: webhook.id })).toMatchObject({
+      webhook: { pausedFor: 'REQUESTED' },
+    });
+    await reserveAndCancel();
+    server.clock.advance(MINUTE_MS);
+    expect(receiver.types).toEqual([]);
+    await run(operator, 'resumeWebhook', { id: webhook.id });
+    await eventually(() => expect(receiver.types).toEqual(STEPS));
+  });
+});
+
+describe('rights', () => {
+  it('an operator has those of its own sites; what is not its own is not there', async () => {
+    const { webhook } = await save({ siteIds: undefined }, admin);
+    for (const mutation of ['removeWebhook', 'pauseWebhook', 'resumeWebhook', 'rotateWebhookSecret']) {
+      const foreign = await run(operator, mutation, { id: webhook.id });
+      const unknown = await run(operator, mutation, { id: '00000000-0000-4000-8000-000000000000' });
+      expect([foreign.code, foreign.message.replace(webhook.id, '')]).toEqual([
+        unknown.code,
+        unknown.message.replace('00000000-0000-4000-8000-000000000000', ''),
+      ]);
+    }
+    expect(await save({ siteIds: undefined })).toMatchObject({ code: 'FORBIDDEN' });
+    expect(await save({ siteIds: ['site', 'other'] })).toMatchObject({ code: 'FORBIDDEN' });
+    const { webhooks } = await server.graphql(operator, '{ webhooks { edges { node { id } } } }');
+    expect(webhooks.edges).toEqual([]);
+  });
+
+  it('a driver has none', async () => {
+    expect(await save({}, await driverToken('ANNA'))).toMatchObject({ __typename: 'NotAllowed' });
+  });
+
+  it('without a key for secrets there are none', async () => {
+    const without = await TestServer.start({ database: server.database });
+    const input = { name: 'x', url: 'https://example.com', siteIds: ['site'] };
+    expect(await run(operator, 'saveWebhook', { input }, without)).toMatchObject({ __typename: 'WebhooksOff' });
+    await without.stop();
+  });
+});
