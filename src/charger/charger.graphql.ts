@@ -16,7 +16,7 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import { maySeeReservation, maySeeSite, siteScope } from '../auth/rights.ts';
+import { may, maySeeReservation, maySeeSite, siteScope } from '../auth/rights.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
@@ -244,6 +244,7 @@ export class ConnectorResolver {
     @Root() connector: Connector,
     @Ctx() { caller, load }: ApiContext,
   ): Promise<Reservation | undefined> {
+    if (!may(caller, 'reservations:read')) return undefined;
     const hold = await this.#holdOf(connector, load);
     return hold && maySeeReservation(caller, hold) ? hold : undefined;
   }

@@ -16,7 +16,7 @@ import {
   Root,
   registerEnumType,
 } from 'type-graphql';
-import { maySeeReservation, maySeeSite, reservationShare } from '../auth/rights.ts';
+import { may, maySeeReservation, maySeeSite, reservationShare } from '../auth/rights.ts';
 import { ChargerType } from '../charger/charger.graphql.ts';
 import { isUuid } from '../common/identifier.ts';
 import { fromNewestKey, newestKey } from '../common/page.ts';
@@ -410,6 +410,7 @@ export class ReservationResolver {
     description: 'The charger; null when it was removed, or moved to a site that is not yours to see.',
   })
   async charger(@Root() { chargerId }: Reservation, @Ctx() { caller, load }: ApiContext) {
+    if (!may(caller, 'chargers:read')) return undefined;
     const charger = await load.charger(chargerId);
     return charger && maySeeSite(caller, charger.siteId) ? charger : undefined;
   }
