@@ -48,7 +48,7 @@ const statements = {
       WHERE ($2::bigint IS NULL OR id < $2) AND ($3::text IS NULL OR subject = $3) AND ($4::text IS NULL OR operation = $4)
         AND ($5::text IS NULL OR target = $5) AND ($6::text IS NULL OR result = $6)
         AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8)
-      ORDER BY id DESC LIMIT $1`,
+      ORDER BY audit_entry.id DESC LIMIT $1`,
   },
 } as const satisfies Record<string, Statement>;
 

@@ -21,12 +21,19 @@ export function toGraphQLError(error: unknown): unknown {
     });
   }
   if (error instanceof KeysAway) {
-    const retry = { retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    const retry = { retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS, http: unavailable() };
     const message = 'Tokens cannot be checked now: their keys cannot be fetched. Try again in a moment.';
     return new GraphQLError(message, { extensions: { code: UNAVAILABLE, ...retry } });
   }
+  if (error instanceof Error && isDatabaseAway(error))
+    return new GraphQLError('', { originalError: error, extensions: { http: unavailable() } });
   return error;
 }
+
+const unavailable = () => ({
+  status: 503,
+  headers: new HeaderMap([['retry-after', `${RETRY_AFTER_SECONDS}`]]),
+});
 
 export const forbidden = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });

@@ -1,0 +1,156 @@
+// API keys: made, used, limited, revoked.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { GraphQLSocket } from '../support/graphql-socket.ts';
+import { adminToken, driverToken, operatorToken, signToken, TestServer } from '../support/test-server.ts';
+
+let server: TestServer;
+let admin: string;
+beforeAll(async () => {
+  server = await TestServer.start();
+  admin = await adminToken();
+  await server.fill();
+  await server.charger('CH1');
+});
+afterAll(() => server.stop());
+
+const create = async (input: object, token = admin) => {
+  const query = `mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { __typename
+    ... on CreatedApiKey { secret apiKey { id name role sites idTags groups scopes createdBy expiresAt lastUsedAt } }
+    ... on Refusal { code message } ... on InvalidInput { field } } }`;
+  return (await server.graphql(token, query, { input: { name: 'a client', ...input } })).createApiKey;
+};
+const revoke = async (id: string, token = admin) =>
+  (
+    await server.graphql(
+      token,
+      'mutation ($id: ID!) { revokeApiKey(id: $id) { __typename ... on ApiKey { revokedAt revokedBy } ... on Refusal { code } } }',
+      { id },
+    )
+  ).revokeApiKey;
+const find = async (id: string) => {
+  const query = '{ apiKeys(first: 100) { edges { node { id lastUsedAt revokedAt } } } }';
+  const { apiKeys } = await server.graphql(admin, query);
+  return apiKeys.edges.map(({ node }: { node: object }) => node).find((one: { id: string }) => one.id === id);
+};
+const fleet = { role: 'DRIVER', idTags: ['ANNA', 'BEN'] };
+
+describe('a key', () => {
+  it('is told once, and does what its role and its scopes allow', async () => {
+    const { secret, apiKey } = await create({ ...fleet, scopes: ['reservations:read', 'reservations:write'] });
+    expect(secret).toMatch(/^evk_[0-9a-f]{32}_[\w-]{43}$/);
+    expect(apiKey).toMatchObject({ role: 'DRIVER', idTags: ['ANNA', 'BEN'], createdBy: 'ada', lastUsedAt: null });
+    const made = await server.reserveNow(secret, {
+      chargerId: 'CH1',
+      connectorId: 1,
+      idTag: 'BEN',
+      durationMinutes: 5,
+    });
+    expect(made).toMatchObject({ status: 'ACCEPTED' });
+    expect(await server.cancelReservation(secret, { id: made.id })).toMatchObject({ status: 'CANCELLED' });
+    const { body } = await server.post(secret, '{ chargers { edges { node { id } } } }');
+    expect(body.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+    await eventually(async () => expect(await find(apiKey.id)).toMatchObject({ lastUsedAt: expect.any(String) }));
+  });
+
+  it('is kept as a hash alone', async () => {
+    const { secret } = await create(fleet);
+    const rows = await server.database.query<{ row: string }>('SELECT api_key::text AS row FROM api_key');
+    for (const { row } of rows) expect(row).not.toContain(secret.split('_')[2]);
+  });
+
+  it('that was changed by a letter, or never was, is refused alike', async () => {
+    const { secret } = await create(fleet);
+    const [prefix, id = '', text = ''] = secret.split('_');
+    const other = text.startsWith('A') ? 'B' : 'A';
+    const answer = async (key: string) => (await server.post(key, '{ eventCursor }')).body;
+    const wrong = await answer(`${prefix}_${id}_${other}${text.slice(1)}`);
+    expect(wrong.errors).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
+    expect(await answer(`${prefix}_${'0'.repeat(32)}_${text}`)).toEqual(wrong);
+    expect(await answer(`${prefix}_${id}`)).toEqual(wrong);
+    expect(await answer(`${prefix}_${id}' OR 1=1 --_${text}`)).toMatchObject({ errors: [{}] });
+  });
+
+  it('expires', async () => {
+    const expiresAt = new Date(server.clock.now().getTime() + 60_000).toISOString();
+    const { secret } = await create({ ...fleet, expiresAt });
+    expect((await server.post(secret, '{ eventCursor }')).status).toBe(200);
+    server.clock.advance(61_000);
+    expect((await server.post(secret, '{ eventCursor }')).body.errors[0].message).toContain('expired');
+  });
+
+  it('that is revoked is good no longer, and what it has open ends', async () => {
+    const { secret, apiKey } = await create(fleet);
+    const socket = await GraphQLSocket.connect(server.url, secret);
+    const stream = await fetch(server.url.replace('/graphql', '/events'), {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+    const ended = (async () => {
+      for await (const _ of stream.body ?? []) {
+      }
+      return 'ended';
+    })();
+    expect(await revoke(apiKey.id)).toMatchObject({ __typename: 'ApiKey', revokedBy: 'ada' });
+    expect((await server.post(secret, '{ eventCursor }')).status).toBe(401);
+    server.clock.advance(31_000);
+    expect(await socket.closed).toMatchObject({ code: 4403, reason: expect.stringContaining('revoked') });
+    expect(await ended).toBe('ended');
+    expect(await revoke(apiKey.id)).toMatchObject({ __typename: 'ApiKey' });
+    expect(await revoke('00000000-0000-4000-8000-000000000000')).toMatchObject({ code: 'API_KEY_NOT_FOUND' });
+  });
+
+  it('that is revoked elsewhere is good here for a few seconds at most', async () => {
+    const { secret, apiKey } = await create(fleet);
+    const other = await TestServer.start({ database: server.database });
+    expect((await other.post(secret, '{ eventCursor }')).status).toBe(200);
+    await revoke(apiKey.id);
+    other.clock.advance(5001);
+    expect((await other.post(secret, '{ eventCursor }')).status).toBe(401);
+    await other.stop();
+  });
+
+  it('has an idempotency of its own: another’s keys are another’s requests', async () => {
+    const [one, two] = [await create(fleet), await create(fleet)];
+    const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5, idempotencyKey: 'k' };
+    const made = await server.reserveNow(one.secret, input);
+    expect(made.status).toBe('ACCEPTED');
+    expect(await server.reserveNow(two.secret, { ...input, connectorId: 2 })).toMatchObject({
+      status: 'ACCEPTED',
+      connectorId: 2,
+    });
+    expect((await server.reserveNow(one.secret, input)).id).toBe(made.id);
+  });
+});
+
+describe('making one', () => {
+  it.each([
+    ['without a name', { name: '', role: 'ADMIN' }, 'name'],
+    ['of a driver without idTags', { role: 'DRIVER' }, 'idTags'],
+    ['of an operator without sites', { role: 'OPERATOR' }, 'sites'],
+    ['of an admin with sites', { role: 'ADMIN', sites: ['site'] }, 'sites'],
+    ['that expires in the past', { ...fleet, expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
+    ['that never expires', { ...fleet, expiresAt: '2200-01-01T00:00:00Z' }, 'expiresAt'],
+    ['with a scope that is none', { ...fleet, scopes: ['everything'] }, 'scopes'],
+    ['with a scope that its role does not allow', { ...fleet, scopes: ['sites:write'] }, 'scopes'],
+    ['with no scope', { ...fleet, scopes: [] }, 'scopes'],
+  ])('%s is refused', async (_, input, field) => {
+    expect(await create(input)).toMatchObject({ __typename: 'InvalidInput', field });
+  });
+
+  it('is for admins', async () => {
+    for (const token of [await operatorToken('site'), await driverToken('ANNA')])
+      expect(await create(fleet, token)).toMatchObject({ __typename: 'NotAllowed' });
+  });
+
+  it('gives nobody more than its maker has', async () => {
+    const scope = 'api-keys:write reservations:read';
+    const limited = await signToken('limited', { role: 'admin', scope });
+    expect(await create({ role: 'ADMIN' }, limited)).toMatchObject({ code: 'FORBIDDEN' });
+    expect(await create({ ...fleet, scopes: ['reservations:write'] }, limited)).toMatchObject({ code: 'FORBIDDEN' });
+    const { secret } = await create({ role: 'ADMIN', scopes: ['reservations:read', 'api-keys:write'] }, limited);
+    expect(await create({ role: 'ADMIN', scopes: ['audit:read'] }, secret)).toMatchObject({ code: 'FORBIDDEN' });
+    expect(await create({ ...fleet, scopes: ['reservations:read'] }, secret)).toMatchObject({
+      __typename: 'CreatedApiKey',
+    });
+  });
+});

@@ -1,0 +1,250 @@
+// Tokens that an attacker would try, and the keys that good ones are checked by.
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, exportSPKI, type GenerateKeyPairResult, generateKeyPair, SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GraphQLSocket } from '../support/graphql-socket.ts';
+import { SECRET, signToken, TestServer } from '../support/test-server.ts';
+
+const QUERY = '{ sites { edges { node { id } } } }';
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
+const claims = { sub: 'ada', role: 'admin' };
+
+/** What each of the ways in says to a credential. */
+async function waysIn(server: TestServer, authorization: string | undefined): Promise<Record<string, number>> {
+  const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+  const get = async (path: string) => (await fetch(server.url.replace('/graphql', path), { headers })).status;
+  const post = await fetch(server.url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ query: QUERY }),
+  });
+  const stream = await fetch(`${server.url}/stream?query=${encodeURIComponent(QUERY)}`, {
+    headers: { ...headers, accept: 'text/event-stream' },
+  });
+  await stream.body?.cancel();
+  const socket = await GraphQLSocket.open(server.url);
+  socket.send({ type: 'connection_init', payload: { authorization } });
+  const acknowledged = socket.messages.next().then(() => 101);
+  const webSocket = await Promise.race([acknowledged, socket.closed.then(({ code }) => code)]);
+  acknowledged.catch(() => {});
+  socket.socket.close();
+  return {
+    ...{ graphql: post.status, stream: stream.status, webSocket },
+    ...{ rest: await get('/reservations'), metrics: await get('/metrics') },
+  };
+}
+const SHUT = { graphql: 401, stream: 401, webSocket: 4403, rest: 401, metrics: 401 };
+const OPEN = { graphql: 200, stream: 200, webSocket: 101, rest: 200, metrics: 200 };
+
+describe('with a shared secret', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await TestServer.start({ env: { JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' } });
+  });
+  afterAll(() => server.stop());
+
+  const sign = (more: object = {}, header: object = {}, secret = SECRET) =>
+    new SignJWT({ iss: 'https://id.example', aud: 'chargers', exp: inAnHour(), ...claims, ...more })
+      .setProtectedHeader({ alg: 'HS256', ...header })
+      .sign(new TextEncoder().encode(secret));
+
+  it('a good one opens every way in', async () => {
+    expect(await waysIn(server, `Bearer ${await sign()}`)).toEqual(OPEN);
+    expect(await waysIn(server, `bearer ${await sign({ aud: ['others', 'chargers'] })}`)).toEqual(OPEN);
+  });
+
+  const payload = { iss: 'https://id.example', aud: 'chargers', exp: inAnHour(), ...claims };
+  it.each<[string, () => Promise<string | undefined> | string | undefined]>([
+    ['none', () => undefined],
+    ['an empty one', () => 'Bearer '],
+    ['another scheme', async () => `Basic ${await sign()}`],
+    ['two of them', async () => `Bearer ${await sign()} ${await sign()}`],
+    ['one that has expired', async () => `Bearer ${await sign({ exp: inAnHour() - 7200 })}`],
+    ['one that is not good yet', async () => `Bearer ${await sign({ nbf: inAnHour() })}`],
+    ['one without an end', async () => `Bearer ${await sign({ exp: undefined })}`],
+    ['one without a subject', async () => `Bearer ${await sign({ sub: undefined })}`],
+    ['one of nobody', async () => `Bearer ${await sign({ sub: '' })}`],
+    ['one of an endless name', async () => `Bearer ${await sign({ sub: 'x'.repeat(300) })}`],
+    ['one for another audience', async () => `Bearer ${await sign({ aud: 'others' })}`],
+    ['one for no audience', async () => `Bearer ${await sign({ aud: undefined })}`],
+    ['one of another issuer', async () => `Bearer ${await sign({ iss: 'https://evil.example' })}`],
+    ['one that is signed with another secret', async () => `Bearer ${await sign({}, {}, 'x'.repeat(40))}`],
+    ['one that is signed with no secret', async () => `Bearer ${encode({ alg: 'HS256' })}.${encode(payload)}.`],
+    ['alg none', () => `Bearer ${encode({ alg: 'none' })}.${encode(payload)}.`],
+    ['alg None, with something as its signature', () => `Bearer ${encode({ alg: 'None' })}.${encode(payload)}.AAAA`],
+    ['another algorithm of the same secret', async () => `Bearer ${await sign({}, { alg: 'HS512' })}`],
+    [
+      'an extension that must be understood',
+      async () => `Bearer ${await sign({}, { crit: ['x'], x: 1 })}`.replace(/x/g, 'x'),
+    ],
+    [
+      'one whose claims were changed',
+      async () => {
+        const [head, , signature] = (await sign({ role: 'driver', idTags: ['ANNA'] })).split('.');
+        return `Bearer ${head}.${encode(payload)}.${signature}`;
+      },
+    ],
+    ['one of no role', async () => `Bearer ${await sign({ role: undefined })}`],
+    ['one of a role that is none', async () => `Bearer ${await sign({ role: 'root' })}`],
+    ['an operator of no site', async () => `Bearer ${await sign({ role: 'operator', sites: [] })}`],
+    ['a driver without an idTag', async () => `Bearer ${await sign({ role: 'driver' })}`],
+    ['a driver whose idTags are no list', async () => `Bearer ${await sign({ role: 'driver', idTags: 'ANNA' })}`],
+    ['one that is no token', () => 'Bearer nothing'],
+    ['one that is too long', () => `Bearer ${'x'.repeat(9000)}`],
+  ])('%s opens none', async (_, authorization) => {
+    let header: string | undefined;
+    try {
+      header = await authorization();
+    } catch {
+      return; // The library does not even make such a token.
+    }
+    expect(await waysIn(server, header)).toEqual(SHUT);
+    server.clock.advance(60_000); // Bad ones are counted.
+  });
+
+  it('says what is wrong, and never what it held', async () => {
+    const answer = async (token: string) => (await server.post(token, QUERY)).body.errors[0];
+    expect(await answer(await sign({ exp: inAnHour() - 7200 }))).toMatchObject({
+      message: expect.stringContaining('expired'),
+      extensions: { code: 'UNAUTHENTICATED' },
+    });
+    const other = await answer(await sign({ aud: 'secret-audience' }));
+    expect(other.message).toContain('"aud"');
+    expect(JSON.stringify(other)).not.toMatch(/secret-audience|chargers|stack/);
+  });
+
+  it('a clock that is a little off does not matter', async () => {
+    expect(
+      await waysIn(server, `Bearer ${await sign({ exp: Math.floor(server.clock.now().getTime() / 1000) - 3 })}`),
+    ).toEqual(OPEN);
+    const [shut] = Object.values(
+      await waysIn(server, `Bearer ${await sign({ exp: Math.floor(server.clock.now().getTime() / 1000) - 8 })}`),
+    );
+    expect(shut).toBe(401);
+  });
+
+  it('of several roles the widest counts, and those that are not ours are passed by', async () => {
+    const refusedTo = async (given: object) => {
+      const token = await sign({ role: undefined, sites: ['site'], idTags: ['ANNA'], ...given });
+      const refused: string[] = [];
+      for (const list of ['idTags', 'auditEntries']) {
+        const { body } = await server.post(token, `{ ${list} { edges { cursor } } }`);
+        if (body.errors) refused.push(list);
+      }
+      return refused;
+    };
+    expect(await refusedTo({ roles: ['driver'] })).toEqual(['idTags', 'auditEntries']);
+    expect(await refusedTo({ roles: ['offline_access', 'driver', 'operator'] })).toEqual(['auditEntries']);
+    expect(await refusedTo({ roles: ['driver', 'admin', 'operator'] })).toEqual([]);
+    expect(await refusedTo({ role: 'driver', roles: ['operator'] })).toEqual(['auditEntries']);
+  });
+
+  it('whoever keeps sending bad ones is not listened to for a while; who is known goes on', async () => {
+    const own = await TestServer.start();
+    const good = await signToken('ada', { role: 'admin' });
+    expect((await own.post(good, QUERY)).status).toBe(200);
+    const statuses: number[] = [];
+    for (let n = 0; n < 60; n += 1) statuses.push((await own.post(`nothing-${n}`, QUERY)).status);
+    expect(statuses.slice(0, 49).every((status) => status === 401)).toBe(true);
+    expect(statuses.at(-1)).toBe(429);
+    const response = await fetch(own.url.replace('/graphql', '/reservations'), {
+      headers: { authorization: 'Bearer no' },
+    });
+    expect(response.status).toBe(429);
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await own.post(good, QUERY)).status).toBe(200);
+    expect((await own.post(await signToken('new', { role: 'admin' }), QUERY)).status).toBe(429);
+    own.clock.advance(5000);
+    expect((await own.post(await signToken('new', { role: 'admin' }), QUERY)).status).toBe(200);
+    expect(await own.metric('credentials_refused_total')).toBeGreaterThanOrEqual(50);
+    await own.stop();
+  });
+});
+
+describe('with a key set', () => {
+  let keyServer: Server;
+  let served: object[] = [];
+  let isAway = false;
+  let fetched = 0;
+  let one: GenerateKeyPairResult;
+  let two: GenerateKeyPairResult;
+  let server: TestServer;
+
+  beforeAll(async () => {
+    [one, two] = await Promise.all([
+      generateKeyPair('RS256', { extractable: true }),
+      generateKeyPair('ES256', { extractable: true }),
+    ]);
+    keyServer = createServer((_, response) => {
+      fetched += 1;
+      if (isAway) response.destroy();
+      else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: served }));
+    });
+    await new Promise<void>((resolve) => keyServer.listen(0, '127.0.0.1', resolve));
+    served = [{ ...(await exportJWK(one.publicKey)), kid: 'one', alg: 'RS256' }];
+    server = await start();
+  });
+  afterAll(async () => {
+    await server.stop();
+    keyServer.closeAllConnections();
+    await new Promise((resolve) => keyServer.close(resolve));
+  });
+
+  const start = () =>
+    TestServer.start({
+      env: {
+        JWT_SECRET: '',
+        JWKS_URL: `http://127.0.0.1:${(keyServer.address() as AddressInfo).port}/keys`,
+        ...{ JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' },
+      },
+    });
+  const sign = (key: CryptoKey | Uint8Array, header: { alg: string; kid?: string }, more: object = {}) =>
+    new SignJWT({ iss: 'https://id.example', aud: 'chargers', exp: inAnHour(), ...claims, ...more })
+      .setProtectedHeader(header)
+      .sign(key);
+  const statusOf = async (token: string, on = server) => (await on.post(token, QUERY)).status;
+
+  it('one that it signs is good, whatever the way in', async () => {
+    expect(await waysIn(server, `Bearer ${await sign(one.privateKey, { alg: 'RS256', kid: 'one' })}`)).toEqual(OPEN);
+  });
+
+  it('the public key is no secret to sign with, nor is any other key', async () => {
+    const pem = new TextEncoder().encode(await exportSPKI(one.publicKey));
+    expect(await statusOf(await sign(pem, { alg: 'HS256', kid: 'one' }))).toBe(401);
+    expect(await statusOf(await sign(new TextEncoder().encode(SECRET), { alg: 'HS256' }))).toBe(401);
+    expect(await statusOf(await sign(two.privateKey, { alg: 'ES256', kid: 'one' }))).toBe(401);
+    const own = { alg: 'ES256', jwk: await exportJWK(two.publicKey), jku: 'https://evil.example/keys', kid: 'evil' };
+    expect(await statusOf(await sign(two.privateKey, own))).toBe(401);
+  });
+
+  it('a new key is taken when a token names it, and unknown names do not make it ask again and again', async () => {
+    const own = await start();
+    expect(await statusOf(await sign(one.privateKey, { alg: 'RS256', kid: 'one' }), own)).toBe(200);
+    const before = fetched;
+    for (let n = 0; n < 20; n += 1)
+      expect(await statusOf(await sign(two.privateKey, { alg: 'ES256', kid: `none-${n}` }), own)).toBe(401);
+    expect(fetched - before).toBeLessThanOrEqual(1);
+    await own.stop();
+    served = [...served, { ...(await exportJWK(two.publicKey)), kid: 'two', alg: 'ES256' }];
+    const fresh = await start();
+    expect(await statusOf(await sign(two.privateKey, { alg: 'ES256', kid: 'two' }), fresh)).toBe(200);
+    await fresh.stop();
+  });
+
+  it('without it no token is good: 503, and 1013 over WebSocket, until it is back', async () => {
+    isAway = true;
+    const own = await start();
+    const token = await sign(one.privateKey, { alg: 'RS256', kid: 'one' });
+    const answer = await own.post(token, QUERY);
+    expect(answer).toMatchObject({
+      status: 503,
+      body: { errors: [{ extensions: { code: 'SERVICE_UNAVAILABLE', retryable: true } }] },
+    });
+    expect(await waysIn(own, `Bearer ${token}`)).toMatchObject({ webSocket: 1013, rest: 503, stream: 503 });
+    isAway = false;
+    expect(await statusOf(token, own)).toBe(200);
+    await own.stop();
+  });
+});
