@@ -16,7 +16,7 @@ import { serveEventStreams } from './event-stream.ts';
 import { costOfFailure, MAX_TOKENS, measure } from './limits.ts';
 import { Operations } from './operations.ts';
 import { authenticate, contextOf, type GraphQLPorts } from './request-context.ts';
-import type { Named } from './trusted-documents.ts';
+import type { TrustedDocuments } from './trusted-documents.ts';
 import { serveWebSocket } from './websocket.ts';
 
 export interface GraphQLServer {
@@ -52,6 +52,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   const leaving = new WeakMap<FastifyRequest, AbortController>();
   const context = async (request: FastifyRequest): Promise<ApiContext> => {
     const caller = await authenticate(ports, request.headers.authorization, request.ip);
+    refusing(() => ports.limits.countBy(caller));
     const signal = leaving.get(request)?.signal ?? new AbortController().signal;
     return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal });
   };
@@ -82,9 +83,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
         });
       },
       preHandler: async (request) => {
-        const named = (request.method === 'GET' ? request.query : request.body) as Named | null | undefined;
-        if (trustedDocuments && named)
-          Object.assign(named, { query: trustedDocuments.textOf(named), extensions: undefined });
+        if (trustedDocuments) nameByText(request, trustedDocuments);
       },
     });
   });
@@ -94,15 +93,37 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   return { closeSubscriptions: async () => void (await Promise.all([sockets.close(), streams.close()])) };
 }
 
+/** What Apollo is given is the text of a known document, however that was asked for. */
+function nameByText(request: FastifyRequest, documents: TrustedDocuments): void {
+  if (request.method === 'GET') {
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    const extensions = searchParams.get('extensions') ?? undefined;
+    const named = { ...Object.fromEntries(searchParams), extensions: extensions && parsed(extensions) };
+    searchParams.set('query', documents.textOf(named));
+    searchParams.delete('extensions');
+    request.raw.url = `${pathname}?${searchParams}`;
+    return;
+  }
+  const body = request.body as { extensions?: unknown } | null;
+  if (typeof body !== 'object' || body === null) return;
+  Object.assign(body, { query: documents.textOf(body) });
+  delete body.extensions;
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a request costs is taken from its caller’s budget, and told in the answer. */
 const charge = ({ schema, limits }: GraphQLPorts): ApolloServerPlugin<ApiContext> => ({
   requestDidStart: async () => {
     let budget: Budget | undefined;
     let isMeasured = false;
     return {
-      didResolveSource: async ({ contextValue }) => {
-        refusing(() => limits.countBy(contextValue.caller));
-      },
       // Apollo validates a document once, without its variables; what it costs depends on them.
       didResolveOperation: async ({ document, request, operationName, contextValue }) => {
         isMeasured = true;
