@@ -34,7 +34,8 @@ const HTTP = {
   ...{ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 },
   maxHeaderSize: 16 * 1024,
 };
-const MAX_HEADLESS_PER_ADDRESS = 500;
+/** Many chargers may come back at once from behind one address; all do from behind a proxy. */
+const MAX_HEADLESS_PER_ADDRESS = 2000;
 
 export interface GatewayPorts extends ConnectionPorts {
   readonly doors: Doors;
@@ -112,6 +113,7 @@ export class Gateway implements ChargerCalls {
   /** Until the head of its request has come. */
   #boundHeadless(socket: Socket): void {
     const address = socket.remoteAddress ?? '';
+    if (this.ports.trustProxy(address, 0)) return;
     const count = (this.#headless.get(address) ?? 0) + 1;
     if (count > MAX_HEADLESS_PER_ADDRESS) return void socket.destroy();
     this.#headless.set(address, count);

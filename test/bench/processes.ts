@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SignJWT } from 'jose';
 
 export const PASSWORD = 'bench-charger-password';
-const SECRET = 'a-secret-for-the-benchmark-of-32-characters';
+export const SECRET = 'a-secret-for-the-benchmark-of-32-characters';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 
@@ -86,8 +86,20 @@ export function adminToken(): Promise<string> {
   return claims.setExpirationTime('1h').sign(new TextEncoder().encode(SECRET));
 }
 
-/** Ours, on that database, as `npm start` would run it. */
-export async function startServer(url: string, execArgv: string[] = []): Promise<Server> {
+/** One caller asks for what many do. */
+const WITHOUT_LIMITS = {
+  REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
+  REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
+  REQUESTS_PER_SECOND_PER_OPERATOR: '1000000',
+};
+
+/** Ours, on that database, as `npm start` would run it; asked from that address, as a proxy would say. */
+export async function startServer(
+  url: string,
+  execArgv: string[] = [],
+  more: Record<string, string> = WITHOUT_LIMITS,
+  address?: string,
+): Promise<Server> {
   const env = {
     DATABASE_URL: url,
     JWT_SECRET: SECRET,
@@ -96,7 +108,7 @@ export async function startServer(url: string, execArgv: string[] = []): Promise
     OCPP_PORT: '0',
     LOG_LEVEL: 'error',
   };
-  const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16' }, execArgv);
+  const child = start('server.js', [], { ...env, DATABASE_POOL_SIZE: '16', ...more }, execArgv);
   const { port, ocppPort } = await message<{ port: number; ocppPort: number }>(child);
   const token = await adminToken();
   return {
@@ -104,7 +116,7 @@ export async function startServer(url: string, execArgv: string[] = []): Promise
     port,
     ocppPort,
     async run<T>(query: string, variables: object) {
-      const headers = { authorization: `Bearer ${token}` };
+      const headers = { authorization: `Bearer ${token}`, ...(address && { 'x-forwarded-for': address }) };
       const text = await post(port, '/graphql', JSON.stringify({ query, variables }), headers);
       const { data, errors } = JSON.parse(text);
       if (errors) throw new Error(text);

@@ -45,6 +45,8 @@ export class ServerProcess {
     const env = {
       ...{ PATH: process.env.PATH, DATABASE_URL: databaseUrl, JWT_SECRET: SECRET, HOST: '127.0.0.1' },
       ...{ PORT: `${port}`, OCPP_PORT: `${ocppPort}`, CHARGER_ANSWER_TIMEOUT_SECONDS: '2', LOG_LEVEL: 'error' },
+      // A few clients ask for what many do.
+      ...{ REQUESTS_PER_SECOND_PER_ADDRESS: '1000000', REQUESTS_PER_SECOND_PER_DRIVER: '1000000' },
     };
     const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;

@@ -1,0 +1,135 @@
+// `npm run bench:siege`: what honest clients and chargers feel while somebody attacks. In turn, on one server: calm, an
+// attack, calm, the next attack. Prints the latency of reserveNow and the memory under attack, beside those of the calm
+// before it.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { SignJWT } from 'jose';
+import { Client } from 'pg';
+import { Passwords } from '../../src/charger/passwords.ts';
+import { systemClock } from '../../src/common/clock.ts';
+import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import {
+  CANCEL,
+  expectStatus,
+  message,
+  PASSWORD,
+  percentile,
+  RESERVE,
+  SECRET,
+  type Server,
+  start,
+  startChargers,
+  startServer,
+  stopAll,
+} from './processes.ts';
+
+const { values } = parseArgs({
+  options: {
+    chargers: { type: 'string', default: '1000' },
+    seconds: { type: 'string', default: '10' },
+    rate: { type: 'string', default: '40' },
+  },
+});
+const seconds = Number(values.seconds);
+const rate = Number(values.rate);
+const ids = Array.from({ length: Number(values.chargers) }, (_, index) => `CP${index + 1}`);
+/** Blows a second: as many as a machine of this size sends beside everything else it does here. */
+const attacks = {
+  'failed logins of chargers': 1000,
+  'bad tokens': 500,
+  'alias and depth bombs': 100,
+  'oversized frames': 50,
+  'slow heads': 100,
+};
+
+async function fill(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const hash = await new Passwords(systemClock).hash(PASSWORD);
+  await client.query(`INSERT INTO site VALUES ('site', 'Bench', 'UTC')`);
+  await client.query(
+    `INSERT INTO charger (id, site_id, name, password_hash) SELECT id, 'site', id, $2 FROM unnest($1::text[]) id`,
+    [ids, hash],
+  );
+  await client.query(
+    `INSERT INTO connector (charger_id, connector_id, state) SELECT id, 1, 'AVAILABLE' FROM unnest($1::text[]) id`,
+    [ids],
+  );
+  await client.query(`INSERT INTO id_tag (id_tag, token_type, status) VALUES ('ANNA', 'ISO14443', 'ACCEPTED')`);
+  await client.end();
+}
+
+interface Felt {
+  readonly latencies: readonly number[];
+  readonly rssMb: number;
+}
+
+/** So many reservations a second, whatever the server does: who is slowed does not ask less. */
+async function live({ run, child }: Server, forSeconds: number): Promise<Felt> {
+  const latencies: number[] = [];
+  const pending: Promise<void>[] = [];
+  const began = performance.now();
+  let asked = 0;
+  const one = async (n: number) => {
+    const input = { chargerId: ids[n % ids.length], connectorId: 1, idTag: 'ANNA', durationMinutes: 30 };
+    const asking = performance.now();
+    const id = expectStatus(await run(RESERVE, { input }), 'ACCEPTED');
+    latencies.push(performance.now() - asking);
+    expectStatus(await run(CANCEL, { input: { id } }), 'CANCELLED');
+  };
+  while (performance.now() - began < forSeconds * 1000) {
+    for (const due = ((performance.now() - began) / 1000) * rate; asked < due; asked += 1) pending.push(one(asked));
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await Promise.all(pending);
+  const told = message<{ rss: number }>(child);
+  child.send('memory');
+  return { latencies: latencies.toSorted((a, b) => a - b), rssMb: (await told).rss / 1e6 };
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'ev-reservation-siege-'));
+const postgres = await startEmbeddedPostgres({ dataFolder: join(folder, 'data') });
+try {
+  const url = postgres.url('postgres');
+  // Of attackers and of everybody else a proxy tells the addresses; the limits are those of `npm start`.
+  const server = await startServer(url, ['--expose-gc'], { TRUSTED_PROXIES: '127.0.0.1' }, '198.51.100.1');
+  await fill(url);
+  await startChargers(server.ocppPort, ids);
+  const driver = await new SignJWT({ role: 'driver', idTags: ['EVE'] })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject('eve')
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(SECRET));
+  await live(server, seconds);
+  console.log(
+    `${ids.length} chargers connected, ${rate} reservations and cancellations a second; each line beside the calm before and after it\n`,
+  );
+  console.log(
+    'attack                      blows    p50 calm -> attack (ratio)   p95 calm -> attack (ratio)   memory MB',
+  );
+  let before = await live(server, seconds);
+  for (const [kind, perSecond] of Object.entries(attacks)) {
+    const args = [kind, `${server.port}`, `${server.ocppPort}`, driver, `${perSecond}`, `${seconds}`];
+    const attacker = message<{ done: number; outcomes: object }>(start('attacks.js', args, {}));
+    const under = await live(server, seconds);
+    const { done, outcomes } = await attacker;
+    const after = await live(server, seconds);
+    const calm = (share: number) => (percentile(before.latencies, share) + percentile(after.latencies, share)) / 2;
+    const compared = (share: number) => {
+      const [quiet, loud] = [calm(share), percentile(under.latencies, share)];
+      return `${quiet.toFixed(1)} -> ${loud.toFixed(1)} ms (${(loud / quiet).toFixed(2)})`.padEnd(29);
+    };
+    const memory = `${before.rssMb.toFixed(0)} -> ${under.rssMb.toFixed(0)} -> ${after.rssMb.toFixed(0)}`;
+    console.log(
+      `${kind.padEnd(27)} ${`${done}`.padStart(5)}    ${compared(0.5)}${compared(0.95)}${memory}   ${JSON.stringify(outcomes)}`,
+    );
+    before = after;
+  }
+} finally {
+  await stopAll();
+  await postgres.remove();
+  await rm(folder, { recursive: true, force: true });
+}
+process.exit(0);
