@@ -251,7 +251,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     recordSeen: recordSeen(connecting),
     recordClockSkew: recordClockSkew(connecting),
     recordStatus: recordStatus({ chargers, followConnectorState: followConnectorState(following), announce, clock }),
-    signCertificate: signCertificate({ authority, certificates, calls, background, log }),
+    signCertificate: signCertificate({ authority, certificates, calls, background, clock, log }),
     recordCapabilities: chargers.recordCapabilities,
     authorizeIdTag: authorize,
     startTransaction: startTransaction(reporting),
@@ -422,7 +422,6 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       await settler.stop();
       await retention.stop();
       await deliveries?.stop();
-      target?.close();
       await Promise.all([graphql.closeSubscriptions(), rest.close()]);
       const httpClosed = http.close();
       closeUnusedConnections();

@@ -213,6 +213,7 @@ function wrongTogether(given: Given): string[] {
     ['OCPP_CLIENT_CA_FILE', 'OCPP_TLS_CERT_FILE'],
     ['OCPP_CLIENT_CRL_FILE', 'OCPP_CLIENT_CA_FILE'],
     ['OCPP_CLIENT_CA_KEY_FILE', 'OCPP_CLIENT_CA_FILE'],
+    ['OCPP_BEHIND_TLS_PROXY', 'TRUSTED_PROXIES'],
   ];
   const lines = needs
     .filter(([name, needed]) => given[name] !== undefined && given[needed] === undefined)

@@ -54,7 +54,10 @@ class AuditEntryType {
   @Field(() => String, { nullable: true, description: 'The key of what was changed or made, or was to be.' })
   target?: string;
 
-  @Field(() => String, { description: 'What was asked for, as JSON, without secrets; cut after 4000 characters.' })
+  @Field(() => String, {
+    description:
+      'What was asked for, as JSON, without secrets; cut after 4000 characters, of what was refused after 1000.',
+  })
   input!: string;
 
   @Field(() => String, {

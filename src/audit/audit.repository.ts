@@ -52,6 +52,9 @@ const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
+/** PostgreSQL's text holds no NUL, and no half of a pair of surrogates. */
+const storable = (text: string): string => Buffer.from(text.replaceAll('\0', '\ufffd')).toString();
+
 export type AuditRepository = ReturnType<typeof auditRepository>;
 
 export function auditRepository(database: Database) {
@@ -59,11 +62,10 @@ export function auditRepository(database: Database) {
     async append(entries: readonly AuditEntry[]): Promise<void> {
       const column = <T>(of: (entry: AuditEntry) => T) => entries.map(of);
       await database.query(statements.append, [
-        ...[column(({ at }) => at), column(({ subject }) => subject), column(({ role }) => role)],
-        ...[column(({ apiKeyId }) => apiKeyId), column(({ address }) => address), column(({ via }) => via)],
-        ...[column(({ operation }) => operation), column(({ target }) => target)],
-        // PostgreSQL's text holds no NUL.
-        ...[column(({ input }) => input.replaceAll('\\u0000', '\\ufffd')), column(({ result }) => result)],
+        ...[column(({ at }) => at), column(({ subject }) => storable(subject)), column(({ role }) => role)],
+        ...[column(({ apiKeyId }) => apiKeyId), column(({ address }) => storable(address)), column(({ via }) => via)],
+        ...[column(({ operation }) => operation), column(({ target }) => target && storable(target))],
+        ...[column(({ input }) => storable(input)), column(({ result }) => result)],
       ]);
     },
 

@@ -7,12 +7,14 @@ import type { AuditRepository } from './audit.repository.ts';
 import type { AuditEntry, Source } from './audit-entry.ts';
 
 const MAX_INPUT = 4000;
+/** Of what was refused, which costs its sender nothing. */
+const MAX_REFUSED_INPUT = 1000;
 const SECRETS = /password|secret|token|authorization/i;
 
 /** As it may be kept. */
-export function withoutSecrets(input: unknown): string {
+export function withoutSecrets(input: unknown, length: number): string {
   const text = JSON.stringify(input, (key, value) => (SECRETS.test(key) && typeof value === 'string' ? '***' : value));
-  return (text ?? '').slice(0, MAX_INPUT);
+  return (text ?? '').slice(0, length);
 }
 
 /** Entries of one statement. */
@@ -50,7 +52,15 @@ export class Audit {
       const target = targetOf(input, answer);
       const who = { subject, role, ...(apiKeyId !== undefined && { apiKeyId }) };
       return this.#write({
-        ...{ at: this.ports.clock.now(), ...who, address, via, operation, input: withoutSecrets(input), result },
+        ...{
+          at: this.ports.clock.now(),
+          ...who,
+          address,
+          via,
+          operation,
+          input: withoutSecrets(input, result === 'OK' ? MAX_INPUT : MAX_REFUSED_INPUT),
+          result,
+        },
         ...(target !== undefined && { target }),
       });
     };

@@ -63,22 +63,30 @@ export class Authenticator {
     if (known && known.until > now) return known.caller;
     this.#remembered.delete(credential);
     const failures = this.#failures.of(networkOf(from), now);
-    if (failures.left(now) < 1) {
-      metrics.refusedRequests.inc({ limit: 'credentials' });
-      throw new RateLimited('Too many bad credentials came from this address; wait.', 1000 / FAILURES.perSecond);
-    }
+    // A key costs a look into the database: taken before it, and given back where the key is good. A token costs no more than
+    // the arithmetic, so that a good one is known as such whatever others of the same address send.
+    const isKey = credential.startsWith(API_KEY_PREFIX);
+    if (isKey && failures.tryTake(now, 1) > 0) throw this.#tooMany();
     try {
       const caller = await this.#verify(credential);
+      if (isKey) failures.giveBack(1);
       this.#remember(credential, caller, now);
       return caller;
     } catch (error) {
-      if (error instanceof CredentialError) {
-        failures.tryTake(now, 1);
-        metrics.badCredentials.inc();
+      if (!(error instanceof CredentialError)) {
+        if (isKey) failures.giveBack(1);
+        throw error;
       }
+      metrics.badCredentials.inc();
+      if (!isKey && failures.tryTake(now, 1) > 0) throw this.#tooMany();
       throw error;
     }
   };
+
+  #tooMany(): RateLimited {
+    this.ports.metrics.refusedRequests.inc({ limit: 'credentials' });
+    return new RateLimited('Too many bad credentials came from this address; wait.', 1000 / FAILURES.perSecond);
+  }
 
   /** A key that was revoked here is good no longer. */
   forget(apiKeyId: string): void {

@@ -26,8 +26,10 @@ export type VerifyToken = (token: string) => Promise<Caller>;
 const KEYS_KEPT_MS = 600_000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_TIMEOUT_MS = 5000;
-/** Ours; a provider's others ("openid") do not restrict. */
-const SCOPE = /^[a-z-]+:(read|write)$/;
+/** Of OpenID Connect: they ask for claims, and restrict nothing. What is neither these nor ours gives nothing. */
+const OF_IDENTITY = new Set(['openid', 'profile', 'email', 'phone', 'address', 'offline_access']);
+/** The last instant that a date can be. */
+const MAX_SECONDS = 8.64e12;
 
 /** Throws a CredentialError that says what is wrong with the token, never what it held; KeysAway without a key set. */
 export function tokenVerifier(settings: TokenSettings, clock: Clock): VerifyToken {
@@ -94,11 +96,14 @@ function toCaller(payload: JWTPayload, toleranceSeconds: number): Caller {
   const [widest] = given.toSorted((one, other) => rank[other] - rank[one]);
   if (widest === undefined || !payload.sub || payload.sub.length > 255) throw new CredentialError(CLAIMS);
   const reach = toReach(widest, parsed.data);
-  const scopes = scope?.split(' ').filter((one) => SCOPE.test(one));
+  const asked = scope?.split(' ');
+  const scopes = asked?.filter((one) => !OF_IDENTITY.has(one));
+  const isRestricted = scopes !== undefined && (scopes.length > 0 || asked?.length === 0);
+  if (!payload.exp || payload.exp + toleranceSeconds > MAX_SECONDS) throw new CredentialError(CLAIMS);
   return {
     subject: payload.sub,
     expiresAt: new Date(((payload.exp ?? 0) + toleranceSeconds) * 1000),
-    permissions: permissionsOf(reach.role, scopes?.length ? scopes : undefined),
+    permissions: permissionsOf(reach.role, isRestricted ? scopes : undefined),
     ...reach,
   };
 }

@@ -3,12 +3,12 @@
 import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
-import { RateLimits } from '../common/rate-limit.ts';
+import { type RateLimit, RateLimits } from '../common/rate-limit.ts';
+import type { Admission } from './admission.ts';
 import type { CertificateRepository } from './certificate.repository.ts';
 import type { ClientCertificate } from './certificate.ts';
-import type { ChargerRepository } from './charger.repository.ts';
-import type { SecurityProfile } from './charger.ts';
-import { type Passwords, readingsOf, TooManyLogins } from './passwords.ts';
+import type { ChargerRepository, Credentials } from './charger.repository.ts';
+import { type Passwords, readingsOf } from './passwords.ts';
 
 export interface Login {
   readonly chargerId: string;
@@ -17,10 +17,12 @@ export interface Login {
   readonly isEncrypted: boolean;
   readonly certificate?: ClientCertificate;
   readonly address: string;
+  /** Nobody waits for the answer any more. */
+  readonly isOver: () => boolean;
 }
 
 export type ChargerAuthentication =
-  | { readonly verdict: 'ACCEPTED'; readonly profile: SecurityProfile }
+  | { readonly verdict: 'ACCEPTED'; readonly admission: Admission }
   | { readonly verdict: 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD' | 'WRONG_CERTIFICATE' | 'PROFILE_TOO_LOW' }
   | { readonly verdict: 'TOO_MANY_FAILURES' | 'TOO_MANY_LOGINS'; readonly retryAfterSeconds: number };
 export type AuthenticateCharger = (login: Login) => Promise<ChargerAuthentication>;
@@ -33,57 +35,86 @@ interface Ports {
   readonly metrics: Metrics;
 }
 
-/** Of one address; several chargers may stand behind it. */
-const FAILURES = { perSecond: 1, burst: 50 };
+/** Wrong passwords of one address; several chargers may stand behind it. */
+const OF_ADDRESS = { perSecond: 1, burst: 50 };
+/** Of a charger that has come from the same address before: what others there do wrong does not keep it out. */
+const OF_CHARGER = { perSecond: 0.1, burst: 10 };
 const RETRY_SECONDS = 10;
 
 export function authenticateCharger(ports: Ports): AuthenticateCharger {
-  const failures = new RateLimits(FAILURES);
+  const ofAddress = new RateLimits(OF_ADDRESS);
+  const ofCharger = new RateLimits(OF_CHARGER);
+  const cameFrom = new Map<string, string>();
   return async (login) => {
     const { clock, metrics } = ports;
+    const { chargerId } = login;
+    const network = networkOf(login.address);
+    const isFamiliar = cameFrom.get(chargerId) === network;
     const now = clock.now();
-    const ofAddress = failures.of(networkOf(login.address), now);
-    const found = await check(ports, login, ofAddress.left(now) < 1);
+    const failures = isFamiliar ? ofCharger.of(`${network} ${chargerId}`, now) : ofAddress.of(network, now);
+    const found = await check(ports, login, network, failures);
     metrics.chargerLogins.inc({ verdict: found.verdict.toLowerCase() });
-    if (found.verdict !== 'ACCEPTED') ofAddress.tryTake(now, 1);
+    if (found.verdict === 'ACCEPTED') cameFrom.set(chargerId, network);
     return found;
   };
 }
 
-/** `isSlowed`: bad logins came from the address; only what needs no derivation is looked at. */
-async function check(ports: Ports, login: Login, isSlowed: boolean): Promise<ChargerAuthentication> {
-  const { chargers, passwords } = ports;
+async function check(ports: Ports, login: Login, network: string, failures: RateLimit): Promise<ChargerAuthentication> {
+  const { chargers, clock } = ports;
   const { chargerId, password, isEncrypted, certificate } = login;
-  if (isSlowed && !certificate && !passwords.hasSeen(chargerId)) return tooManyFailures;
   const known = await chargers.credentials(chargerId);
   if (!known) return { verdict: 'UNKNOWN_CHARGER' };
-  const { securityProfile, passwordHash, nextPasswordHash } = known;
   // A certificate that names nobody here may be the maker's: the charger is asked for its password.
   if (certificate?.commonName === chargerId) {
-    const isGood = await ports.certificates.admit(chargerId, certificate, ports.clock.now());
-    return isGood ? { verdict: 'ACCEPTED', profile: 3 } : { verdict: 'WRONG_CERTIFICATE' };
+    const isGood = await ports.certificates.admit(chargerId, certificate, clock.now());
+    if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
+    return { verdict: 'ACCEPTED', admission: { profile: 3, fingerprint: certificate.fingerprint } };
   }
-  if (securityProfile === 3) return { verdict: certificate ? 'WRONG_CERTIFICATE' : 'PROFILE_TOO_LOW' };
+  if (known.securityProfile === 3) return { verdict: certificate ? 'WRONG_CERTIFICATE' : 'PROFILE_TOO_LOW' };
   const profile = isEncrypted ? 2 : 1;
-  if (profile < securityProfile) return { verdict: 'PROFILE_TOO_LOW' };
+  if (profile < known.securityProfile) return { verdict: 'PROFILE_TOO_LOW' };
   if (!password) return { verdict: 'WRONG_PASSWORD' };
   const readings = readingsOf(password);
-  const isKnown = readings.some((one) => passwords.isKnown(chargerId, passwordHash, one));
-  if (isSlowed && !isKnown) return tooManyFailures;
-  try {
-    for (const reading of readings) {
-      if (await passwords.isPasswordOf(chargerId, passwordHash, reading)) return { verdict: 'ACCEPTED', profile };
-      if (nextPasswordHash === undefined) continue;
-      if (!(await passwords.isPasswordOf(chargerId, nextPasswordHash, reading))) continue;
-      // It has taken the new one: the old one is not good any more.
-      await chargers.adoptPassword(chargerId, nextPasswordHash);
-      return { verdict: 'ACCEPTED', profile };
-    }
-  } catch (error) {
-    if (!(error instanceof TooManyLogins)) throw error;
+  const { passwordHash } = known;
+  if (readings.some((one) => ports.passwords.isKnown(chargerId, passwordHash, one)))
+    return { verdict: 'ACCEPTED', admission: { profile, passwordHash } };
+
+  const turn = await ports.passwords.turn(network, login.isOver);
+  if (!turn || login.isOver()) {
+    turn?.end(false);
     return { verdict: 'TOO_MANY_LOGINS', retryAfterSeconds: RETRY_SECONDS };
   }
-  return { verdict: 'WRONG_PASSWORD' };
+  // Looked at when its turn has come: those that came together have been found wrong meanwhile.
+  if (failures.left(clock.now()) < 1) {
+    turn.end(false);
+    return { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS };
+  }
+  let right: string | undefined;
+  try {
+    right = await rightHash(ports, chargerId, known, readings);
+  } finally {
+    if (right === undefined) failures.tryTake(clock.now(), 1);
+    turn.end(right === undefined);
+  }
+  return right === undefined
+    ? { verdict: 'WRONG_PASSWORD' }
+    : { verdict: 'ACCEPTED', admission: { profile, passwordHash: right } };
 }
 
-const tooManyFailures = { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS } as const;
+/** Of the password that it has, or of one that it was told to take: that is then the only one. */
+async function rightHash(
+  { chargers, passwords }: Ports,
+  chargerId: string,
+  { passwordHash, offeredHashes }: Credentials,
+  readings: readonly string[],
+): Promise<string | undefined> {
+  for (const reading of readings) {
+    if (await passwords.isPasswordOf(chargerId, passwordHash, reading)) return passwordHash;
+    for (const offered of offeredHashes) {
+      if (!(await passwords.isPasswordOf(chargerId, offered, reading))) continue;
+      await chargers.adoptPassword(chargerId, offered);
+      return offered;
+    }
+  }
+  return undefined;
+}

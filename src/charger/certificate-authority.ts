@@ -1,6 +1,6 @@
 // Signs what chargers ask for, with the key of the operator's certificate authority. It must not know how they ask.
 import 'reflect-metadata';
-import { createHash, createPrivateKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { ClientCertificate } from './certificate.ts';
@@ -8,7 +8,8 @@ import type { ClientCertificate } from './certificate.ts';
 x509.cryptoProvider.set(webcrypto as Crypto);
 
 export interface IssuedCertificate extends ClientCertificate {
-  /** PEM: the certificate, then its authority's. */
+  /** PEM: the certificate, and, in the chain, its authority's behind it. */
+  readonly leaf: string;
   readonly chain: string;
 }
 
@@ -23,6 +24,7 @@ export interface CertificateAuthority {
 }
 
 interface Options {
+  /** The authority's, perhaps among others. */
   readonly certificatePem: string;
   readonly keyPem: string;
   readonly validMs: number;
@@ -33,10 +35,10 @@ interface Options {
 const BACKDATED_MS = 3_600_000;
 const MIN_RSA_BITS = 2048;
 
-/** Throws where the key is not the certificate's, or is of a kind that it cannot sign with (EC P-256, P-384, RSA). */
+/** Throws where the key is none of the certificates', or is of a kind that it cannot sign with (EC P-256, P-384, RSA). */
 export async function certificateAuthority({ certificatePem, keyPem, validMs, clock }: Options) {
-  const authority = new x509.X509Certificate(certificatePem);
   const key = createPrivateKey(keyPem);
+  const authority = authorityOf(certificatePem, key);
   const algorithm = signingAlgorithm(key);
   const der = key.export({ format: 'der', type: 'pkcs8' });
   const signingKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
@@ -69,10 +71,18 @@ export async function certificateAuthority({ certificatePem, keyPem, validMs, cl
         serialNumber: certificate.serialNumber.toUpperCase(),
         notBefore: certificate.notBefore,
         notAfter: certificate.notAfter,
+        leaf: `${certificate.toString('pem')}\n`,
         chain: `${certificate.toString('pem')}\n${authority.toString('pem')}\n`,
       };
     },
   } satisfies CertificateAuthority;
+}
+
+/** The one of them that the key is of. */
+function authorityOf(pem: string, key: KeyObject): x509.X509Certificate {
+  const found = x509.PemConverter.decode(pem).find((der) => new X509Certificate(Buffer.from(der)).checkPrivateKey(key));
+  if (!found) throw new Error('The key of the certificate authority is not that of its certificate');
+  return new x509.X509Certificate(found);
 }
 
 /** Positive, and not 0 in front: 127 random bits. */

@@ -29,13 +29,16 @@ const statements = {
   revoke: {
     name: 'certificate-revoke',
     text: `
-      UPDATE charger_certificate SET revoked_at = coalesce(revoked_at, $3), revoked_by = coalesce(revoked_by, $4)
-      WHERE charger_id = $1 AND fingerprint = $2 RETURNING ${COLUMNS}`,
+      INSERT INTO charger_certificate AS c (charger_id, fingerprint, revoked_at, revoked_by) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (fingerprint) DO UPDATE
+        SET revoked_at = coalesce(c.revoked_at, $3), revoked_by = coalesce(c.revoked_by, $4)
+        WHERE c.charger_id = $1
+      RETURNING ${COLUMNS}`,
   },
   ofCharger: {
     name: 'certificates-of-charger',
     text: `
-      SELECT ${COLUMNS} FROM charger_certificate WHERE charger_id = $1 ORDER BY not_before DESC, fingerprint LIMIT 100`,
+      SELECT ${COLUMNS} FROM charger_certificate WHERE charger_id = $1 ORDER BY not_before DESC NULLS LAST, fingerprint LIMIT 100`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -57,7 +60,7 @@ export function certificateRepository(database: Database) {
       await database.query(statements.issue, valuesOf(chargerId, certificate));
     },
 
-    /** Undefined where the charger has none like that; one that is revoked already stays as it is. */
+    /** One that was never seen, too. Undefined where it is another charger's; one that is revoked stays as it is. */
     async revoke(
       chargerId: string,
       fingerprint: string,

@@ -11,8 +11,13 @@ export interface ClientCertificate {
   readonly notAfter: Date;
 }
 
-export interface ChargerCertificate extends Omit<ClientCertificate, 'commonName'> {
+export interface ChargerCertificate {
   readonly chargerId: string;
+  readonly fingerprint: string;
+  /** Absent of one that was revoked before it was ever seen. */
+  readonly serialNumber?: string;
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
   /** When the charger first and last came with it; absent: it has not. */
   readonly firstSeenAt?: Date;
   readonly lastSeenAt?: Date;

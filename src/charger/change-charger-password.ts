@@ -6,6 +6,7 @@ import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
 import type { ChargerCalls, Outcome } from './charger-calls.ts';
 import { newPassword, type Passwords } from './passwords.ts';
+import { chargerNotFound, offline, refused } from './refusals.ts';
 
 /** Until the charger has come with the new password both are good, so that neither side can be locked out. */
 export interface PasswordChange {
@@ -21,14 +22,18 @@ export type ChangePasswordHere = (chargerId: string) => Promise<Outcome>;
 interface HerePorts {
   readonly chargers: ChargerRepository;
   readonly passwords: Passwords;
-  readonly local: () => ChargerCalls;
+  readonly local: () => ChargerCalls & { isConnected(chargerId: string): boolean };
   readonly disconnect: (chargerId: string, reason: string) => void;
 }
 
-/** Stored before it is sent: a charger that took it and could not say so is let in. */
-export const changePasswordHere =
-  ({ chargers, passwords, local, disconnect }: HerePorts): ChangePasswordHere =>
-  async (chargerId) => {
+/**
+ * Stored before it is sent: a charger that took it and could not say so is let in. One change at a time: of two that cross,
+ * nobody could say which the charger took last.
+ */
+export function changePasswordHere({ chargers, passwords, local, disconnect }: HerePorts): ChangePasswordHere {
+  const changing = new Map<string, Promise<Outcome>>();
+  const change = async (chargerId: string): Promise<Outcome> => {
+    if (!local().isConnected(chargerId)) return { type: 'offline' };
     const password = newPassword();
     const hash = await passwords.hash(password);
     await chargers.offerPassword(chargerId, hash);
@@ -39,6 +44,16 @@ export const changePasswordHere =
     else if (isNotTaken) await chargers.withdrawPassword(chargerId, hash);
     return outcome;
   };
+  return (chargerId) => {
+    const next = (changing.get(chargerId) ?? Promise.resolve()).catch(() => {}).then(() => change(chargerId));
+    changing.set(chargerId, next);
+    const forget = () => {
+      if (changing.get(chargerId) === next) changing.delete(chargerId);
+    };
+    next.then(forget, forget);
+    return next;
+  };
+}
 
 interface Ports {
   readonly chargers: ChargerRepository;
@@ -64,21 +79,3 @@ export const changeChargerPassword =
         return { charger, isAccepted: false };
     }
   };
-
-export const chargerNotFound = (id: string): Refusal => ({
-  code: 'CHARGER_NOT_FOUND',
-  message: `There is no charger "${id}".`,
-});
-
-export const offline = ({ id, lastSeenAt }: Charger, consequence: string) => ({
-  code: 'CHARGER_OFFLINE',
-  message: `Charger "${id}" is not connected; ${consequence}.`,
-  chargerId: id,
-  ...(lastSeenAt && { lastSeenAt }),
-});
-
-export const refused = (id: string, consequence: string, answer: string) => ({
-  code: 'CHARGER_REFUSED',
-  message: `Charger "${id}" refused. ${consequence}`,
-  answer,
-});

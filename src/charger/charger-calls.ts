@@ -31,7 +31,7 @@ export type SecurityCommand =
   /** 16 to 20 characters of ASCII. */
   | { readonly type: 'ChangePassword'; readonly password: string }
   /** PEM: the charger's certificate, then those above it. */
-  | { readonly type: 'InstallCertificate'; readonly chain: string }
+  | { readonly type: 'InstallCertificate'; readonly chain: string; readonly requestId?: number }
   /** That it asks for a certificate. */
   | { readonly type: 'AskForRequest' };
 

@@ -7,6 +7,7 @@ import {
   FieldResolver,
   ID,
   InputType,
+  Int,
   Mutation,
   ObjectType,
   Resolver,
@@ -14,7 +15,7 @@ import {
 } from 'type-graphql';
 import { mayAdministerSite } from '../auth/rights.ts';
 import type { ApiContext } from '../graphql/context.ts';
-import { NotAllowed, NotFound, ReservationNotSupported, resultType } from '../graphql/refusals.ts';
+import { InvalidInput, NotAllowed, NotFound, ReservationNotSupported, resultType } from '../graphql/refusals.ts';
 import { ChargerOffline, ChargerRefused } from '../reservation/reservation-type.graphql.ts';
 import type { CertificateRepository } from './certificate.repository.ts';
 import type { ChargerCertificate } from './certificate.ts';
@@ -28,14 +29,23 @@ class ChargerCertificateType {
   @Field(() => ID, { description: 'SHA-256 of the certificate, in hexadecimal digits by colons.' })
   fingerprint!: string;
 
-  @Field(() => String, { description: 'Its serial number, in hexadecimal digits.' })
-  serialNumber!: string;
+  @Field(() => String, {
+    nullable: true,
+    description: 'Its serial number, in hexadecimal digits; null: it was revoked before it was ever seen.',
+  })
+  serialNumber?: string;
 
-  @Field(() => Date, { description: 'From when it is good.' })
-  notBefore!: Date;
+  @Field(() => Date, {
+    nullable: true,
+    description: 'From when it is good; null: it was revoked before it was ever seen.',
+  })
+  notBefore?: Date;
 
-  @Field(() => Date, { description: 'Until when it is good.' })
-  notAfter!: Date;
+  @Field(() => Date, {
+    nullable: true,
+    description: 'Until when it is good; null: it was revoked before it was ever seen.',
+  })
+  notAfter?: Date;
 
   @Field(() => Date, { nullable: true, description: 'When the charger first came with it; null: it has not.' })
   firstSeenAt?: Date;
@@ -88,7 +98,7 @@ class RevokeChargerCertificateInput {
 const RevokeChargerCertificateResult = createUnionType({
   name: 'RevokeChargerCertificateResult',
   description: 'The certificate as it is now, or why it was not revoked.',
-  types: () => [ChargerCertificateType, NotFound, NotAllowed] as const,
+  types: () => [ChargerCertificateType, InvalidInput, NotFound, NotAllowed] as const,
   resolveType: resultType('ChargerCertificate'),
 });
 
@@ -133,6 +143,15 @@ export class ChargerSecurityResolver {
   ) {
     const { chargerId, fingerprint } = input;
     return this.revokeCertificate(caller, { chargerId, fingerprint });
+  }
+
+  @FieldResolver(() => Int, {
+    nullable: true,
+    description:
+      'The lowest of OCPP’s security profiles by which it may come in: 1 password, 2 TLS, 3 certificate. Admins, and operators of the site; else null.',
+  })
+  securityProfile(@Root() { siteId, securityProfile }: Charger, @Ctx() { caller }: ApiContext): number | undefined {
+    return mayAdministerSite(caller, siteId) ? securityProfile : undefined;
   }
 
   @FieldResolver(() => [ChargerCertificateType], {

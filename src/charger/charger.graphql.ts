@@ -68,11 +68,6 @@ export class ChargerType {
   @Field(() => Boolean, { description: 'Whether it is connected now.' })
   isConnected!: boolean;
 
-  @Field(() => Int, {
-    description: 'The lowest of OCPP’s security profiles by which it may come in: 1 password, 2 TLS, 3 certificate.',
-  })
-  securityProfile!: number;
-
   @Field(() => Date, { nullable: true, description: 'When it last connected, disconnected or sent a heartbeat.' })
   lastSeenAt?: Date;
 
@@ -134,7 +129,7 @@ class SaveChargerInput {
   @Field(() => String, {
     nullable: true,
     description:
-      'Password of its Basic authentication, 8 to 64 characters; a new charger needs one. Changing it ends the connection.',
+      'Password of its Basic authentication, 16 to 64 characters; a new charger needs one. Changing it ends the connection.',
   })
   password?: string | null;
 

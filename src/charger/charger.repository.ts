@@ -6,6 +6,7 @@ import { type Start, startAt } from '../event-log/cursor.ts';
 import type { Interest } from '../event-log/interest.ts';
 import { growGuard, guardKeys } from '../reservation/hold.repository.ts';
 import { live } from '../reservation/reservation-row.repository.ts';
+import type { Admission } from './admission.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion, SecurityProfile } from './charger.ts';
 import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from './connector.ts';
 
@@ -14,7 +15,6 @@ interface ChargerRow {
   siteId: string;
   name: string;
   passwordHash: string;
-  nextPasswordHash: string | null;
   securityProfile: SecurityProfile;
   ocppVersion: OcppVersion | null;
   vendor: string | null;
@@ -37,7 +37,6 @@ export const chargerSchema = new EntitySchema<ChargerRow>({
     siteId: { type: 'text', name: 'site_id' },
     name: { type: 'text' },
     passwordHash: { type: 'text', name: 'password_hash', select: false },
-    nextPasswordHash: { type: 'text', name: 'next_password_hash', nullable: true, select: false },
     securityProfile: { type: 'int', name: 'security_profile' },
     ocppVersion: { type: 'text', name: 'ocpp_version', nullable: true },
     vendor: { type: 'text', nullable: true },
@@ -82,7 +81,6 @@ const toCharger = ({
   connectedNode,
   removedAt: _,
   passwordHash: __,
-  nextPasswordHash: ___,
   securityProfile,
   ...row
 }: ChargerRow): Charger => ({
@@ -100,9 +98,9 @@ export interface SavedCharger {
   readonly id: string;
   readonly siteId: string;
   readonly name: string;
-  readonly passwordHash: string;
-  /** An offer made before counts no more; absent: it stays. */
-  readonly nextPasswordHash?: null;
+  /** Absent: it has the password that it has. */
+  readonly passwordHash?: string;
+  /** It becomes no lower than it is. */
   readonly securityProfile: SecurityProfile;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
@@ -123,8 +121,8 @@ export interface ConnectorNow extends Connector {
 
 export interface Credentials {
   readonly passwordHash: string;
-  /** One that the charger was told to take. */
-  readonly nextPasswordHash?: string;
+  /** Those that the charger was told to take, and has not come with yet. */
+  readonly offeredHashes: readonly string[];
   readonly securityProfile: SecurityProfile;
 }
 
@@ -141,28 +139,55 @@ const statements = {
   credentials: {
     name: 'charger-credentials',
     text: `
-      SELECT password_hash AS "passwordHash", next_password_hash AS "nextPasswordHash", security_profile AS "securityProfile"
+      SELECT password_hash AS "passwordHash", offered_hashes AS "offeredHashes", security_profile AS "securityProfile"
       FROM charger WHERE id = $1 AND removed_at IS NULL`,
   },
+  // An earlier offer that was never answered may have been taken: the last few stay.
   offerPassword: {
     name: 'charger-offer-password',
-    text: 'UPDATE charger SET next_password_hash = $2 WHERE id = $1',
+    text: 'UPDATE charger SET offered_hashes = ($2::text || offered_hashes)[1:3] WHERE id = $1',
   },
   withdrawPassword: {
     name: 'charger-withdraw-password',
-    text: 'UPDATE charger SET next_password_hash = NULL WHERE id = $1 AND next_password_hash = $2',
+    text: 'UPDATE charger SET offered_hashes = array_remove(offered_hashes, $2) WHERE id = $1',
   },
   adoptPassword: {
     name: 'charger-adopt-password',
+    text: `UPDATE charger SET password_hash = $2, offered_hashes = '{}' WHERE id = $1 AND $2 = ANY (offered_hashes)`,
+  },
+  // A new charger needs a password, and so does one that was removed. Whatever happens beside it, a profile is never lowered.
+  save: {
+    name: 'charger-save',
     text: `
-      UPDATE charger SET password_hash = next_password_hash, next_password_hash = NULL
-      WHERE id = $1 AND next_password_hash = $2`,
+      INSERT INTO charger AS c (id, site_id, name, password_hash, security_profile)
+      SELECT $1, $2, $3, coalesce($4, ''), $5
+      WHERE $4::text IS NOT NULL OR EXISTS (SELECT FROM charger WHERE id = $1 AND removed_at IS NULL)
+      ON CONFLICT (id) DO UPDATE SET site_id = $2, name = $3, removed_at = NULL,
+        password_hash = coalesce($4, c.password_hash), offered_hashes = CASE WHEN $4 IS NULL THEN c.offered_hashes ELSE '{}' END,
+        security_profile = greatest(c.security_profile, $5)
+        WHERE $4 IS NOT NULL OR c.removed_at IS NULL
+      RETURNING id`,
+  },
+  saveConnector: {
+    name: 'connector-save',
+    text: `
+      INSERT INTO connector (charger_id, connector_id, plug_types, state) VALUES ($1, $2, $3, 'UNKNOWN')
+      ON CONFLICT (charger_id, connector_id) DO UPDATE SET plug_types = excluded.plug_types`,
+  },
+  siteOf: {
+    name: 'charger-site',
+    text: 'SELECT site_id AS "siteId", security_profile AS "securityProfile" FROM charger WHERE id = $1',
   },
   connect: {
     name: 'charger-connect',
     text: `
-      WITH before AS (SELECT id, connected_node FROM charger WHERE id = $1 AND removed_at IS NULL FOR UPDATE),
-      changed AS (
+      WITH before AS (
+        SELECT id, connected_node FROM charger c
+        WHERE id = $1 AND removed_at IS NULL AND security_profile <= $5 AND ($6::text IS NULL OR password_hash = $6)
+          AND ($7::text IS NULL OR EXISTS (
+            SELECT FROM charger_certificate k WHERE k.fingerprint = $7 AND k.charger_id = c.id AND k.revoked_at IS NULL))
+        FOR UPDATE
+      ), changed AS (
         UPDATE charger c SET connected_node = $2, connection_epoch = connection_epoch + 1, ocpp_version = $3, last_seen_at = $4
         FROM before WHERE c.id = before.id
         RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
@@ -226,10 +251,15 @@ const statements = {
   remove: {
     name: 'charger-remove',
     text: `
-      UPDATE charger SET removed_at = $2
-      WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
-        AND r.status IN (${live}))
-      RETURNING id`,
+      WITH removed AS (
+        UPDATE charger SET removed_at = $2, offered_hashes = '{}'
+        WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
+          AND r.status IN (${live}))
+        RETURNING id
+      ), revoked AS (
+        UPDATE charger_certificate k SET revoked_at = $2, revoked_by = $3 FROM removed
+        WHERE k.charger_id = removed.id AND k.revoked_at IS NULL
+      ) SELECT id FROM removed`,
   },
   // The charger row is locked first, as everywhere; reports of one charger come in order.
   lockConnector: {
@@ -284,11 +314,17 @@ export function chargerRepository(database: Database) {
   const chargers = database.source.getRepository(chargerSchema);
   return {
     async credentials(chargerId: string): Promise<Credentials | undefined> {
-      type Row = { passwordHash: string; nextPasswordHash: string | null; securityProfile: SecurityProfile };
-      const [row] = await database.query<Row>(statements.credentials, [chargerId]);
-      if (!row) return undefined;
-      const { nextPasswordHash, ...rest } = row;
-      return { ...rest, ...present({ nextPasswordHash }) };
+      const [row] = await database.query<Credentials>(statements.credentials, [chargerId]);
+      return row;
+    },
+
+    /** Of one that was removed, too. */
+    async belonging(
+      chargerId: string,
+    ): Promise<{ readonly siteId: string; readonly securityProfile: SecurityProfile } | undefined> {
+      type Row = { siteId: string; securityProfile: SecurityProfile };
+      const [row] = await database.query<Row>(statements.siteOf, [chargerId]);
+      return row;
     },
 
     /** From now on that one is good, too. */
@@ -305,10 +341,20 @@ export function chargerRepository(database: Database) {
       await database.query(statements.adoptPassword, [chargerId, hash]);
     },
 
-    /** The newest connection owns the charger; undefined where the charger was removed in between. */
-    async connect(chargerId: string, nodeId: number, version: OcppVersion, now: Date): Promise<Connection | undefined> {
+    /**
+     * The newest connection owns the charger; undefined where it was removed in between, or would not be let in any more by
+     * what it was admitted by.
+     */
+    async connect(
+      chargerId: string,
+      nodeId: number,
+      version: OcppVersion,
+      { profile, passwordHash, fingerprint }: Admission,
+      now: Date,
+    ): Promise<Connection | undefined> {
       type Row = { epoch: number; supersededNode: number | null };
-      const [row] = await database.query<Row>(statements.connect, [chargerId, nodeId, version, now]);
+      const values = [chargerId, nodeId, version, now, profile, passwordHash, fingerprint];
+      const [row] = await database.query<Row>(statements.connect, values);
       return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
     },
 
@@ -413,24 +459,23 @@ export function chargerRepository(database: Database) {
       return (await query.orderBy('c.id').limit(first).getMany()).map(toCharger);
     },
 
-    /** Makes or changes a charger; one that was removed comes back. Connectors named here are added or changed. */
-    async save({ connectors, ...charger }: SavedCharger): Promise<void> {
-      await database.source.transaction(async (manager) => {
-        await manager.getRepository(chargerSchema).upsert({ ...charger, removedAt: null } as ChargerRow, ['id']);
-        for (const { connectorId, plugTypes } of connectors) {
-          const row = { chargerId: charger.id, connectorId, plugTypes: [...plugTypes], state: 'UNKNOWN' as const };
-          const insert = manager.createQueryBuilder().insert().into(connectorSchema).values(row);
-          await insert.orUpdate(['plug_types'], ['charger_id', 'connector_id']).execute();
-        }
+    /** Makes or changes a charger; one that was removed comes back. False where it needs a password and has none. */
+    save({ id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger): Promise<boolean> {
+      return database.transaction(async (sql) => {
+        const saved = await sql.query(statements.save, [id, siteId, name, passwordHash, securityProfile]);
+        if (saved.length === 0) return false;
+        for (const { connectorId, plugTypes } of connectors)
+          await sql.query(statements.saveConnector, [id, connectorId, [...plugTypes]]);
+        return true;
       });
     },
 
     /** Its history stays; the charger can connect and be reserved no longer. False while it has live reservations. */
-    remove(chargerId: string, now: Date): Promise<boolean> {
+    remove(chargerId: string, now: Date, by: string): Promise<boolean> {
       return database.transaction(async (sql) => {
         // Nobody makes a hold there meanwhile; whoever decided on one before finds that it has changed.
         await growGuard(sql, guardKeys.charger(chargerId));
-        return (await sql.query(statements.remove, [chargerId, now])).length > 0;
+        return (await sql.query(statements.remove, [chargerId, now, by])).length > 0;
       });
     },
   };

@@ -2,6 +2,7 @@
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { ReservationRepository } from '../reservation/reservation.repository.ts';
+import type { Admission } from './admission.ts';
 import type { ChargerRepository, Connection } from './charger.repository.ts';
 import type { BootReport, OcppVersion } from './charger.ts';
 
@@ -20,14 +21,18 @@ export interface ConnectionPorts {
 /** A charger that comes back first empties its offline queue: a start in it may have used what is unsettled. */
 export const DRAIN_MS = 2000;
 
-export type ConnectCharger = (chargerId: string, version: OcppVersion) => Promise<Connection | undefined>;
+export type ConnectCharger = (
+  chargerId: string,
+  version: OcppVersion,
+  admission: Admission,
+) => Promise<Connection | undefined>;
 
-/** Undefined where the charger was removed while it connected. */
+/** Undefined where the charger was removed, or is not let in by that any more, while it connected. */
 export const connectCharger =
   (ports: ConnectionPorts): ConnectCharger =>
-  async (chargerId, version) => {
+  async (chargerId, version, admission) => {
     const now = ports.clock.now();
-    const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, now);
+    const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, admission, now);
     if (!connection) return undefined;
     const { supersededNode, nodeId, epoch } = connection;
     if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);

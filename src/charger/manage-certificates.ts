@@ -4,46 +4,67 @@ import { mayAdministerSite } from '../auth/rights.ts';
 import type { Background } from '../common/background.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { Refusal } from '../common/refusal.ts';
+import { RateLimits } from '../common/rate-limit.ts';
+import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { CertificateRepository } from './certificate.repository.ts';
 import type { ChargerCertificate } from './certificate.ts';
 import { BadRequestToSign, type CertificateAuthority } from './certificate-authority.ts';
-import { chargerNotFound, offline, refused } from './change-charger-password.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
 import type { ChargerCalls } from './charger-calls.ts';
+import { chargerNotFound, offline, refused } from './refusals.ts';
 
 interface SignPorts {
   readonly authority: CertificateAuthority | undefined;
   readonly certificates: CertificateRepository;
   readonly calls: ChargerCalls;
   readonly background: Background;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
-export type SignCertificate = (chargerId: string, csr: string) => Promise<'ACCEPTED' | 'REJECTED'>;
+export interface SigningRequest {
+  /** PKCS #10, in PEM. */
+  readonly csr: string;
+  /** 2.1: what the charger knows the certificate by when it comes. */
+  readonly requestId?: number;
+  /** Who reads along on a connection that is not encrypted could ask for a certificate of its own. */
+  readonly isEncrypted: boolean;
+}
 
-/** A charger's own request; the certificate is sent in a Call of its own, once this one is answered. */
-export const signCertificate =
-  ({ authority, certificates, calls, background, log }: SignPorts): SignCertificate =>
-  async (chargerId, csr) => {
-    if (!authority) return 'REJECTED';
+/** Undefined: it is not signed. Else what sends the certificate, in a Call of its own, once the request is answered. */
+export type SignCertificate = (chargerId: string, request: SigningRequest) => Promise<(() => void) | undefined>;
+
+/** Of one charger: it needs one in a year. */
+const REQUESTS = { perSecond: 1 / 60, burst: 3 };
+/** OCPP's limit of the message; a chain that is longer goes without what is above the charger's own. */
+const MAX_CHAIN = 10_000;
+
+/** A charger's own request. */
+export function signCertificate(ports: SignPorts): SignCertificate {
+  const { authority, certificates, calls, background, clock, log } = ports;
+  const requests = new RateLimits(REQUESTS);
+  return async (chargerId, { csr, requestId, isEncrypted }) => {
+    const now = clock.now();
+    if (!authority || !isEncrypted || requests.of(chargerId, now).tryTake(now, 1) > 0) return undefined;
     try {
-      const { chain, ...certificate } = await authority.sign(csr, chargerId);
+      const { chain, leaf, ...certificate } = await authority.sign(csr, chargerId);
       await certificates.recordIssue(chargerId, certificate);
-      const sending = calls.call(chargerId, { type: 'InstallCertificate', chain });
-      void background.track(
-        sending.then((outcome) =>
-          log.info({ chargerId, outcome, fingerprint: certificate.fingerprint }, 'a certificate was sent to a charger'),
-        ),
-      );
-      return 'ACCEPTED';
+      const command = { type: 'InstallCertificate', chain: chain.length > MAX_CHAIN ? leaf : chain } as const;
+      const { fingerprint } = certificate;
+      return () =>
+        void background.track(
+          calls
+            .call(chargerId, { ...command, ...(requestId !== undefined && { requestId }) })
+            .then((outcome) => log.info({ chargerId, outcome, fingerprint }, 'a certificate was sent to a charger')),
+        );
     } catch (error) {
       if (!(error instanceof BadRequestToSign)) throw error;
       log.warn({ chargerId, reason: error.message }, 'a certificate was not signed');
-      return 'REJECTED';
+      return undefined;
     }
   };
+}
 
 interface Ports {
   readonly chargers: ChargerRepository;
@@ -77,12 +98,14 @@ export const renewChargerCertificate =
     return charger;
   };
 
-/** Nobody comes in with it any more; the charger's connection ends. */
+/** Nobody comes in with it any more, also where nobody has yet; the charger's connection ends. */
 export const revokeChargerCertificate =
   ({ chargers, certificates, disconnect, clock }: Ports): RevokeChargerCertificate =>
   async (caller, { chargerId, fingerprint }) => {
     const [charger] = await chargers.byIds([chargerId]);
     if (!charger || !mayAdministerSite(caller, charger.siteId)) return chargerNotFound(chargerId);
+    if (!/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/i.test(fingerprint))
+      return invalidInput('fingerprint', 'It must be a SHA-256 in hexadecimal digits, each two followed by a colon.');
     const revoked = await certificates.revoke(chargerId, fingerprint.toUpperCase(), clock.now(), caller.subject);
     if (!revoked) {
       return { code: 'CERTIFICATE_NOT_FOUND', message: `Charger "${chargerId}" has no certificate like that.` };

@@ -11,37 +11,43 @@ const derive = promisify(scrypt) as (
   options: object,
 ) => Promise<Buffer>;
 
-/** 8 MB and some 20 ms each. */
+/** 8 MB and some 20 ms each; a password has 16 characters at least. */
 const COST = 8192;
+/** Of hashes that do not tell theirs. */
+const FIRST_COST = 4096;
 const AT_ONCE = 2;
-/** Of those that wait; the next is told to come back. */
+/** Of logins that wait to be checked; the next is told to come back. */
 const MAX_WAITING = 5000;
-/** After a wrong password, for so many times as long as it took to find out: guessing gets a tenth of a core. */
+/** After a login that was wrong, for so many times as long as it took to find out: guessing gets a fifth of a core. */
 const REST_AFTER_WRONG = 9;
+const MAX_REST_MS = 1000;
 
-/** More logins than can be checked: come back. */
-export class TooManyLogins extends Error {
-  override readonly name = 'TooManyLogins';
+/** A login whose turn has come. */
+export interface Turn {
+  /** `isWrong`: nobody else has this place for a while. */
+  end(isWrong: boolean): void;
+}
+
+interface Waiting {
+  readonly begin: (turn: Turn) => void;
+  readonly isOver: () => boolean;
 }
 
 export class Passwords {
   /** By charger: which password was right for which hash. It needs no new derivation while this process runs. */
   readonly #known = new Map<string, Buffer>();
   readonly #key = randomBytes(32);
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  /** By whom they come from, each in its turn: who sends many logins waits for its own. */
+  readonly #waiting = new Map<string, Waiting[]>();
+  #waitingCount = 0;
+  #free = AT_ONCE;
 
   constructor(private readonly clock: Clock) {}
 
   async hash(password: string): Promise<string> {
     const salt = randomBytes(16);
-    const derived = await this.#derive(password, salt, COST);
+    const derived = await derive(canonical(password), salt, 32, { N: COST, r: 8, p: 1 });
     return `scrypt$${COST}$${salt.toString('base64url')}$${derived.toString('base64url')}`;
-  }
-
-  /** Whether any password was found right for that charger before. */
-  hasSeen(chargerId: string): boolean {
-    return this.#known.has(chargerId);
   }
 
   /** Without a derivation: whether that password was found right for that charger before. */
@@ -50,58 +56,67 @@ export class Passwords {
     return known !== undefined && timingSafeEqual(known, this.#digest(hash, password));
   }
 
-  /** Throws TooManyLogins. */
   async isPasswordOf(chargerId: string, hash: string, password: string): Promise<boolean> {
     if (this.isKnown(chargerId, hash, password)) return true;
-    const [, cost = '', salt = '', expected = ''] = hash.split('$');
-    const begun = this.clock.now().getTime();
-    await this.#enter();
-    let isRight = false;
-    try {
-      const derived = await derive(password, Buffer.from(salt, 'base64url'), 32, { N: Number(cost), r: 8, p: 1 });
-      const hashed = Buffer.from(expected, 'base64url');
-      isRight = hashed.length === derived.length && timingSafeEqual(derived, hashed);
-    } finally {
-      if (isRight) this.#leave();
-      else void this.#leaveLater(begun);
-    }
+    const [first = '', ...rest] = hash.split('$').slice(1);
+    const [cost, salt = '', expected = ''] =
+      rest.length === 2 ? [Number(first), ...rest] : [FIRST_COST, first, ...rest];
+    const derived = await derive(password, Buffer.from(salt, 'base64url'), 32, { N: cost, r: 8, p: 1 });
+    const hashed = Buffer.from(expected, 'base64url');
+    const isRight = hashed.length === derived.length && timingSafeEqual(derived, hashed);
     if (isRight) this.#known.set(chargerId, this.#digest(hash, password));
     return isRight;
   }
 
-  async #derive(password: string, salt: Buffer, cost: number): Promise<Buffer> {
-    await this.#enter();
-    try {
-      return await derive(password, salt, 32, { N: cost, r: 8, p: 1 });
-    } finally {
-      this.#leave();
+  /** One of the few places in which logins are checked; undefined: too many wait. `isOver`: nobody waits for it any more. */
+  async turn(from: string, isOver: () => boolean): Promise<Turn | undefined> {
+    if (this.#free > 0) return this.#take();
+    if (this.#waitingCount >= MAX_WAITING) return undefined;
+    return new Promise((begin) => {
+      const line = this.#waiting.get(from) ?? [];
+      line.push({ begin, isOver });
+      this.#waiting.set(from, line);
+      this.#waitingCount += 1;
+    });
+  }
+
+  #take(): Turn {
+    this.#free -= 1;
+    const begun = this.clock.now().getTime();
+    let isEnded = false;
+    return {
+      end: (isWrong) => {
+        if (isEnded) return;
+        isEnded = true;
+        if (isWrong) void this.#rest(this.clock.now().getTime() - begun);
+        else this.#giveOn();
+      },
+    };
+  }
+
+  async #rest(tookMs: number): Promise<void> {
+    await pause(this.clock, Math.min(MAX_REST_MS, REST_AFTER_WRONG * tookMs));
+    this.#giveOn();
+  }
+
+  /** To the next line's next login that somebody waits for. */
+  #giveOn(): void {
+    this.#free += 1;
+    for (const [from, line] of this.#waiting) {
+      const next = line.shift();
+      this.#waiting.delete(from);
+      if (!next) continue;
+      if (line.length > 0) this.#waiting.set(from, line); // Behind all the others.
+      this.#waitingCount -= 1;
+      const turn = this.#take();
+      if (next.isOver()) turn.end(false);
+      next.begin(turn);
+      return;
     }
   }
 
   #digest(hash: string, password: string): Buffer {
     return createHmac('sha256', this.#key).update(hash).update('\0').update(password).digest();
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#running < AT_ONCE) {
-      this.#running += 1;
-      return;
-    }
-    if (this.#waiting.length >= MAX_WAITING) throw new TooManyLogins('Too many logins wait to be checked');
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** Its place goes to the next. */
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#running -= 1;
-  }
-
-  async #leaveLater(begun: number): Promise<void> {
-    const tookMs = this.clock.now().getTime() - begun;
-    await pause(this.clock, Math.min(1000, REST_AFTER_WRONG * tookMs));
-    this.#leave();
   }
 }
 
@@ -112,14 +127,20 @@ const LENGTH = 20;
 export const newPassword = (): string =>
   Array.from({ length: LENGTH }, () => LETTERS[randomInt(LETTERS.length)]).join('');
 
+/** 16 to 20 bytes in hexadecimal digits, as 1.6 has its AuthorizationKey. */
+const DIGITS = /^([0-9a-fA-F]{2}){16,20}$/;
+
+/** Digits are the same in either case. */
+const canonical = (password: string): string => (DIGITS.test(password) ? password.toUpperCase() : password);
+
 /**
- * What a charger may mean by the bytes it sends. 1.6 gives it its password in hexadecimal digits: some send the digits
- * themselves, and one that was given to both sides as digits may hold bytes that are no text.
+ * What a charger may mean by the bytes it sends, the likeliest first. 1.6 gives it its password in hexadecimal digits: some
+ * send the digits themselves, and one that was saved here as digits may come as the bytes they stand for.
  */
 export function readingsOf(sent: Buffer): readonly string[] {
   const text = sent.toString();
-  const isText = Buffer.from(text).equals(sent);
-  if (!isText) return [sent.toString('hex'), sent.toString('hex').toUpperCase()];
-  const decoded = /^([0-9a-fA-F]{2}){16,20}$/.test(text) ? Buffer.from(text, 'hex').toString('latin1') : undefined;
-  return decoded === undefined ? [text] : [text, decoded];
+  const readings = Buffer.from(text).equals(sent) ? [canonical(text)] : [];
+  if (DIGITS.test(text)) readings.push(Buffer.from(text, 'hex').toString('latin1'));
+  if (sent.length >= 16 && sent.length <= 20) readings.push(sent.toString('hex').toUpperCase());
+  return readings;
 }

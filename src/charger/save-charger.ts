@@ -4,7 +4,7 @@ import { mayAdministerSite } from '../auth/rights.ts';
 import type { Clock } from '../common/clock.ts';
 import { invalidInput, type Refusal } from '../common/refusal.ts';
 import type { SiteRepository } from '../site/site.repository.ts';
-import type { ChargerRepository, Credentials } from './charger.repository.ts';
+import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger, SecurityProfile } from './charger.ts';
 import { MAX_CONNECTOR_ID } from './connector.ts';
 import type { Passwords } from './passwords.ts';
@@ -36,41 +36,32 @@ export const saveCharger =
   ({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger =>
   async (caller, input) => {
     const { id, siteId, password, connectors } = input;
-    const [[before], [site]] = await Promise.all([chargers.byIds([id]), sites.byIds([siteId])]);
-    if (!mayAdministerSite(caller, siteId) || (before && !mayAdministerSite(caller, before.siteId)))
-      return onlyOperators;
+    const [[before], [site], kept] = await Promise.all([
+      chargers.byIds([id]),
+      sites.byIds([siteId]),
+      chargers.belonging(id),
+    ]);
+    if (!mayAdministerSite(caller, siteId) || (kept && !mayAdministerSite(caller, kept.siteId))) return onlyOperators;
     if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
     const wrong =
       checkId(id) ??
       checkPassword(password, before !== undefined) ??
-      checkProfile(input.securityProfile, before) ??
+      checkProfile(input.securityProfile, kept?.securityProfile) ??
       checkConnectors(connectors);
     if (wrong) return wrong;
-    const known = await chargers.credentials(id);
-    const passwordHash = await hashOf(passwords, id, password, known);
+    const known = before && password !== undefined ? await chargers.credentials(id) : undefined;
+    const isSame = known && (await passwords.isPasswordOf(id, known.passwordHash, password ?? ''));
+    const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
     const name = input.name ?? before?.name ?? id;
-    const securityProfile = (input.securityProfile ?? before?.securityProfile ?? 1) as SecurityProfile;
-    const isChanged = passwordHash !== known?.passwordHash;
-    const offer = isChanged ? ({ nextPasswordHash: null } as const) : {};
-    await chargers.save({ id, siteId, name, connectors, passwordHash, ...offer, securityProfile });
-    if (before && isChanged) disconnect(id, 'The password of this charger was changed');
+    const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
+    if (!(await chargers.save({ id, siteId, name, connectors, securityProfile, ...change })))
+      return { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
+    if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
     else if (before && securityProfile > before.securityProfile)
       disconnect(id, `This charger must come in by security profile ${securityProfile}`);
     const [saved] = await chargers.byIds([id]);
     return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
   };
-
-/** The hash that is there, where the password is that one or was left out. */
-async function hashOf(
-  passwords: Passwords,
-  id: string,
-  password: string | undefined,
-  known: Credentials | undefined,
-): Promise<string> {
-  if (known && (password === undefined || (await passwords.isPasswordOf(id, known.passwordHash, password))))
-    return known.passwordHash;
-  return passwords.hash(password ?? '');
-}
 
 /** Its past reservations stay; while one is live, the charger cannot be removed. */
 export const removeCharger =
@@ -80,7 +71,7 @@ export const removeCharger =
     if (!before || !mayAdministerSite(caller, before.siteId)) {
       return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${id}".` };
     }
-    if (!(await chargers.remove(id, clock.now()))) {
+    if (!(await chargers.remove(id, clock.now(), caller.subject))) {
       return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };
     }
     disconnect(id, 'This charger was removed');
@@ -99,17 +90,15 @@ const checkId = (id: string) =>
 
 function checkPassword(password: string | undefined, isKnown: boolean) {
   if (password === undefined) return isKnown ? undefined : invalidInput('password', 'A new charger needs one.');
-  return /^[\x20-\x7e]{8,64}$/.test(password)
+  return /^[\x20-\x7e]{16,64}$/.test(password)
     ? undefined
-    : invalidInput('password', 'It must have 8 to 64 printable characters.');
+    : invalidInput('password', 'It must have 16 to 64 printable characters.');
 }
 
-function checkProfile(profile: number | undefined, before: Charger | undefined) {
+function checkProfile(profile: number | undefined, before: SecurityProfile = 1) {
   if (profile === undefined) return undefined;
   if (![1, 2, 3].includes(profile)) return invalidInput('securityProfile', 'It must be 1, 2 or 3.');
-  return profile >= (before?.securityProfile ?? 1)
-    ? undefined
-    : invalidInput('securityProfile', `It is ${before?.securityProfile} and can only be raised.`);
+  return profile >= before ? undefined : invalidInput('securityProfile', `It is ${before} and can only be raised.`);
 }
 
 function checkConnectors(connectors: SaveChargerInput['connectors']) {

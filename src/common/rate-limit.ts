@@ -35,6 +35,10 @@ export class RateLimit {
     return 0;
   }
 
+  giveBack(amount: number): void {
+    this.#tokens = Math.min(this.rate.burst, this.#tokens + amount);
+  }
+
   /** Whole tokens that are left. */
   left(now: Date): number {
     this.#fill(now);
@@ -58,7 +62,7 @@ export class RateLimit {
   }
 }
 
-/** More peers than that are not told apart for long: the one that came first is forgotten. */
+/** More peers than that are not told apart for long: the one that has been quiet the longest is forgotten. */
 const MAX_PEERS = 50_000;
 
 /** The same rate for each of many peers. */
@@ -68,9 +72,8 @@ export class RateLimits {
   constructor(readonly rate: Rate) {}
 
   of(peer: string, now: Date): RateLimit {
-    const known = this.#peers.get(peer);
-    if (known) return known;
-    const limit = new RateLimit(this.rate, now);
+    const limit = this.#peers.get(peer) ?? new RateLimit(this.rate, now);
+    this.#peers.delete(peer); // Behind the others: who has been quiet the longest is forgotten first.
     this.#peers.set(peer, limit);
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);

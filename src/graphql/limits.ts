@@ -2,6 +2,7 @@
 // Costs are counted in fields, a list of rows once for each row that it may have.
 import { createRequire } from 'node:module';
 import {
+  type ASTNode,
   type DocumentNode,
   type FragmentDefinitionNode,
   GraphQLError,
@@ -37,6 +38,8 @@ const COST_OF_A_CHARACTER = 0.2;
 const COST_OF_A_FAILURE = 100;
 /** Rows counted for a list that is not paged, such as the connectors of a charger. */
 const ROWS_OF_A_LIST = 5;
+
+const BAD_REQUEST = { status: 400 };
 
 type Fragments = ReadonlyMap<string, FragmentDefinitionNode>;
 
@@ -95,13 +98,16 @@ export function measure(
   try {
     const cost = getComplexity({ schema, query: document, estimators: [estimate], ...which });
     const named = operations.find(({ name }) => operations.length === 1 || name?.value === operationName);
-    const own = named?.operation === 'mutation' ? COST_OF_A_MUTATION * named.selectionSet.selections.length : 0;
+    const own = named?.operation === 'mutation' ? COST_OF_A_MUTATION * fieldsOf(document, named.selectionSet) : 0;
     return cost > MAX_COST ? costError(cost) : 1 + own + cost;
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
     if (!error.nodes) return costError(undefined); // Too large to be counted.
     // Variables that do not fit: it could not be counted, so it is not run.
-    return new GraphQLError(error.message, { nodes: error.nodes, extensions: { code: 'BAD_USER_INPUT' } });
+    return new GraphQLError(error.message, {
+      nodes: error.nodes,
+      extensions: { code: 'BAD_USER_INPUT', http: BAD_REQUEST },
+    });
   }
 }
 
@@ -111,18 +117,22 @@ export const costOfFailure = (text: string): number =>
 
 function sizeError(document: DocumentNode): GraphQLError | undefined {
   const counted = { aliases: 0, directives: 0, breadth: 0, mutations: 0 };
+  // Below the schema's own fields one alias more is the whole schema once more.
+  let ofSchema = 0;
+  const isOfSchema = (node: ASTNode) =>
+    (node.kind === Kind.FIELD && /^__(schema|type)$/.test(node.name.value)) ||
+    (node.kind === Kind.FRAGMENT_DEFINITION && node.typeCondition.name.value.startsWith('__'));
   visit(document, {
-    Field: ({ alias }) => {
-      if (alias) counted.aliases += 1;
+    enter: (node) => {
+      if (node.kind === Kind.FIELD && node.alias) counted.aliases += ofSchema > 0 ? MAX_ALIASES + 1 : 1;
+      if (isOfSchema(node)) ofSchema += 1;
+      if (node.kind === Kind.DIRECTIVE) counted.directives += 1;
+      if (node.kind === Kind.SELECTION_SET) counted.breadth = Math.max(counted.breadth, node.selections.length);
+      if (node.kind === Kind.OPERATION_DEFINITION && node.operation === 'mutation')
+        counted.mutations = Math.max(counted.mutations, fieldsOf(document, node.selectionSet));
     },
-    Directive: () => {
-      counted.directives += 1;
-    },
-    SelectionSet: ({ selections }) => {
-      counted.breadth = Math.max(counted.breadth, selections.length);
-    },
-    OperationDefinition: ({ operation, selectionSet }) => {
-      if (operation === 'mutation') counted.mutations = Math.max(counted.mutations, fieldsOf(document, selectionSet));
+    leave: (node) => {
+      if (isOfSchema(node)) ofSchema -= 1;
     },
   });
   const limits = { aliases: MAX_ALIASES, directives: MAX_DIRECTIVES, breadth: MAX_BREADTH, mutations: MAX_MUTATIONS };
@@ -135,7 +145,9 @@ function sizeError(document: DocumentNode): GraphQLError | undefined {
   for (const what of ['aliases', 'directives', 'breadth', 'mutations'] as const) {
     if (counted[what] <= limits[what]) continue;
     const message = `The document has ${counted[what]} ${words[what]}; ${limits[what]} are allowed.`;
-    return new GraphQLError(message, { extensions: { code: 'QUERY_TOO_LARGE', limit: limits[what] } });
+    return new GraphQLError(message, {
+      extensions: { code: 'QUERY_TOO_LARGE', limit: limits[what], http: BAD_REQUEST },
+    });
   }
   return undefined;
 }
@@ -160,11 +172,13 @@ function fieldsOf(document: DocumentNode, root: SelectionSetNode): number {
 
 const depthError = (depth: number): GraphQLError =>
   new GraphQLError(`The operation nests fields ${depth} deep; ${MAX_DEPTH} are allowed.`, {
-    extensions: { code: 'QUERY_TOO_DEEP', depth, limit: MAX_DEPTH },
+    extensions: { code: 'QUERY_TOO_DEEP', depth, limit: MAX_DEPTH, http: BAD_REQUEST },
   });
 
 const costError = (cost: number | undefined): GraphQLError =>
   new GraphQLError(
     `The operation costs ${cost ?? `more than ${MAX_COST}`} fields; ${MAX_COST} are allowed. Ask for fewer rows or fields.`,
-    { extensions: { code: 'QUERY_TOO_COSTLY', ...(cost !== undefined && { cost }), limit: MAX_COST } },
+    {
+      extensions: { code: 'QUERY_TOO_COSTLY', ...(cost !== undefined && { cost }), limit: MAX_COST, http: BAD_REQUEST },
+    },
   );

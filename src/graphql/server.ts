@@ -75,7 +75,10 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
           controller.abort();
           if (reply.sent) return;
           metrics.refusedRequests.inc({ limit: 'time' });
-          void reply.status(503).send({ errors: [timedOut] });
+          void reply
+            .status(503)
+            .header('retry-after', `${RETRY_AFTER_SECONDS}`)
+            .send({ errors: [timedOut] });
         });
         reply.raw.once('close', () => {
           callOff();

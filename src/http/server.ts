@@ -6,7 +6,7 @@ import { RateLimited } from '../auth/authenticate.ts';
 import type { RequestLimits } from '../auth/request-limits.ts';
 import type { TrustProxy } from '../common/client-address.ts';
 import type { Log } from '../common/log.ts';
-import { answerProblems } from './problem.ts';
+import { answerProblems, problemOf, sendProblem } from './problem.ts';
 import { trackUnusedConnections } from './unused-connections.ts';
 
 const MAX_BODY_BYTES = 100_000;
@@ -38,6 +38,7 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: MAX_RECEIVE_MS,
     trustProxy,
+    frameworkErrors: (error, _, reply) => void sendProblem(reply, problemOf(error, log)),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     http: { headersTimeout: MAX_HEAD_MS, connectionsCheckingInterval: CHECK_MS, maxHeaderSize: MAX_HEADERS_BYTES },
   });

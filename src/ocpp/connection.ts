@@ -60,6 +60,7 @@ export class Connection {
   constructor(
     readonly chargerId: string,
     readonly protocol: Protocol,
+    private readonly isEncrypted: boolean,
     private readonly socket: WebSocket,
     private readonly validation: Validation,
     private readonly ports: ConnectionPorts,
@@ -282,7 +283,10 @@ export class Connection {
     const learnCapabilities = () => {
       isLearning = true;
     };
-    const rest = { chargerId, version, heartbeatIntervalSeconds, useCases, learnCapabilities };
+    const tasks: (() => void)[] = [];
+    const afterwards = (task: () => void) => void tasks.push(task);
+    const { isEncrypted } = this;
+    const rest = { chargerId, version, isEncrypted, heartbeatIntervalSeconds, useCases, learnCapabilities, afterwards };
     const answer = await this.#whenPossible(() => act(payload, { ...rest, now: clock.now() }));
     if (protocol.keptOffline.includes(action)) this.#toldAt = clock.now();
     if (isLearning) this.#startedAt = clock.now();
@@ -291,6 +295,7 @@ export class Connection {
     if (ours) throw new Error(`Our answer to ${action} breaks its schema: ${ours.description}`);
     this.#write(resultFrame(id, answer));
     if (isLearning) this.learnCapabilities();
+    for (const task of tasks) task();
   }
 
   /**

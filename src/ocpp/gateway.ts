@@ -10,12 +10,11 @@ import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import { pause, withDeadline } from '../common/clock.ts';
-import { once } from '../common/once.ts';
 import type { Doors } from '../config.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
 import type { Protocol } from './protocol.ts';
-import { clientCertificateOf, createTlsServer } from './tls.ts';
+import { certificateProblemOf, clientCertificateOf, createTlsServer } from './tls.ts';
 import { v21, v201 } from './v2x/protocol.ts';
 import { v16 } from './v16/protocol.ts';
 import { compileValidation, type Validation } from './validation.ts';
@@ -36,6 +35,8 @@ const HTTP = {
 };
 /** Many chargers may come back at once from behind one address; all do from behind a proxy. */
 const MAX_HEADLESS_PER_ADDRESS = 2000;
+/** For a client to take its refusal. */
+const MAX_REFUSING_MS = 2000;
 
 export interface GatewayPorts extends ConnectionPorts {
   readonly doors: Doors;
@@ -57,7 +58,10 @@ export class Gateway implements ChargerCalls {
   readonly #owned = new Map<Connection, Ownership>();
   readonly #endings = new Set<Promise<void>>();
   readonly #servers: Server[] = [];
-  readonly #headless = new Map<string, number>();
+  /** The ports of those whose head has not come, by address. */
+  readonly #headless = new Map<string, Set<number | undefined>>();
+  /** Those that are neither let in nor refused yet. */
+  readonly #entering = new Set<Duplex>();
   readonly #sockets: WebSocketServer;
   #stopWatching: () => void = () => {};
 
@@ -77,7 +81,7 @@ export class Gateway implements ChargerCalls {
     let plain: number | undefined;
     let tls: number | undefined;
     if (doors.plainPort !== undefined) {
-      plain = await this.#open(createServer(HTTP), host, doors.plainPort, this.ports.isBehindTls);
+      plain = await this.#open(createServer(HTTP), host, doors.plainPort, false);
     }
     if (doors.tls) {
       const { server, stopWatching } = await createTlsServer(doors.tls.files, HTTP, { clock, log });
@@ -97,9 +101,11 @@ export class Gateway implements ChargerCalls {
     server.on('connection', (socket: Socket) => this.#boundHeadless(socket));
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy());
+      this.#entering.add(socket);
+      socket.once('close', () => this.#entering.delete(socket));
       this.#upgrade(request, socket, head, isEncrypted).catch((error) => {
         this.ports.log.error({ error }, 'a charger could not be let in');
-        refuseUpgrade(socket, 503, 'Service Unavailable');
+        this.#refuse(socket, 503, 'Service Unavailable');
       });
     });
     this.#servers.push(server);
@@ -112,18 +118,27 @@ export class Gateway implements ChargerCalls {
 
   /** Until the head of its request has come. */
   #boundHeadless(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
-    if (this.ports.trustProxy(address, 0)) return;
-    const count = (this.#headless.get(address) ?? 0) + 1;
-    if (count > MAX_HEADLESS_PER_ADDRESS) return void socket.destroy();
-    this.#headless.set(address, count);
-    const release = once(() => {
-      const left = (this.#headless.get(address) ?? 1) - 1;
-      if (left > 0) this.#headless.set(address, left);
-      else this.#headless.delete(address);
-    });
-    heads.set(socket, release);
-    socket.once('close', release);
+    const { remoteAddress = '', remotePort } = socket;
+    if (this.ports.trustProxy(remoteAddress, 0)) return;
+    const ofAddress = this.#headless.get(remoteAddress) ?? new Set();
+    if (ofAddress.size >= MAX_HEADLESS_PER_ADDRESS) return void socket.destroy();
+    this.#headless.set(remoteAddress, ofAddress.add(remotePort));
+    socket.once('close', () => this.#countNoMore(remoteAddress, remotePort));
+  }
+
+  /** By its port: the socket that TLS makes is another than the one that connected. */
+  #countNoMore(remoteAddress = '', remotePort: number | undefined): void {
+    const ofAddress = this.#headless.get(remoteAddress);
+    if (ofAddress?.delete(remotePort) && ofAddress.size === 0) this.#headless.delete(remoteAddress);
+  }
+
+  /** A client that does not read is not waited for. */
+  #refuse(socket: Duplex, status: number, text: string, headers = ''): void {
+    if (!socket.writable) return void socket.destroy();
+    const callOff = this.ports.clock.after(MAX_REFUSING_MS, () => socket.destroy());
+    socket.once('close', callOff);
+    socket.once('finish', () => socket.destroy());
+    socket.end(`HTTP/1.1 ${status} ${text}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
   }
 
   get connectedChargers(): number {
@@ -170,26 +185,35 @@ export class Gateway implements ChargerCalls {
     await withDeadline(this.ports.clock, drained, this.ports.answerTimeoutMs);
     for (const connection of this.#connections.values()) connection.close(GOING_AWAY, 'The server is going away');
     await Promise.all(this.#endings);
+    for (const socket of this.#entering) socket.destroy();
     for (const server of this.#servers) server.closeAllConnections();
     await closed;
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isEncrypted: boolean): Promise<void> {
-    heads.get(socket)?.();
+    const { remoteAddress, remotePort } = request.socket;
+    this.#countNoMore(remoteAddress, remotePort);
     const chargerId = chargerIdOf(request.url ?? '');
-    if (this.#phase.is !== 'open') return refuseUpgrade(socket, 503, 'Service Unavailable');
-    if (chargerId === undefined) return refuseUpgrade(socket, 404, 'Not Found');
+    if (this.#phase.is !== 'open') return this.#refuse(socket, 503, 'Service Unavailable');
+    if (chargerId === undefined) return this.#refuse(socket, 404, 'Not Found');
     const { user, password } = credentialsOf(request.headers.authorization);
     const certificate = socket instanceof TLSSocket ? clientCertificateOf(socket) : undefined;
     const address = clientAddress(request, this.ports.trustProxy);
-    const login = { chargerId, isEncrypted, address, ...(certificate && { certificate }) };
-    const found = await this.ports.useCases.authenticate({ ...login, ...(user === chargerId && { password }) });
+    const login = {
+      ...{ chargerId, address, isEncrypted: isEncrypted || this.#isBehindTls(request) },
+      ...{ isOver: () => socket.destroyed || this.#phase.is !== 'open' },
+      ...(certificate && { certificate }),
+      ...(user === chargerId && password && { password }),
+    };
+    const found = await this.ports.useCases.authenticate(login);
     if (found.verdict !== 'ACCEPTED') {
-      this.ports.log.warn(
-        { chargerId: chargerId.slice(0, 64), address, verdict: found.verdict },
-        'a charger was refused',
-      );
-      return refuseLogin(socket, found);
+      const { verdict } = found;
+      const problem = socket instanceof TLSSocket ? certificateProblemOf(socket) : undefined;
+      const facts = { chargerId: chargerId.slice(0, 64), address, verdict, ...(problem && { certificate: problem }) };
+      this.ports.log.warn(facts, 'a charger was refused');
+      const [status, text, headers] = refusals[verdict];
+      const retry = 'retryAfterSeconds' in found ? `Retry-After: ${found.retryAfterSeconds}\r\n` : headers;
+      return this.#refuse(socket, status, text, retry);
     }
     const protocol = offeredProtocol(request.headers['sec-websocket-protocol']);
     if (!protocol) {
@@ -201,21 +225,32 @@ export class Gateway implements ChargerCalls {
       return;
     }
     // Recorded before the handshake: a charger that sees its socket open can be reserved.
-    const ownership = await this.ports.useCases.connect(chargerId, protocol.version);
-    if (!ownership) return refuseUpgrade(socket, 404, 'Not Found');
+    const ownership = await this.ports.useCases.connect(chargerId, protocol.version, found.admission);
+    // What it was let in by was changed meanwhile: it comes again, and is looked at anew.
+    if (!ownership) return this.#refuse(socket, 503, 'Service Unavailable', 'Retry-After: 1\r\n');
     let isAccepted = false;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       isAccepted = true;
-      this.#accept(chargerId, webSocket, protocol, ownership);
+      this.#entering.delete(socket);
+      this.#accept(chargerId, webSocket, protocol, login.isEncrypted, ownership);
     });
     if (!isAccepted) await this.ports.useCases.disconnect(chargerId, ownership);
   }
 
-  #accept(chargerId: string, socket: WebSocket, protocol: Protocol, ownership: Ownership): void {
+  /** A proxy that we trust has ended TLS, and says so, or says nothing of it. */
+  #isBehindTls({ socket, headers }: IncomingMessage): boolean {
+    const { isBehindTls, trustProxy } = this.ports;
+    if (!isBehindTls || !trustProxy(socket.remoteAddress ?? '', 0)) return false;
+    const protocol = headers['x-forwarded-proto'];
+    return protocol === undefined || protocol === 'https' || protocol === 'wss';
+  }
+
+  #accept(chargerId: string, socket: WebSocket, protocol: Protocol, isEncrypted: boolean, ownership: Ownership): void {
     const before = this.#connections.get(chargerId);
     const connection = new Connection(
       chargerId,
       protocol,
+      isEncrypted,
       socket,
       validationOf(protocol),
       this.ports,
@@ -286,9 +321,6 @@ export class Gateway implements ChargerCalls {
   }
 }
 
-/** What ends the counting of a socket as one without a head. */
-const heads = new WeakMap<Duplex, () => void>();
-
 /** Compiled once a process: it takes a tenth of a second for each version. */
 const validations = new Map<Protocol, Validation>();
 
@@ -335,15 +367,4 @@ const refusals = {
   PROFILE_TOO_LOW: [403, 'Forbidden', ''],
   TOO_MANY_FAILURES: [429, 'Too Many Requests', ''],
   TOO_MANY_LOGINS: [503, 'Service Unavailable', ''],
-} as const;
-
-function refuseLogin(socket: Duplex, refused: Exclude<ChargerAuthentication, { verdict: 'ACCEPTED' }>): void {
-  const [status, text, headers] = refusals[refused.verdict];
-  const retry = 'retryAfterSeconds' in refused ? `Retry-After: ${refused.retryAfterSeconds}\r\n` : headers;
-  refuseUpgrade(socket, status, text, retry);
-}
-
-function refuseUpgrade(socket: Duplex, status: number, text: string, headers = ''): void {
-  if (socket.writable)
-    socket.end(`HTTP/1.1 ${status} ${text}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
-}
+} as const satisfies Record<Exclude<ChargerAuthentication['verdict'], 'ACCEPTED'>, readonly [number, string, string]>;

@@ -5,7 +5,7 @@ import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { BootReport, Capabilities, OcppVersion } from '../charger/charger.ts';
 import type { ChargerAnswer, ChargerCommand, ReservationCommand } from '../charger/charger-calls.ts';
 import type { StatusReport } from '../charger/connector.ts';
-import type { ReclaimCharger } from '../charger/follow-connection.ts';
+import type { ConnectCharger, ReclaimCharger } from '../charger/follow-connection.ts';
 import type { SignCertificate } from '../charger/manage-certificates.ts';
 import type { Authorization } from '../id-tag/authorize.ts';
 import type { AuthorizeIdTag } from '../id-tag/authorize-id-tag.ts';
@@ -15,7 +15,7 @@ import type { StartedTransaction, TransactionReport } from '../transaction/repor
 /** The use cases that chargers reach, given by app.ts. */
 export interface ChargerUseCases {
   readonly authenticate: AuthenticateCharger;
-  readonly connect: (chargerId: string, version: OcppVersion) => Promise<Ownership | undefined>;
+  readonly connect: ConnectCharger;
   readonly disconnect: (chargerId: string, ownership: Ownership) => Promise<void>;
   readonly recordBoot: (chargerId: string, boot: BootReport) => Promise<void>;
   readonly reclaim: ReclaimCharger;
@@ -47,6 +47,9 @@ export interface ActionContext {
   readonly now: Date;
   readonly heartbeatIntervalSeconds: number;
   readonly useCases: ChargerUseCases;
+  readonly isEncrypted: boolean;
+  /** Does that once the charger's call is answered. */
+  readonly afterwards: (task: () => void) => void;
   /** Asks the charger what it supports, once its call is answered. */
   readonly learnCapabilities: () => void;
 }

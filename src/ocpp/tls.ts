@@ -82,3 +82,9 @@ export function clientCertificateOf(socket: TLSSocket): ClientCertificate | unde
   const dates = { notBefore: new Date(valid_from), notAfter: new Date(valid_to) };
   return { commonName, fingerprint: fingerprint256, serialNumber, ...dates };
 }
+
+/** Why the one it showed is not admitted, in OpenSSL's words, for whoever looks after the server. */
+export function certificateProblemOf(socket: TLSSocket): string | undefined {
+  const isShown = Object.keys(socket.getPeerCertificate()).length > 0;
+  return isShown && !socket.authorized ? `${socket.authorizationError}` : undefined;
+}

@@ -37,6 +37,7 @@ interface Ports {
 
 /** So often a process looks for webhooks that nobody delivers to, and says that it is still at its own. */
 const LOOK_MS = 5000;
+const WAKE_ALL_MS = 60_000;
 const LEASE_MS = 30_000;
 const MAX_CLAIMED_AT_ONCE = 100;
 const PAGE = 100;
@@ -51,6 +52,7 @@ export class Deliveries {
   #following: Following | undefined;
   #callOff: () => void = () => {};
   #looking: Promise<void> = Promise.resolve();
+  #wokenAt = 0;
   #isStopped = false;
 
   constructor(private readonly ports: Ports) {}
@@ -77,7 +79,10 @@ export class Deliveries {
     this.#callOff();
     this.#following?.stop();
     await this.#looking;
-    await Promise.all([...this.#couriers.values()].map((courier) => courier.stop()));
+    const stopping = [...this.#couriers.values()].map((courier) => courier.stop());
+    // What is on its way is sent again by whoever goes on.
+    this.ports.target.close();
+    await Promise.all(stopping);
     await this.ports.webhooks.release(this.#claim).catch(() => {}); // The lease ends by itself.
   }
 
@@ -90,6 +95,11 @@ export class Deliveries {
       if (this.#couriers.size > 0) {
         const held = await webhooks.renew(this.#claim, [...this.#couriers.keys()], until);
         for (const [id, courier] of this.#couriers) if (!held.has(id)) this.#drop(id, courier);
+      }
+      // Of those whose sites are quiet the place in the log moves on, too, before the log is shortened.
+      if (now.getTime() - this.#wokenAt >= WAKE_ALL_MS) {
+        this.#wokenAt = now.getTime();
+        for (const courier of this.#couriers.values()) courier.wake();
       }
       for (const webhook of await webhooks.claim(this.#claim, now, until, MAX_CLAIMED_AT_ONCE)) this.#begin(webhook);
       this.#follow();
@@ -243,8 +253,14 @@ class Courier {
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, carry));
+    if (this.#isStopped) return;
     const missing = wanted.find(({ event }) => !this.#ahead.has(event.cursor));
     if (!missing) return this.#advance(end, delivered > 0);
+    // It takes something: it has not failed since before that.
+    if (delivered > 0) {
+      this.#failingSince = undefined;
+      this.#attempts = 0;
+    }
     if (failures[0]) await this.#fail(failures[0].problem, before(entries, missing) ?? this.#position);
   }
 
@@ -258,9 +274,8 @@ class Courier {
       if (status >= 200 && status < 300) return undefined;
       return { error: `It answered ${status}.`, isGone: status === GONE, ...(retryAfterMs && { retryAfterMs }) };
     } catch (error) {
-      if (!(error instanceof NotDelivered)) throw error;
       metrics.webhookDeliveries.inc({ result: 'unreachable' });
-      return { error: error.message, isGone: false };
+      return { error: error instanceof NotDelivered ? error.message : 'It could not be sent.', isGone: false };
     }
   }
 

@@ -2,11 +2,11 @@
 // its own sites.
 import { randomUUID } from 'node:crypto';
 import type { Caller } from '../auth/caller.ts';
-import { mayAdministerSites } from '../auth/rights.ts';
+import { may, mayAdministerSites } from '../auth/rights.ts';
 import { addMs, type Clock } from '../common/clock.ts';
 import { checkIdentifier, isUuid } from '../common/identifier.ts';
 import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
-import type { Position } from '../event-log/cursor.ts';
+import { isBehind, type Position } from '../event-log/cursor.ts';
 import { CursorExpired } from '../event-log/event-log.repository.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../event-log/resume.ts';
@@ -73,7 +73,7 @@ export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
 
   return {
     async save(caller, { id, name, url, siteIds, types }) {
-      if (!mayAdministerSites(caller, siteIds)) return onlyOwn;
+      if (!mayAdministerSites(caller, siteIds) || !may(caller, 'events:read')) return onlyOwn;
       const wrong =
         checkIdentifier('name', name) ??
         checkList('siteIds', siteIds) ??
@@ -85,7 +85,7 @@ export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
       const wrongTarget = await target.check(url);
       if (wrongTarget) return invalidInput('url', wrongTarget);
       const settings = { name, url, ...(siteIds && { siteIds }), ...(types && { types }) };
-      if (before) return told(before.id, await webhooks.update(before.id, settings));
+      if (before) return told(before.id, await webhooks.update(before.id, settings, clock.now()));
       const { end } = await feed.bounds();
       const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, MAX_WEBHOOKS);
       if (!made) return invalidInput('id', `There are ${MAX_WEBHOOKS} webhooks; remove some first.`);
@@ -109,7 +109,10 @@ export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
     async resume(caller, id, after) {
       const found = await findOwn(caller, id);
       if (isRefusal(found)) return found;
-      const at = after === undefined ? undefined : await placeOf(feed, after);
+      // Where the log was shortened meanwhile, it goes on from where that begins now.
+      const { horizon } = await feed.bounds();
+      const shortened = isBehind(horizon, found.position) ? horizon : undefined;
+      const at = after === undefined ? shortened : await placeOf(feed, after);
       if (at && isRefusal(at)) return at;
       return told(id, await webhooks.resume(found.id, clock.now(), at));
     },

@@ -36,7 +36,11 @@ const MAX_URL = 2000;
 
 /** Not loopback, private, link-local, shared, documentation, multicast, nor any that carries an IPv4 address within it. */
 export function isPublicAddress(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  // Of IPv6 only 2000::/3 is given to anybody; what lies outside may carry an IPv4 address.
+  const isGiven = parsed.kind() === 'ipv4' || ((parsed.toByteArray()[0] ?? 0) & 0xe0) === 0x20;
+  return isGiven && parsed.range() === 'unicast';
 }
 
 export function webhookTarget({
@@ -61,6 +65,9 @@ export function webhookTarget({
   };
   const options = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST };
   const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
+
+  /** Of the messages on their way. */
+  const open = new Set<AbortController>();
 
   const wrongWith = (text: string): string | undefined => {
     if (!URL.canParse(text) || text.length > MAX_URL) return 'It must be a URL of at most 2000 characters.';
@@ -89,8 +96,13 @@ export function webhookTarget({
       const isTls = target.protocol === 'https:';
       const aborting = new AbortController();
       return new Promise((answered, failed) => {
-        const callOff = clock.after(TIMEOUT_MS, () => aborting.abort());
+        const callOff = clock.after(TIMEOUT_MS, () => {
+          aborting.abort();
+          fail(new Error());
+        });
+        open.add(aborting);
         const fail = (error: Error) => {
+          open.delete(aborting);
           callOff();
           const reason = aborting.signal.aborted ? 'It did not answer in time.' : error.message;
           failed(new NotDelivered(reason));
@@ -108,8 +120,12 @@ export function webhookTarget({
           },
         });
         request.on('error', fail);
+        // It may want to speak another protocol, or say nothing at all: that settles nothing else.
+        request.on('upgrade', (_, socket) => socket.destroy());
+        request.on('close', () => fail(new Error('It closed the connection without an answer.')));
         request.on('response', (response) => {
           skip(response).then(() => {
+            open.delete(aborting);
             callOff();
             answered(toAnswer(response));
           }, fail);
@@ -119,6 +135,7 @@ export function webhookTarget({
     },
 
     close() {
+      for (const aborting of open) aborting.abort();
       for (const agent of Object.values(agents)) agent.destroy();
     },
   };

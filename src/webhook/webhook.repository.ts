@@ -42,7 +42,7 @@ const statements = {
   },
   update: {
     name: 'webhook-update',
-    text: `UPDATE webhook SET name = $2, url = $3, site_ids = $4, types = $5, ${UNCLAIM} WHERE id = $1 RETURNING ${COLUMNS}`,
+    text: `UPDATE webhook SET name = $2, url = $3, site_ids = $4, types = $5, attempts = 0, failing_since = NULL, next_attempt_at = $6, ${UNCLAIM} WHERE id = $1 RETURNING ${COLUMNS}`,
   },
   find: { name: 'webhook-find', text: `SELECT ${COLUMNS} FROM webhook WHERE id = $1` },
   remove: { name: 'webhook-remove', text: 'DELETE FROM webhook WHERE id = $1 RETURNING id' },
@@ -145,8 +145,8 @@ export function webhookRepository(database: Database) {
       return one(statements.insert, [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, limit]);
     },
 
-    update: (id: string, { name, url, siteIds, types }: WebhookSettings) =>
-      one(statements.update, [id, name, url, siteIds, types]),
+    update: (id: string, { name, url, siteIds, types }: WebhookSettings, now: Date) =>
+      one(statements.update, [id, name, url, siteIds, types, now]),
 
     find: (id: string) => one(statements.find, [id]),
 

@@ -155,7 +155,7 @@ describe('with a shared secret', () => {
     expect(response.status).toBe(429);
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await own.post(good, QUERY)).status).toBe(200);
-    expect((await own.post(await signToken('new', { role: 'admin' }), QUERY)).status).toBe(429);
+    expect((await own.post(await signToken('new', { role: 'admin' }), QUERY)).status).toBe(200);
     own.clock.advance(5000);
     expect((await own.post(await signToken('new', { role: 'admin' }), QUERY)).status).toBe(200);
     expect(await own.metric('credentials_refused_total')).toBeGreaterThanOrEqual(50);

@@ -100,8 +100,35 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'UP', password: PASSWORD })).toBe(403);
   });
 
+  it('also when it was removed and comes back: it keeps its profile, and its old certificates are revoked', async () => {
+    await saveCharger({ id: 'GONE', password: PASSWORD, securityProfile: 3 });
+    const pair = await certificates.issue('GONE');
+    expect(await overTls({ id: 'GONE', pair })).toBe(101);
+    await server.graphql(admin, 'mutation { removeCharger(id: "GONE") { __typename } }');
+    expect(await saveCharger({ id: 'GONE', password: PASSWORD, securityProfile: 1 })).toMatchObject({
+      __typename: 'InvalidInput',
+    });
+    expect(await saveCharger({ id: 'GONE', password: PASSWORD })).toMatchObject({ securityProfile: 3 });
+    expect(await plainly({ id: 'GONE', password: PASSWORD })).toBe(403);
+    expect(await overTls({ id: 'GONE', pair })).toBe(403);
+  });
+
+  it('also when two change it at once', async () => {
+    await saveCharger({ id: 'RACE', password: PASSWORD });
+    await Promise.all([
+      saveCharger({ id: 'RACE', password: 'another-password-1' }),
+      saveCharger({ id: 'RACE', securityProfile: 3 }),
+      saveCharger({ id: 'RACE', name: 'renamed' }),
+    ]);
+    expect(await saveCharger({ id: 'RACE' })).toMatchObject({ securityProfile: 3 });
+    expect(await plainly({ id: 'RACE', password: 'another-password-1' })).toBe(403);
+  });
+
   it('where TLS ends before the server, the plain door counts as encrypted', async () => {
-    const behind = await TestServer.start({ database: server.database, env: { OCPP_BEHIND_TLS_PROXY: 'on' } });
+    const behind = await TestServer.start({
+      database: server.database,
+      env: { OCPP_BEHIND_TLS_PROXY: 'on', TRUSTED_PROXIES: '127.0.0.1' },
+    });
     expect(await plainly({ id: 'P2', password: PASSWORD, on: behind })).toBe(101);
     await behind.stop();
   });
@@ -215,17 +242,25 @@ describe('a certificate is renewed', () => {
   });
 
   it('not for another charger, not for a request that is not signed, nor for what is no request', async () => {
-    const charger = await server.rawCharger('CH1');
+    await saveCharger({ id: 'SIGN', password: PASSWORD });
+    const url = tlsUrl();
+    const charger = await server.charger('SIGN', '1.6', { url, tls: { ca: certificates.ca } });
     const { csr } = await certificates.request('CN=C1');
-    const own = (await certificates.request('CN=CH1')).csr;
+    const own = (await certificates.request('CN=SIGN')).csr;
     const der = Buffer.from(own.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
     der[der.length - 1] = (der.at(-1) ?? 0) ^ 1;
     const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----`;
     for (const bad of [csr, forged, 'nothing']) {
       expect(await charger.call('SignCertificate', { csr: bad })).toEqual({ status: 'Rejected' });
+      server.clock.advance(61_000); // It may not ask too often.
     }
     expect(await charger.call('SignCertificate', { csr: own })).toEqual({ status: 'Accepted' });
-    charger.close();
+    await charger.disconnect();
+    // Over a connection that is not encrypted anybody could read the password, and ask.
+    const plain = await server.rawCharger('SIGN');
+    server.clock.advance(200_000);
+    expect(await plain.call('SignCertificate', { csr: own })).toEqual({ status: 'Rejected' });
+    plain.close();
   });
 
   it('is refused by a server without an authority', async () => {
@@ -281,10 +316,10 @@ describe('a password', () => {
     const { id } = await charger.expectCall('ChangeConfiguration');
     charger.answer(id, { status: 'Rejected' });
     expect(await changing).toEqual({ __typename: 'ChargerRefused', code: 'CHARGER_REFUSED', answer: 'REJECTED' });
-    const [row] = await server.database.query<{ next: string | null }>(
-      `SELECT next_password_hash AS next FROM charger WHERE id = 'PW-NO'`,
+    const [row] = await server.database.query<{ next: string[] }>(
+      `SELECT offered_hashes AS next FROM charger WHERE id = 'PW-NO'`,
     );
-    expect(row?.next).toBeNull();
+    expect(row?.next).toEqual([]);
     charger.close();
   });
 
@@ -299,6 +334,45 @@ describe('a password', () => {
     const password = Buffer.from(payload.value, 'hex');
     expect(await plainly({ id: 'PW-MUTE', password })).toBe(101);
     expect(await plainly({ id: 'PW-MUTE', password: PASSWORD })).toBe(401);
+  });
+
+  it('that was taken without an answer stays good when another change comes to nothing', async () => {
+    await saveCharger({ id: 'PW-TWO', password: PASSWORD });
+    const charger = await server.rawCharger('PW-TWO');
+    const changing = change(admin, 'PW-TWO');
+    const { payload } = await charger.expectCall('ChangeConfiguration');
+    await charger.close();
+    expect(await changing).toMatchObject({ isAccepted: false });
+    await eventually(async () => expect(await change(admin, 'PW-TWO')).toMatchObject({ code: 'CHARGER_OFFLINE' }));
+    expect(await plainly({ id: 'PW-TWO', password: Buffer.from(payload.value, 'hex') })).toBe(101);
+  });
+
+  it('that is guessed is slowed for whoever guesses; the charger itself comes in', async () => {
+    await saveCharger({ id: 'GUESSED', password: PASSWORD });
+    expect(await plainly({ id: 'GUESSED', password: PASSWORD })).toBe(101);
+    const proxied = await TestServer.start({ database: server.database, env: { TRUSTED_PROXIES: '127.0.0.1' } });
+    const guess = (password: string, address: string) =>
+      new Promise<number>((resolve) => {
+        const authorization = `Basic ${Buffer.from(`GUESSED:${password}`).toString('base64')}`;
+        const headers = { authorization, 'x-forwarded-for': address };
+        const socket = new WebSocket(`${proxied.ocppUrl}/GUESSED`, ['ocpp1.6'], { headers });
+        socket.on('open', () => {
+          socket.close();
+          resolve(101);
+        });
+        socket.on('unexpected-response', (_, response) => resolve(response.statusCode ?? 0));
+        socket.on('error', () => {});
+      });
+    const advancing = setInterval(() => proxied.clock.advance(20), 5);
+    const statuses = await Promise.all(
+      Array.from({ length: 120 }, (_, n) => guess(`wrong-password-${n}`, '203.0.113.9')),
+    );
+    expect(statuses.filter((status) => status === 401).length).toBeLessThan(70);
+    expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(40);
+    expect(await guess(PASSWORD, '198.51.100.1')).toBe(101);
+    clearInterval(advancing);
+    expect(await proxied.metric('charger_logins_total{verdict="too_many_failures"}')).toBeGreaterThan(40);
+    await proxied.stop();
   });
 
   it('is not given to a charger that is offline, nor by who does not run its site', async () => {

@@ -65,9 +65,10 @@ const meterValues: Action = async ({ transactionId }, { chargerId, useCases }) =
   return {};
 };
 
-const signCertificate: Action = async ({ csr }, { chargerId, useCases }) => {
-  const verdict = await useCases.signCertificate(chargerId, csr);
-  return { status: verdict === 'ACCEPTED' ? 'Accepted' : 'Rejected' };
+const signCertificate: Action = async ({ csr }, { chargerId, isEncrypted, useCases, afterwards }) => {
+  const send = await useCases.signCertificate(chargerId, { csr, isEncrypted });
+  if (send) afterwards(send);
+  return { status: send ? 'Accepted' : 'Rejected' };
 };
 
 const noted: Action = async () => ({});

@@ -95,11 +95,14 @@ const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdat
   return {};
 };
 
-const signCertificate: Action = async ({ csr, certificateType }, { chargerId, useCases }) => {
+const signCertificate: Action = async (payload, { chargerId, isEncrypted, useCases, afterwards }) => {
+  const { csr, certificateType, requestId } = payload;
   // Those for ISO 15118 come from another authority.
   const isOurs = certificateType === undefined || certificateType === CERTIFICATE;
-  const verdict = isOurs ? await useCases.signCertificate(chargerId, csr) : 'REJECTED';
-  return { status: verdict === 'ACCEPTED' ? 'Accepted' : 'Rejected' };
+  const request = { csr, isEncrypted, ...present({ requestId }) };
+  const send = isOurs ? await useCases.signCertificate(chargerId, request) : undefined;
+  if (send) afterwards(send);
+  return { status: send ? 'Accepted' : 'Rejected' };
 };
 
 const noted: Action = async () => ({});
@@ -183,7 +186,8 @@ function encode(command: ChargerCommand): WireCall {
       return { action: 'SetVariables', payload };
     }
     case 'InstallCertificate': {
-      const payload = { certificateChain: command.chain, certificateType: CERTIFICATE };
+      const { chain, requestId } = command;
+      const payload = { certificateChain: chain, certificateType: CERTIFICATE, ...present({ requestId }) };
       return { action: 'CertificateSigned', payload };
     }
     case 'AskForRequest':
