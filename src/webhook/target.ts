@@ -122,8 +122,12 @@ export function webhookTarget({
         request.on('error', fail);
         // It may want to speak another protocol, or say nothing at all: that settles nothing else.
         request.on('upgrade', (_, socket) => socket.destroy());
-        request.on('close', () => fail(new Error('It closed the connection without an answer.')));
+        let isAnswered = false;
+        request.on('close', () => {
+          if (!isAnswered) fail(new Error('It closed the connection without an answer.'));
+        });
         request.on('response', (response) => {
+          isAnswered = true;
           skip(response).then(() => {
             open.delete(aborting);
             callOff();

@@ -100,7 +100,7 @@ describe('an entry', () => {
     const query = 'mutation ($input: SaveSiteInput!) { saveSite(input: $input) { __typename } }';
     await server.graphql(admin, query, { input: { id: 'x y', name, timeZone: 'UTC', policy: {} } });
     const [entry] = await entries({ operation: 'saveSite', result: 'INVALID_INPUT' });
-    expect(entry.input.length).toBe(4000);
+    expect(entry.input.length).toBe(1000);
     expect(entry.input).not.toContain('\n');
     await server.graphql(admin, query, { input: { id: 'x y', name: 'a\u0000b', timeZone: 'UTC', policy: {} } });
     expect((await entries({ operation: 'saveSite', result: 'INVALID_INPUT' })).length).toBe(2);

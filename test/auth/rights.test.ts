@@ -226,7 +226,7 @@ const table: Record<OperationName, Case> = {
   revokeChargerCertificate: {
     ask: ({ charger }) =>
       `mutation { revokeChargerCertificate(input: { chargerId: ${text(charger)}, fingerprint: "AA" }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ['none', 'none'], admin: ['none', 'none'] },
+    ...{ driver: nowhere, operator: ownOnly, admin: everywhere },
   },
   saveIdTag: {
     ask: () => `mutation { saveIdTag(input: { idTag: "" }) { ${REFUSAL} } }`,

@@ -62,7 +62,9 @@ it('whatever is done with them', async () => {
 
   // Chargers: let in, refused, given another password and a certificate.
   const { csr } = await certificates.request('CN=CH1');
-  const charger = await server.charger('CH1', '1.6', { requestCertificate: () => csr });
+  const url = `wss://127.0.0.1:${server.app.ocppTlsPort}/ocpp`;
+  const tls = { ca: certificates.ca };
+  const charger = await server.charger('CH1', '1.6', { url, tls, requestCertificate: () => csr });
   secrets.add('a-wrong-password');
   await server.rawCharger('CH1', 'ocpp1.6', 'a-wrong-password').catch(() => {});
   await server.graphql(admin, 'mutation { renewChargerCertificate(id: "CH1") { __typename } }');

@@ -363,14 +363,12 @@ describe('a password', () => {
         socket.on('unexpected-response', (_, response) => resolve(response.statusCode ?? 0));
         socket.on('error', () => {});
       });
-    const advancing = setInterval(() => proxied.clock.advance(20), 5);
     const statuses = await Promise.all(
       Array.from({ length: 120 }, (_, n) => guess(`wrong-password-${n}`, '203.0.113.9')),
     );
     expect(statuses.filter((status) => status === 401).length).toBeLessThan(70);
     expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(40);
     expect(await guess(PASSWORD, '198.51.100.1')).toBe(101);
-    clearInterval(advancing);
     expect(await proxied.metric('charger_logins_total{verdict="too_many_failures"}')).toBeGreaterThan(40);
     await proxied.stop();
   });
