@@ -8,6 +8,7 @@ import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger, SecurityProfile } from './charger.ts';
 import { MAX_CONNECTOR_ID } from './connector.ts';
 import type { Passwords } from './passwords.ts';
+import { chargerNotFound } from './refusals.ts';
 
 export interface SaveChargerInput {
   readonly id: string;
@@ -69,7 +70,7 @@ export const removeCharger =
   async (caller, id) => {
     const [before] = await chargers.byIds([id]);
     if (!before || !mayAdministerSite(caller, before.siteId)) {
-      return { code: 'CHARGER_NOT_FOUND', message: `There is no charger "${id}".` };
+      return chargerNotFound(id);
     }
     if (!(await chargers.remove(id, clock.now(), caller.subject))) {
       return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };

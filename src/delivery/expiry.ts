@@ -37,7 +37,7 @@ export function onExpiry(
   };
   const wait = () => {
     const leftMs = expiresAt.getTime() - clock.now().getTime();
-    const nextMs = Math.min(MAX_TIMER_MS, apiKeyId === undefined ? MAX_TIMER_MS : RECHECK_KEY_MS);
+    const nextMs = apiKeyId === undefined ? MAX_TIMER_MS : RECHECK_KEY_MS;
     callOff = clock.after(Math.min(leftMs, nextMs), leftMs <= nextMs ? expire : check);
   };
   wait();

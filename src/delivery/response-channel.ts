@@ -2,6 +2,17 @@
 import type { ServerResponse } from 'node:http';
 import type { Channel } from './outbox.ts';
 
+export const EVENT_STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+/** It keeps a stream alive, and says nothing. */
+export const COMMENT = Buffer.from(':\n\n');
+export const KEEP_ALIVE_MS = 12_000;
+/** For a client to take what was written last. */
+export const MAX_CLOSING_MS = 5000;
+
 /** A response that may come later than the first message for it. */
 export class ResponseChannel implements Channel {
   #response: ServerResponse | undefined;

@@ -7,24 +7,22 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../auth/caller.ts';
 import { expired, onExpiry } from '../delivery/expiry.ts';
 import { Outbox } from '../delivery/outbox.ts';
-import { ResponseChannel } from '../delivery/response-channel.ts';
+import {
+  COMMENT,
+  EVENT_STREAM_HEADERS,
+  KEEP_ALIVE_MS,
+  MAX_CLOSING_MS,
+  ResponseChannel,
+} from '../delivery/response-channel.ts';
 import { toCursor } from '../event-log/cursor.ts';
 import type { Request } from './documents.ts';
 import { unauthenticated } from './errors.ts';
 import { type Charged, leave, newRunning, type Operations, type Running } from './operations.ts';
 import { authenticate } from './request-context.ts';
 
-const KEEP_ALIVE_MS = 12_000;
 /** For the stream that a token was given for to be opened. */
 const MAX_UNOPENED_MS = 30_000;
-const MAX_CLOSING_MS = 5000;
 
-const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-};
-const COMMENT = Buffer.from(':\n\n');
 const END = Buffer.from('\n\n');
 
 export interface EventStreamEdge {
@@ -246,7 +244,7 @@ class EventStream {
     this.#callOffTimer();
     response.once('close', () => this.#end());
     response.on('error', () => this.#end());
-    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...HEADERS });
+    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
     this.#channel.attach(response);
     // Some browsers show a stream as open only when something has come.
     this.#keepAlive();

@@ -19,29 +19,26 @@ type Resolve = GraphQLFieldResolver<unknown, ApiContext>;
 /** Throws where auth/rights.ts does not say what an operation needs. */
 export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined): void {
   for (const field of rootFields(schema.getQueryType())) {
+    const refusalOf = refusals(field);
     const resolve = field.resolve as Resolve;
-    field.resolve = (root, args, context, info) => {
-      refuseIfAborted(context);
-      return refusalOf(field, context) ?? resolve(root, args, context, info);
-    };
+    field.resolve = (root, args, context, info) => refusalOf(context) ?? resolve(root, args, context, info);
+    stopWhenAborted(field);
   }
   for (const field of rootFields(schema.getMutationType())) {
+    const refusalOf = refusals(field);
     const resolve = field.resolve as Resolve;
     field.resolve = (root, args, context, info) => {
-      refuseIfAborted(context);
       const { caller, request } = context;
       if (!audit || !request) throw new Error('A mutation belongs to a request');
-      const change = () => refusalOf(field, context) ?? resolve(root, args, context, info);
+      const change = () => refusalOf(context) ?? resolve(root, args, context, info);
       return audit.record(caller, request, field.name, args, change);
     };
+    stopWhenAborted(field);
   }
   for (const field of rootFields(schema.getSubscriptionType())) {
+    const refusalOf = refusals(field);
     const subscribe = field.subscribe as Resolve;
-    field.subscribe = (root, args, context, info) => {
-      const refusal = refusalOf(field, context);
-      if (refusal) throw forbidden(refusal.message);
-      return subscribe(root, args, context, info);
-    };
+    field.subscribe = (root, args, context, info) => refusalOf(context) ?? subscribe(root, args, context, info);
   }
 }
 
@@ -57,20 +54,17 @@ export function stopWhenAborted(field: Field): void {
 const rootFields = (type: { getFields(): Record<string, unknown> } | null | undefined): Field[] =>
   Object.values(type?.getFields() ?? {}) as Field[];
 
-function permissionOf({ name }: Field) {
+/** Of whoever may not: a value where the result has a place for it; else it throws. */
+function refusals({ name, type }: Field): (context: ApiContext) => { code: string; message: string } | undefined {
   const permission = operations[name as OperationName];
   if (!permission) throw new Error(`auth/rights.ts does not say what "${name}" needs`);
-  return permission;
-}
-
-/** A value where the result has a place for it; else it throws. */
-function refusalOf(field: Field, context: ApiContext) {
-  const permission = permissionOf(field);
-  if (may(context.caller, permission)) return undefined;
-  const result = getNamedType(field.type);
-  const hasPlace = isUnionType(result) && result.getTypes().some(({ name }) => name === 'NotAllowed');
-  if (!hasPlace) throw forbidden(needsPermission(permission));
-  return { code: 'FORBIDDEN', message: needsPermission(permission) };
+  const result = getNamedType(type);
+  const hasPlace = isUnionType(result) && result.getTypes().some((one) => one.name === 'NotAllowed');
+  return ({ caller }) => {
+    if (may(caller, permission)) return undefined;
+    if (!hasPlace) throw forbidden(needsPermission(permission));
+    return { code: 'FORBIDDEN', message: needsPermission(permission) };
+  };
 }
 
 function refuseIfAborted(context: ApiContext | undefined): void {

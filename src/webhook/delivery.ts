@@ -234,7 +234,7 @@ class Courier {
         entry.event.kind !== 'REFUSAL' && (types === undefined || types.includes(messageType(entry.event))),
     );
     const lines = inLines(wanted);
-    const failures: { readonly entry: Entry; readonly problem: Problem }[] = [];
+    const failures: Problem[] = [];
     let delivered = 0;
     const carry = async () => {
       for (let line = lines.shift(); line; line = lines.shift()) {
@@ -244,7 +244,7 @@ class Courier {
           if (this.#ahead.has(entry.event.cursor)) continue;
           const problem = await this.#send(entry.event);
           if (problem) {
-            failures.push({ entry, problem });
+            failures.push(problem);
             break;
           }
           delivered += 1;
@@ -261,7 +261,7 @@ class Courier {
       this.#failingSince = undefined;
       this.#attempts = 0;
     }
-    if (failures[0]) await this.#fail(failures[0].problem, before(entries, missing) ?? this.#position);
+    if (failures[0]) await this.#fail(failures[0], before(entries, missing) ?? this.#position);
   }
 
   async #send(event: DeliveredEvent): Promise<Problem | undefined> {

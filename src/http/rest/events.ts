@@ -11,7 +11,13 @@ import { present } from '../../common/present.ts';
 import type { CallerQuota } from '../../delivery/caller-quota.ts';
 import { onExpiry } from '../../delivery/expiry.ts';
 import { Outbox, type Writer } from '../../delivery/outbox.ts';
-import { ResponseChannel } from '../../delivery/response-channel.ts';
+import {
+  COMMENT,
+  EVENT_STREAM_HEADERS,
+  KEEP_ALIVE_MS,
+  MAX_CLOSING_MS,
+  ResponseChannel,
+} from '../../delivery/response-channel.ts';
 import { type Start, toCursor } from '../../event-log/cursor.ts';
 import type { LogEvent } from '../../event-log/event.ts';
 import { eventBody } from '../../event-log/event-body.ts';
@@ -31,15 +37,6 @@ export interface EventPorts {
   readonly log: Log;
   readonly metrics: Metrics;
 }
-
-const KEEP_ALIVE_MS = 12_000;
-const MAX_CLOSING_MS = 5000;
-const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-};
-const COMMENT = Buffer.from(':\n\n');
 
 interface Query {
   readonly kind?: ('RESERVATION' | 'CONNECTOR')[];
@@ -166,7 +163,7 @@ class Stream {
     }
     response.once('close', () => this.#end());
     response.on('error', () => this.#end());
-    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...HEADERS });
+    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
     this.#channel.attach(response);
     this.#outbox.put([COMMENT]);
     this.#keepAlive();

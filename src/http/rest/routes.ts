@@ -21,7 +21,7 @@ import { BadPageArgument, fromNewestKey, newestKey, readRows } from '../../commo
 import { present } from '../../common/present.ts';
 import { isRefusal, type Refusal } from '../../common/refusal.ts';
 import type { CancelReservation } from '../../reservation/cancel-reservation.ts';
-import type { EndedRefusal } from '../../reservation/refusals.ts';
+import { type EndedRefusal, notFound } from '../../reservation/refusals.ts';
 import type { ReservationFilter, ReservationRepository } from '../../reservation/reservation.repository.ts';
 import type { CancelReason, Reservation, ReservationStatus } from '../../reservation/reservation.ts';
 import { reservationBody } from '../../reservation/reservation-body.ts';
@@ -143,7 +143,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         const found = reservationId === undefined ? await reservations.byId(id) : undefined;
         // Of another charger it is not there.
         const isHere = reservationId !== undefined || found?.chargerId === chargerId;
-        return isHere ? ports.cancelReservation(caller, which) : noReservation;
+        return isHere ? ports.cancelReservation(caller, which) : notFound;
       });
       const before =
         isRefusal(answer) && answer.code === 'ALREADY_ENDED' ? (answer as EndedRefusal).reservation : undefined;
@@ -194,13 +194,11 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     async (request) => {
       const caller = await admit(ports, request, 'reservation', COST_OF_A_ROW);
       const found = isUuid(request.params.id) ? await reservations.byId(request.params.id) : undefined;
-      if (!found || !maySeeReservation(caller, found)) throw new ProblemError(refusalProblem(noReservation));
+      if (!found || !maySeeReservation(caller, found)) throw new ProblemError(refusalProblem(notFound));
       return reservationBody(found);
     },
   );
 }
-
-const noReservation: Refusal = { code: 'RESERVATION_NOT_FOUND', message: 'There is no such reservation.' };
 
 interface ReserveBody {
   readonly connectorId?: number;
