@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { Queue } from './support/queue.ts';
 import { RawCharger } from './support/raw-charger.ts';
@@ -14,6 +14,10 @@ interface Line {
   readonly port?: number;
   readonly ocppPort?: number;
 }
+
+/** Through npm a start compiles first. */
+const START_MS = 40_000;
+vi.setConfig({ testTimeout: 60_000 });
 
 let database: TestDatabase;
 const running: ChildProcess[] = [];
@@ -49,7 +53,7 @@ async function startMain(command = process.execPath, args = ['dist/src/main.js']
     rest = parts.pop() ?? '';
     for (const part of parts) lines.push(JSON.parse(part) as Line);
   });
-  const { port, ocppPort } = await lines.until(({ msg }) => msg === 'ready', 20_000);
+  const { port, ocppPort } = await lines.until(({ msg }) => msg === 'ready', START_MS);
   return { child, lines, api: `http://127.0.0.1:${port}`, ocppUrl: `ws://127.0.0.1:${ocppPort}` };
 }
 
