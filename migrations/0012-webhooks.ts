@@ -24,9 +24,10 @@ export class Webhooks1764100000012 implements MigrationInterface {
         attempts          integer NOT NULL DEFAULT 0,
         next_attempt_at   timestamptz NOT NULL,
         last_error        text,
-        -- Which process delivers; whoever changes the webhook takes that away from it.
+        -- Which process delivers, and whether it was changed since: that process stops, and lets it go.
         claim             uuid,
         claimed_until     timestamptz,
+        is_changed        boolean NOT NULL DEFAULT false,
         created_at        timestamptz NOT NULL,
         created_by        text NOT NULL
       );

@@ -1,6 +1,7 @@
 // Delivers the log to webhooks: each event at least once, those of one reservation in their order, from where the webhook's
 // row says. One process is at a webhook at a time; what it was told is a hint, what is delivered is read from the log.
 import { randomUUID } from 'node:crypto';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
@@ -41,14 +42,20 @@ const WAKE_ALL_MS = 60_000;
 const LEASE_MS = 30_000;
 const MAX_CLAIMED_AT_ONCE = 100;
 const PAGE = 100;
-/** Messages on their way to one webhook. */
+/** Webhooks that are sent to at once: more than any one who makes them may have. */
+const AT_WORK = 100;
+/** Messages on their way to one webhook; to one that takes nothing, the first alone. */
 const AT_ONCE = 8;
+/** So often a place in the log is stored to which nothing was sent. */
+const STORE_MS = 60_000;
 const GONE = 410;
 
 export class Deliveries {
   /** What this process holds its webhooks by. */
   readonly #claim = randomUUID();
   readonly #couriers = new Map<string, Courier>();
+  readonly #ending = new Set<Promise<void>>();
+  readonly #atWork = pLimit(AT_WORK);
   #following: Following | undefined;
   #callOff: () => void = () => {};
   #looking: Promise<void> = Promise.resolve();
@@ -82,8 +89,9 @@ export class Deliveries {
     const stopping = [...this.#couriers.values()].map((courier) => courier.stop());
     // What is on its way is sent again by whoever goes on.
     this.ports.target.close();
-    await Promise.all(stopping);
-    await this.ports.webhooks.release(this.#claim).catch(() => {}); // The lease ends by itself.
+    await Promise.all([...stopping, ...this.#ending]);
+    const ids = [...this.#couriers.keys()];
+    await this.ports.webhooks.release(this.#claim, ids).catch(() => {}); // The lease ends by itself.
   }
 
   async #look(): Promise<void> {
@@ -94,7 +102,7 @@ export class Deliveries {
       const until = addMs(now, LEASE_MS);
       if (this.#couriers.size > 0) {
         const held = await webhooks.renew(this.#claim, [...this.#couriers.keys()], until);
-        for (const [id, courier] of this.#couriers) if (!held.has(id)) this.#drop(id, courier);
+        for (const [id, courier] of this.#couriers) if (!held.has(id)) this.#end(id, courier);
       }
       // Of those whose sites are quiet the place in the log moves on, too, before the log is shortened.
       if (now.getTime() - this.#wokenAt >= WAKE_ALL_MS) {
@@ -109,16 +117,26 @@ export class Deliveries {
   }
 
   #begin(webhook: Webhook): void {
-    const before = this.#couriers.get(webhook.id);
-    if (before) void before.stop();
-    const courier: Courier = new Courier(this.ports, this.#claim, webhook, () => this.#drop(webhook.id, courier));
+    const before = this.#couriers.get(webhook.id)?.stop() ?? Promise.resolve();
+    const onOver = () => this.#end(webhook.id, courier);
+    const courier: Courier = new Courier(this.ports, this.#claim, webhook, before, this.#atWork, onOver);
     this.#couriers.set(webhook.id, courier);
     courier.wake();
   }
 
-  #drop(id: string, courier: Courier): void {
-    void courier.stop();
-    if (this.#couriers.get(id) === courier) this.#couriers.delete(id);
+  /** The claim is let go once nothing is on its way any more. */
+  #end(id: string, courier: Courier): void {
+    const ending = courier
+      .stop()
+      .then(async () => {
+        if (this.#couriers.get(id) !== courier) return;
+        this.#couriers.delete(id);
+        await this.ports.webhooks.release(this.#claim, [id]);
+      })
+      .then(() => this.look())
+      .catch((error) => this.ports.log.error({ error, webhook: id }, 'a webhook could not be let go'))
+      .finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
   }
 
   /** Whoever has no webhooks reads no events. */
@@ -160,6 +178,7 @@ class Courier {
   #position: Position;
   #failingSince: Date | undefined;
   #attempts: number;
+  #storedAt: Date;
   /** Delivered already, though others before them were not. */
   readonly #ahead = new Set<string>();
   #isWoken = false;
@@ -172,6 +191,9 @@ class Courier {
     private readonly ports: Ports,
     private readonly claim: string,
     private readonly webhook: Webhook,
+    /** The one before it is at its end. */
+    private readonly isFree: Promise<void>,
+    private readonly atWork: LimitFunction,
     /** The claim is lost, or there is nothing more to do. */
     private readonly onOver: () => void,
   ) {
@@ -180,6 +202,7 @@ class Courier {
     this.#position = position;
     this.#failingSince = failingSince;
     this.#attempts = attempts;
+    this.#storedAt = ports.clock.now();
   }
 
   isConcernedBy(event: Entry['event']): boolean {
@@ -204,9 +227,10 @@ class Courier {
 
   async #work(): Promise<void> {
     try {
+      await this.isFree;
       while (this.#isWoken && !this.#isResting && !this.#isStopped) {
         this.#isWoken = false;
-        await this.#deliverNext();
+        await this.atWork(() => this.#deliverNext());
       }
     } catch (error) {
       this.ports.log.error({ error, webhook: this.webhook.id }, 'a webhook could not be delivered to; trying again');
@@ -216,6 +240,7 @@ class Courier {
   }
 
   async #deliverNext(): Promise<void> {
+    if (this.#isStopped) return;
     try {
       const page = await this.ports.events.of(this.#interest, this.#position, PAGE);
       if (!page.isEnd) this.#isWoken = true;
@@ -252,7 +277,7 @@ class Courier {
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, carry));
+    await Promise.all(Array.from({ length: this.#failingSince ? 1 : AT_ONCE }, carry));
     if (this.#isStopped) return;
     const missing = wanted.find(({ event }) => !this.#ahead.has(event.cursor));
     if (!missing) return this.#advance(end, delivered > 0);
@@ -281,12 +306,16 @@ class Courier {
 
   async #advance(end: Position, isDelivered: boolean): Promise<void> {
     const { webhooks, clock } = this.ports;
+    const now = clock.now();
+    const isNews = isDelivered || this.#attempts > 0;
     this.#ahead.clear();
     this.#position = end;
     this.#failingSince = undefined;
     this.#attempts = 0;
-    const deliveredAt = isDelivered ? clock.now() : undefined;
-    if (!(await webhooks.advance(this.webhook.id, this.claim, end, deliveredAt))) this.onOver();
+    if (!isNews && now.getTime() - this.#storedAt.getTime() < STORE_MS) return;
+    this.#storedAt = now;
+    const isOurs = await webhooks.advance(this.webhook.id, this.claim, end, isDelivered ? now : undefined);
+    if (!isOurs) this.onOver();
   }
 
   async #fail({ error, isGone, retryAfterMs = 0 }: Problem, position: Position): Promise<void> {

@@ -49,7 +49,7 @@ export interface ManageWebhooks {
   rotateSecret(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
 }
 
-const MAX_WEBHOOKS = 1000;
+const LIMITS = { ofAll: 1000, ofOne: 50 };
 const MAX_LIST = 200;
 const DAY_MS = 86_400_000;
 const TYPE = /^(reservation|connector)\.[a-z_]{1,40}$/;
@@ -87,8 +87,8 @@ export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
       const settings = { name, url, ...(siteIds && { siteIds }), ...(types && { types }) };
       if (before) return told(before.id, await webhooks.update(before.id, settings, clock.now()));
       const { end } = await feed.bounds();
-      const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, MAX_WEBHOOKS);
-      if (!made) return invalidInput('id', `There are ${MAX_WEBHOOKS} webhooks; remove some first.`);
+      const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, LIMITS);
+      if (!made) return invalidInput('id', TOO_MANY);
       look();
       return { webhook: made, secret: secretText(secretKey, made) };
     },
@@ -151,6 +151,8 @@ function checkTypes(types: readonly string[] = []): InputRefusal | undefined {
     ? undefined
     : invalidInput('types', `"${bad}" is none; they are such as reservation.accepted or connector.state_changed.`);
 }
+
+const TOO_MANY = `There may be ${LIMITS.ofOne} webhooks of one who made them, and ${LIMITS.ofAll} in all; remove some first.`;
 
 const onlyOwn: Refusal = {
   code: 'FORBIDDEN',

@@ -157,7 +157,7 @@ export class WebhookResolver {
 
   @Mutation(() => SaveWebhookResult, {
     description:
-      'Makes or changes a webhook. A new one is told of what happens from now on. Admins, and operators of its sites.',
+      'Makes or changes a webhook. A new one is told of what happens from now on. One maker may have 50. Admins, and operators of its sites.',
   })
   saveWebhook(
     @Arg('input', () => SaveWebhookInput, { description: 'The webhook.' }) input: SaveWebhookInput,

@@ -29,38 +29,40 @@ const COLUMNS = `id, name, url, site_ids AS "siteIds", types, secret_version AS 
   delivered_at AS "deliveredAt", failing_since AS "failingSince", attempts, next_attempt_at AS "nextAttemptAt",
   last_error AS "lastError", created_at AS "createdAt", created_by AS "createdBy"`;
 
-/** Whoever delivers finds that it does so no more, and the next one begins with what is there now. */
-const UNCLAIM = 'claim = NULL, claimed_until = NULL';
+/** Whoever delivers stops, lets it go, and the next one begins with what is there then: two never send at once. */
+const CHANGED = 'is_changed = claim IS NOT NULL';
+const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
 const statements = {
   insert: {
     name: 'webhook-insert',
     text: `
       INSERT INTO webhook (id, name, url, site_ids, types, xid, event_id, next_attempt_at, created_at, created_by)
-      SELECT $1, $2, $3, $4::text[], $5::text[], $6::xid8, $7, $8, $8, $9 WHERE (SELECT count(*) FROM webhook) < $10
+      SELECT $1, $2, $3, $4::text[], $5::text[], $6::xid8, $7, $8, $8, $9
+      WHERE (SELECT count(*) FROM webhook) < $10 AND (SELECT count(*) FROM webhook WHERE created_by = $9) < $11
       RETURNING ${COLUMNS}`,
   },
   update: {
     name: 'webhook-update',
-    text: `UPDATE webhook SET name = $2, url = $3, site_ids = $4, types = $5, attempts = 0, failing_since = NULL, next_attempt_at = $6, ${UNCLAIM} WHERE id = $1 RETURNING ${COLUMNS}`,
+    text: `UPDATE webhook SET name = $2, url = $3, site_ids = $4, types = $5, attempts = 0, failing_since = NULL, next_attempt_at = $6, ${CHANGED} WHERE id = $1 RETURNING ${COLUMNS}`,
   },
   find: { name: 'webhook-find', text: `SELECT ${COLUMNS} FROM webhook WHERE id = $1` },
   remove: { name: 'webhook-remove', text: 'DELETE FROM webhook WHERE id = $1 RETURNING id' },
   pause: {
     name: 'webhook-pause',
-    text: `UPDATE webhook SET paused_for = coalesce(paused_for, 'REQUESTED'), ${UNCLAIM} WHERE id = $1 RETURNING ${COLUMNS}`,
+    text: `UPDATE webhook SET paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED} WHERE id = $1 RETURNING ${COLUMNS}`,
   },
   resume: {
     name: 'webhook-resume',
     text: `
       UPDATE webhook SET paused_for = NULL, xid = coalesce($3::xid8, xid), event_id = coalesce($4, event_id), attempts = 0,
-        failing_since = NULL, last_error = NULL, next_attempt_at = $2, ${UNCLAIM}
+        failing_since = NULL, last_error = NULL, next_attempt_at = $2, ${CHANGED}
       WHERE id = $1 RETURNING ${COLUMNS}`,
   },
   rotate: {
     name: 'webhook-rotate',
     text: `
-      UPDATE webhook SET secret_version = secret_version + 1, old_secret_until = $2, ${UNCLAIM} WHERE id = $1
+      UPDATE webhook SET secret_version = secret_version + 1, old_secret_until = $2, ${CHANGED} WHERE id = $1
       RETURNING ${COLUMNS}`,
   },
   page: {
@@ -73,7 +75,7 @@ const statements = {
   claim: {
     name: 'webhook-claim',
     text: `
-      UPDATE webhook SET claim = $1, claimed_until = $3
+      UPDATE webhook SET claim = $1, claimed_until = $3, is_changed = false
       WHERE id IN (
         SELECT id FROM webhook
         WHERE paused_for IS NULL AND next_attempt_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $2)
@@ -82,22 +84,22 @@ const statements = {
   },
   renew: {
     name: 'webhook-renew',
-    text: 'UPDATE webhook SET claimed_until = $2 WHERE claim = $1 AND id = ANY ($3::uuid[]) RETURNING id',
+    text: `UPDATE webhook SET claimed_until = $2 WHERE claim = $1 AND id = ANY ($3::uuid[]) AND NOT is_changed RETURNING id`,
   },
-  release: { name: 'webhook-release', text: `UPDATE webhook SET ${UNCLAIM} WHERE claim = $1` },
+  release: { name: 'webhook-release', text: `UPDATE webhook SET ${FREE} WHERE claim = $1 AND id = ANY ($2::uuid[])` },
   advance: {
     name: 'webhook-advance',
     text: `
       UPDATE webhook SET xid = $3::xid8, event_id = $4, delivered_at = coalesce($5, delivered_at), attempts = 0,
         failing_since = NULL, last_error = NULL
-      WHERE id = $1 AND claim = $2 RETURNING id`,
+      WHERE id = $1 AND claim = $2 AND NOT is_changed RETURNING id`,
   },
   fail: {
     name: 'webhook-fail',
     text: `
       UPDATE webhook SET xid = $3::xid8, event_id = $4, attempts = $5, failing_since = $6, next_attempt_at = $7,
         last_error = $8, paused_for = $9
-      WHERE id = $1 AND claim = $2 RETURNING id`,
+      WHERE id = $1 AND claim = $2 AND NOT is_changed RETURNING id`,
   },
 } as const satisfies Record<string, Statement>;
 
@@ -123,6 +125,12 @@ function toWebhook({
 /** What its owner says of it. */
 export type WebhookSettings = Pick<Webhook, 'name' | 'url' | 'siteIds' | 'types'>;
 
+/** How many webhooks there may be: in all, and of one who made them. */
+export interface WebhookLimits {
+  readonly ofAll: number;
+  readonly ofOne: number;
+}
+
 export interface Failure {
   readonly attempts: number;
   readonly failingSince: Date;
@@ -139,10 +147,11 @@ export function webhookRepository(database: Database) {
     return row && toWebhook(row);
   };
   return {
-    /** Undefined where there are `limit` of them. */
-    insert(id: string, settings: WebhookSettings, at: Position, now: Date, by: string, limit: number) {
+    /** Undefined where there are as many of them as there may be. */
+    insert(id: string, settings: WebhookSettings, at: Position, now: Date, by: string, limits: WebhookLimits) {
       const { name, url, siteIds, types } = settings;
-      return one(statements.insert, [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, limit]);
+      const { ofAll, ofOne } = limits;
+      return one(statements.insert, [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, ofAll, ofOne]);
     },
 
     update: (id: string, { name, url, siteIds, types }: WebhookSettings, now: Date) =>
@@ -177,22 +186,22 @@ export function webhookRepository(database: Database) {
       return (await database.query<Row>(statements.claim, [claim, now, until, limit])).map(toWebhook);
     },
 
-    /** Which of them are still claimed. */
+    /** Which of them are still claimed, and as they were. */
     async renew(claim: string, ids: readonly string[], until: Date): Promise<Set<string>> {
       const held = await database.query<{ id: string }>(statements.renew, [claim, until, ids]);
       return new Set(held.map(({ id }) => id));
     },
 
-    async release(claim: string): Promise<void> {
-      await database.query(statements.release, [claim]);
+    async release(claim: string, ids: readonly string[]): Promise<void> {
+      await database.query(statements.release, [claim, ids]);
     },
 
-    /** False where the claim was lost. */
+    /** False where the claim was lost, or the webhook changed. */
     async advance(id: string, claim: string, { xid, id: eventId }: Position, deliveredAt: Date | undefined) {
       return (await database.query(statements.advance, [id, claim, `${xid}`, `${eventId}`, deliveredAt])).length > 0;
     },
 
-    /** False where the claim was lost. */
+    /** False where the claim was lost, or the webhook changed. */
     async recordFailure(id: string, claim: string, at: Position, failure: Failure): Promise<boolean> {
       const { attempts, failingSince, nextAttemptAt, error, pausedFor } = failure;
       const values = [`${at.xid}`, `${at.id}`, attempts, failingSince, nextAttemptAt, error, pausedFor];

@@ -18,12 +18,16 @@ export class Receiver {
   answer: (received: Received) => number | Promise<number> = () => 200;
   answerHeaders: Record<string, string> = {};
 
+  /** In place of an HTTP answer. */
+  raw: string | undefined;
+
   private constructor(private readonly server: Server) {
     server.on('request', async (request, response) => {
       let body = '';
       for await (const chunk of request) body += chunk;
       const received = { headers: request.headers, body, message: JSON.parse(body) };
       this.received.push(received);
+      if (this.raw !== undefined) return void request.socket.write(this.raw);
       response.writeHead(await this.answer(received), this.answerHeaders).end();
     });
   }
