@@ -59,6 +59,7 @@ import { Retention } from './event-log/retention.ts';
 import { buildApiSchema } from './graphql/schema.ts';
 import { addGraphQL } from './graphql/server.ts';
 import { TrustedDocuments } from './graphql/trusted-documents.ts';
+import { Deadlines } from './http/deadlines.ts';
 import { addHealth } from './http/health.ts';
 import { addMetrics } from './http/metrics.ts';
 import { addOpenApi } from './http/rest/openapi.ts';
@@ -364,6 +365,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
 
   const limits = new RequestLimits(config.requestRates, clock, metrics);
   const { allowedOrigins, requestTimeoutMs } = config;
+  const deadlines = new Deadlines({ requestTimeoutMs, clock, metrics });
   const quota = new CallerQuota({ ...config, metrics });
   const writer = new Writer(clock, log);
   const { http, closeUnusedConnections } = await createHttpServer({
@@ -393,12 +395,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     allowedOrigins,
     isIntrospectable: config.isIntrospectable,
     ...(trustedDocuments && { trustedDocuments }),
-    requestTimeoutMs,
-    ...{ quota, writer },
+    ...{ requestTimeoutMs, deadlines, quota, writer },
   });
   await addOpenApi(http);
   const rest = await addRest(http, {
-    ...{ reserveNow: reserve, cancelReservation: cancel, reservations, limits, audit, feed, quota, writer },
+    ...{ reserveNow: reserve, cancelReservation: cancel, reservations, limits, audit, deadlines },
+    ...{ feed, quota, writer },
     ...{ authenticate: authenticator.authenticate, isKeyGood, clock, log, metrics },
   });
   options.addRoutes?.(http);

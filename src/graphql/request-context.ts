@@ -10,6 +10,7 @@ import type { Metrics } from '../common/metrics.ts';
 import type { CallerQuota } from '../delivery/caller-quota.ts';
 import type { Writer } from '../delivery/outbox.ts';
 import type { Feed } from '../event-log/feed.ts';
+import type { Deadlines } from '../http/deadlines.ts';
 import { type ApiContext, type ApiRequest, type LoaderPorts, Loaders } from './context.ts';
 import { toGraphQLError } from './errors.ts';
 import type { TrustedDocuments } from './trusted-documents.ts';
@@ -31,6 +32,8 @@ export interface GraphQLPorts extends LoaderPorts {
   readonly trustedDocuments?: TrustedDocuments;
   /** A request that is not answered by then is told so, and read no further. */
   readonly requestTimeoutMs: number;
+  /** The same for requests that come one by one. */
+  readonly deadlines: Deadlines;
   readonly quota: CallerQuota;
   /** Writes for all connections, so that each has its turn. */
   readonly writer: Writer;

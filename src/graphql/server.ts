@@ -27,7 +27,7 @@ export interface GraphQLServer {
 const PATH = '/graphql';
 
 export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Promise<GraphQLServer> {
-  const { schema, log, clock, metrics, requestTimeoutMs, trustedDocuments } = ports;
+  const { schema, log, deadlines, trustedDocuments } = ports;
   const apollo = new ApolloServer<ApiContext>({
     schema,
     parseOptions: { maxTokens: MAX_TOKENS },
@@ -48,13 +48,10 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
     logger: log,
   });
   await apollo.start();
-  /** Of the requests that are being answered: aborted when nobody waits any more. */
-  const leaving = new WeakMap<FastifyRequest, AbortController>();
   const context = async (request: FastifyRequest): Promise<ApiContext> => {
     const caller = await authenticate(ports, request.headers.authorization, request.ip);
     refusing(() => ports.limits.countBy(caller));
-    const signal = leaving.get(request)?.signal ?? new AbortController().signal;
-    return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal });
+    return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal: deadlines.signalOf(request) });
   };
   await http.register(async (scope) => {
     scope.setErrorHandler((error: FastifyError | Error, _, reply) => {
@@ -69,20 +66,11 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
       method: ['GET', 'POST'],
       handler: fastifyApolloHandler(apollo, { context }),
       onRequest: async (request, reply) => {
-        const controller = new AbortController();
-        leaving.set(request, controller);
-        const callOff = clock.after(requestTimeoutMs, () => {
-          controller.abort();
-          if (reply.sent) return;
-          metrics.refusedRequests.inc({ limit: 'time' });
+        deadlines.begin(request, reply, () => {
           void reply
             .status(503)
             .header('retry-after', `${RETRY_AFTER_SECONDS}`)
             .send({ errors: [timedOut] });
-        });
-        reply.raw.once('close', () => {
-          callOff();
-          controller.abort();
         });
       },
       preHandler: async (request) => {

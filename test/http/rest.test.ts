@@ -198,7 +198,7 @@ describe('what is not done is told as problem details', () => {
     const charger = await server.rawCharger('CH3');
     const reserving = reserve('CH3', { ...minutes, connectorId: 1 });
     const { id } = await charger.expectCall('ReserveNow');
-    server.clock.advance(11_000);
+    server.clock.advance(6000);
     const answer = await reserving;
     expect(answer).toMatchObject({ status: 504, body: { code: 'NO_ANSWER', reservation: { status: 'UNKNOWN' } } });
     const location = answer.headers.get('location') ?? '';

@@ -395,21 +395,22 @@ describe('who takes too long', () => {
     expect(await socket.closed).toMatchObject({ code: 4408 });
   });
 
+  const locked = async (table: string) => {
+    const client = new Client({ connectionString: server.database.url });
+    await client.connect();
+    onTestFinished(() => client.end());
+    await client.query('BEGIN');
+    await client.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
+    return () => client.query('ROLLBACK');
+  };
+  // Those that read for a request: what the server does by itself reads these tables, too.
+  const waiting = () =>
+    server.database.query<{ table: string }>(
+      `SELECT l.relation::regclass::text AS table FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+       WHERE NOT l.granted AND a.datname = current_database() AND a.query ~ '^\\s*SELECT ("[cr]"|charger_id AS)'`,
+    );
+
   it.each(['is told so', 'goes away'])('and %s, has nothing more read for it', async (end) => {
-    const locked = async (table: string) => {
-      const client = new Client({ connectionString: server.database.url });
-      await client.connect();
-      onTestFinished(() => client.end());
-      await client.query('BEGIN');
-      await client.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
-      return () => client.query('ROLLBACK');
-    };
-    // Those that read for a request: what the server does by itself reads these tables, too.
-    const waiting = () =>
-      server.database.query<{ table: string }>(
-        `SELECT l.relation::regclass::text AS table FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE NOT l.granted AND a.datname = current_database() AND a.query ~ '^\\s*SELECT ("c"|charger_id AS)'`,
-      );
     const release = await locked('charger');
     const aborting = new AbortController();
     const asking = fetch(server.url, {
@@ -430,5 +431,15 @@ describe('who takes too long', () => {
     await eventually(async () => expect(await waiting()).toEqual([{ table: 'connector' }]));
     await releaseConnectors();
     expect((await probe).status).toBe(200);
+  });
+
+  it('is told so at REST, too', async () => {
+    const release = await locked('reservation');
+    const asking = send({ method: 'GET', path: '/reservations', headers: as(admin) });
+    await eventually(async () => expect(await waiting()).toEqual([{ table: 'reservation' }]));
+    server.clock.advance(31_000);
+    const { status, body, headers } = await asking;
+    expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'TIMED_OUT', '1']);
+    await release();
   });
 });

@@ -26,7 +26,8 @@ import type { ReservationFilter, ReservationRepository } from '../../reservation
 import type { CancelReason, Reservation, ReservationStatus } from '../../reservation/reservation.ts';
 import { reservationBody } from '../../reservation/reservation-body.ts';
 import type { ReserveNow } from '../../reservation/reserve-now.ts';
-import { ProblemError } from '../problem.ts';
+import type { Deadlines } from '../deadlines.ts';
+import { type Problem, ProblemError, sendProblem } from '../problem.ts';
 import { addEvents, type EventPorts } from './events.ts';
 import { refusalProblem, unanswered } from './refusal-problem.ts';
 import * as schemas from './schemas.ts';
@@ -38,6 +39,7 @@ export interface RestPorts extends EventPorts {
   readonly authenticate: Authenticate;
   readonly limits: RequestLimits;
   readonly audit: Audit;
+  readonly deadlines: Deadlines;
   readonly clock: Clock;
 }
 
@@ -70,7 +72,7 @@ const meanings: Record<number, string> = {
   422: 'The policy, or the idTag, does not allow it.',
   429: 'Too many requests: see Retry-After.',
   502: 'The charger refused: see `answer`.',
-  503: 'The charger is offline.',
+  503: 'The charger is offline, or the server cannot answer now: see `code` and Retry-After.',
   504: 'The charger has not answered: the outcome may still change. See `reservation`.',
 };
 const ok = (description: string, schema: string) => ({
@@ -82,7 +84,12 @@ export async function addRest(http: FastifyInstance, ports: RestPorts): Promise<
   await http.register(async (scope) => {
     checkStrictly(scope);
     for (const schema of [schemas.reservation, schemas.reservationPage, schemas.problem]) scope.addSchema(schema);
-    addReservations(scope, ports);
+    await scope.register(async (bounded) => {
+      bounded.addHook('onRequest', async (request, reply) =>
+        ports.deadlines.begin(request, reply, () => void sendProblem(reply, timedOut)),
+      );
+      addReservations(bounded, ports);
+    });
     ({ close } = addEvents(scope, ports, (request) => admit(ports, request, 'events', COST_OF_A_CHANGE)));
   });
   return { close: () => close() };
@@ -161,7 +168,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         ...{ tags: ['Reservations'], security, operationId: 'reservations', summary: 'List reservations' },
         description: 'The reservations the caller may see, the newest first.',
         querystring: schemas.reservationsQuery,
-        response: { ...ok('A page.', 'ReservationPage'), ...problems(400, 401, 403, 429) },
+        response: { ...ok('A page.', 'ReservationPage'), ...problems(400, 401, 403, 429, 503) },
       },
     },
     async (request) => {
@@ -188,7 +195,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         ...{ tags: ['Reservations'], security, operationId: 'reservation', summary: 'Read a reservation' },
         description: 'A reservation, as it stands.',
         params: schemas.reservationParams,
-        response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429) },
+        response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429, 503) },
       },
     },
     async (request) => {
@@ -242,12 +249,22 @@ async function admit(
   return caller;
 }
 
-async function enter({ authenticate, limits }: RestPorts, request: FastifyRequest, cost: number): Promise<Caller> {
+async function enter(ports: RestPorts, request: FastifyRequest, cost: number): Promise<Caller> {
+  const { authenticate, limits, deadlines } = ports;
   const caller = await authenticate(request.headers.authorization, request.ip);
   limits.countBy(caller);
   limits.spend(caller, cost);
+  if (deadlines.signalOf(request).aborted) throw new ProblemError(timedOut);
   return caller;
 }
+
+const timedOut: Problem = {
+  status: 503,
+  code: 'TIMED_OUT',
+  detail:
+    'The request took too long. What it began goes on: ask for its outcome, or send it again with its Idempotency-Key.',
+  headers: { 'retry-after': '1' },
+};
 
 function refusalOf(caller: Caller, operation: OperationName): Refusal | undefined {
   const permission = operations[operation];
