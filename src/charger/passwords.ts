@@ -29,7 +29,7 @@ export interface Turn {
 }
 
 interface Waiting {
-  readonly begin: (turn: Turn) => void;
+  readonly begin: (turn: Turn | undefined) => void;
   readonly isOver: () => boolean;
 }
 
@@ -68,7 +68,7 @@ export class Passwords {
     return isRight;
   }
 
-  /** One of the few places in which logins are checked; undefined: too many wait. `isOver`: nobody waits for it any more. */
+  /** One of the few places in which logins are checked; undefined: too many wait, or nobody waits for it any more (`isOver`). */
   async turn(from: string, isOver: () => boolean): Promise<Turn | undefined> {
     if (this.#free > 0) return this.#take();
     if (this.#waitingCount >= MAX_WAITING) return undefined;
@@ -99,20 +99,29 @@ export class Passwords {
     this.#giveOn();
   }
 
-  /** To the next line's next login that somebody waits for. */
+  /** To the next login that somebody waits for. */
   #giveOn(): void {
     this.#free += 1;
+    for (let next = this.#next(); next; next = this.#next()) {
+      if (!next.isOver()) {
+        next.begin(this.#take());
+        return;
+      }
+      next.begin(undefined);
+    }
+  }
+
+  /** Each line in its turn. */
+  #next(): Waiting | undefined {
     for (const [from, line] of this.#waiting) {
       const next = line.shift();
       this.#waiting.delete(from);
       if (!next) continue;
       if (line.length > 0) this.#waiting.set(from, line); // Behind all the others.
       this.#waitingCount -= 1;
-      const turn = this.#take();
-      if (next.isOver()) turn.end(false);
-      next.begin(turn);
-      return;
+      return next;
     }
+    return undefined;
   }
 
   #digest(hash: string, password: string): Buffer {
