@@ -8,6 +8,7 @@ import {
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
+import type { Caller } from '../auth/caller.ts';
 import type { Budget } from '../auth/request-limits.ts';
 import type { Log } from '../common/log.ts';
 import type { ApiContext } from './context.ts';
@@ -48,9 +49,10 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
     logger: log,
   });
   await apollo.start();
+  const callers = new WeakMap<FastifyRequest, Caller>();
   const context = async (request: FastifyRequest): Promise<ApiContext> => {
-    const caller = await authenticate(ports, request.headers.authorization, request.ip);
-    refusing(() => ports.limits.countBy(caller));
+    const caller = callers.get(request);
+    if (!caller) throw new Error('A request comes to Apollo with its caller');
     return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal: deadlines.signalOf(request) });
   };
   await http.register(async (scope) => {
@@ -72,6 +74,10 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
             .header('retry-after', `${RETRY_AFTER_SECONDS}`)
             .send({ errors: [timedOut] });
         });
+        // Before anything is read: whoever may not ask costs little.
+        const caller = await authenticate(ports, request.headers.authorization, request.ip);
+        ports.limits.countBy(caller);
+        callers.set(request, caller);
       },
       preHandler: async (request) => {
         if (trustedDocuments) nameByText(request, trustedDocuments);

@@ -27,11 +27,11 @@ export class Deadlines {
     });
     reply.raw.once('close', () => {
       callOff();
-      controller.abort();
+      if (!reply.raw.writableFinished) controller.abort();
     });
   }
 
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when nobody waits for the answer any more, which has not come. */
   signalOf(request: FastifyRequest): AbortSignal {
     return this.#leaving.get(request)?.signal ?? new AbortController().signal;
   }

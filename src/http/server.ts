@@ -62,7 +62,10 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
     const waitMs = routeOptions.url === '/healthz' || routeOptions.url === '/readyz' ? 0 : limits.waitOf(ip);
     if (waitMs > 0) throw new RateLimited('Too many requests came from this address; wait.', waitMs);
   });
-  // A connection that was kept alive would keep the stop waiting.
-  http.addHook('onSend', async (_, reply) => void (isDraining() && reply.header('connection', 'close')));
+  // A connection that was kept alive would keep the stop waiting; so would one whose refused request may go on for long.
+  http.addHook('onSend', async ({ raw, headers }, reply) => {
+    const isLong = 'transfer-encoding' in headers || Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES;
+    if (isDraining() || (reply.statusCode >= 400 && isLong && !raw.complete)) reply.header('connection', 'close');
+  });
   return { http, closeUnusedConnections };
 }

@@ -1,6 +1,7 @@
-// `npm run bench:siege`: what honest clients and chargers feel while somebody attacks. In turn, on one server: calm, an
-// attack, calm, the next attack. Prints the latency of reserveNow and the memory under attack, beside those of the calm
-// before it.
+// `npm run bench:siege`: what honest clients and chargers feel while somebody attacks. Round by round, for each attack: calm,
+// the attack on a server beside ours that refuses everything (the floor: what sharing the machine with an attacker costs),
+// the attack on ours. Prints the latency of reserveNow in each, and the server's memory. With --bound it fails where an
+// attack on ours slows others by more than that beside the floor.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import {
   CANCEL,
   expectStatus,
+  median,
   message,
   PASSWORD,
   percentile,
@@ -30,6 +32,8 @@ const { values } = parseArgs({
     chargers: { type: 'string', default: '1000' },
     seconds: { type: 'string', default: '10' },
     rate: { type: 'string', default: '40' },
+    rounds: { type: 'string', default: '3' },
+    bound: { type: 'string' },
   },
 });
 const seconds = Number(values.seconds);
@@ -59,6 +63,11 @@ async function fill(url: string): Promise<void> {
   );
   await client.query(`INSERT INTO id_tag (id_tag, token_type, status) VALUES ('ANNA', 'ISO14443', 'ACCEPTED')`);
   await client.end();
+}
+
+interface Doors {
+  readonly port: number;
+  readonly ocppPort: number;
 }
 
 interface Felt {
@@ -102,34 +111,44 @@ try {
     .setSubject('eve')
     .setExpirationTime('1h')
     .sign(new TextEncoder().encode(SECRET));
-  await live(server, seconds);
+  const sink = await message<Doors>(start('sink.js', [], {}));
+  await live(server, seconds); // Its caches fill.
+  console.log(`${ids.length} chargers connected, ${rate} reservations and cancellations a second; ${values.rounds} rounds
+calm / beside an attack on a bare server / under attack; ratio: of the last two\n`);
   console.log(
-    `${ids.length} chargers connected, ${rate} reservations and cancellations a second; each line beside the calm before and after it\n`,
+    'attack                     blows/s  p50 ms                (ratio)  p95 ms                (ratio)  memory MB',
   );
-  console.log(
-    'attack                      blows    p50 calm -> attack (ratio)   p95 calm -> attack (ratio)   memory MB',
-  );
-  let before = await live(server, seconds);
   for (const [kind, perSecond] of Object.entries(attacks)) {
-    const args = [kind, `${server.port}`, `${server.ocppPort}`, driver, `${perSecond}`, `${seconds}`];
-    const attacker = message<{ done: number; outcomes: object }>(start('attacks.js', args, {}));
-    const under = await live(server, seconds);
-    const { done, outcomes } = await attacker;
-    const after = await live(server, seconds);
-    const calm = (share: number) => (percentile(before.latencies, share) + percentile(after.latencies, share)) / 2;
-    const compared = (share: number) => {
-      const [quiet, loud] = [calm(share), percentile(under.latencies, share)];
-      return `${quiet.toFixed(1)} -> ${loud.toFixed(1)} ms (${(loud / quiet).toFixed(2)})`.padEnd(29);
+    const attacked = async ({ port, ocppPort }: Doors) => {
+      const args = [kind, `${port}`, `${ocppPort}`, driver, `${perSecond}`, `${seconds}`];
+      const attacker = message<{ done: number; outcomes: object }>(start('attacks.js', args, {}));
+      const felt = await live(server, seconds);
+      return { ...felt, ...(await attacker) };
     };
-    const memory = `${before.rssMb.toFixed(0)} -> ${under.rssMb.toFixed(0)} -> ${after.rssMb.toFixed(0)}`;
+    const rounds: Record<'calm' | 'floor' | 'ours', Felt & { done?: number; outcomes?: object }>[] = [];
+    for (let round = 0; round < Number(values.rounds); round += 1) {
+      rounds.push({ calm: await live(server, seconds), floor: await attacked(sink), ours: await attacked(server) });
+    }
+    const compared = (share: number) => {
+      const of = (which: 'calm' | 'floor' | 'ours') =>
+        median(rounds.map((round) => percentile(round[which].latencies, share)));
+      const ratio = median(
+        rounds.map(({ floor, ours }) => percentile(ours.latencies, share) / percentile(floor.latencies, share)),
+      );
+      const times = [of('calm'), of('floor'), of('ours')].map((ms) => ms.toFixed(1)).join(' / ');
+      return { ratio, text: `${times.padEnd(22)} ${`(${ratio.toFixed(2)})`.padEnd(8)} ` };
+    };
+    const [half, most] = [compared(0.5), compared(0.95)];
+    const memory = rounds.map(({ calm, ours }) => `${calm.rssMb.toFixed(0)} -> ${ours.rssMb.toFixed(0)}`).join(', ');
+    const { done = 0, outcomes = {} } = rounds.at(-1)?.ours ?? {};
     console.log(
-      `${kind.padEnd(27)} ${`${done}`.padStart(5)}    ${compared(0.5)}${compared(0.95)}${memory}   ${JSON.stringify(outcomes)}`,
+      `${kind.padEnd(26)} ${`${Math.round(done / seconds)}`.padStart(7)}  ${half.text}${most.text}${memory}   ${JSON.stringify(outcomes)}`,
     );
-    before = after;
+    if (values.bound !== undefined && half.ratio > Number(values.bound)) process.exitCode = 1;
   }
 } finally {
   await stopAll();
   await postgres.remove();
   await rm(folder, { recursive: true, force: true });
 }
-process.exit(0);
+process.exit();
