@@ -15,6 +15,7 @@ import {
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../auth/caller.ts';
 import { clientAddress } from '../common/client-address.ts';
+import { endAtFault } from '../common/end-at-fault.ts';
 import { RateLimit } from '../common/rate-limit.ts';
 import { expired, onExpiry } from '../delivery/expiry.ts';
 import { FrameChannel } from '../delivery/frame-channel.ts';
@@ -104,6 +105,7 @@ class Client {
         this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
     });
     socket.on('error', (error) => log.info({ error: error.message }, 'a client socket failed'));
+    endAtFault(socket, clock);
     socket.once('close', () => this.#end());
     socket.on('pong', () => {
       this.#unheard = 0;

@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { DRAIN_MS } from '../charger/follow-connection.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
+import { endAtFault } from '../common/end-at-fault.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { RateLimit } from '../common/rate-limit.ts';
@@ -76,6 +77,7 @@ export class Connection {
     socket.on('pong', () => this.#hear());
     socket.on('ping', () => this.#hear());
     socket.on('error', (error) => ports.log.info({ chargerId, error: error.message }, 'a charger socket failed'));
+    endAtFault(socket, ports.clock);
     socket.once('close', () => this.#end());
   }
 

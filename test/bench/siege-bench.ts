@@ -34,6 +34,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '40' },
     rounds: { type: 'string', default: '3' },
     bound: { type: 'string' },
+    only: { type: 'string', default: '' },
   },
 });
 const seconds = Number(values.seconds);
@@ -118,7 +119,7 @@ calm / beside an attack on a bare server / under attack; ratio: of the last two\
   console.log(
     'attack                     blows/s  p50 ms                (ratio)  p95 ms                (ratio)  memory MB',
   );
-  for (const [kind, perSecond] of Object.entries(attacks)) {
+  for (const [kind, perSecond] of Object.entries(attacks).filter(([kind]) => kind.includes(values.only))) {
     const attacked = async ({ port, ocppPort }: Doors) => {
       const args = [kind, `${port}`, `${ocppPort}`, driver, `${perSecond}`, `${seconds}`];
       const attacker = message<{ done: number; outcomes: object }>(start('attacks.js', args, {}));
