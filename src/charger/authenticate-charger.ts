@@ -60,26 +60,17 @@ export function authenticateCharger(ports: Ports): AuthenticateCharger {
 }
 
 async function check(ports: Ports, login: Login, network: string, failures: RateLimit): Promise<ChargerAuthentication> {
-  const { chargers, clock } = ports;
-  const { chargerId, password, isEncrypted, certificate } = login;
-  const known = await chargers.credentials(chargerId);
-  if (!known) return { verdict: 'UNKNOWN_CHARGER' };
-  // A certificate that names nobody here may be the maker's: the charger is asked for its password.
-  if (certificate?.commonName === chargerId) {
-    const isGood = await ports.certificates.admit(chargerId, certificate, clock.now());
-    if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
-    return { verdict: 'ACCEPTED', admission: { profile: 3, fingerprint: certificate.fingerprint } };
+  const { passwords, clock } = ports;
+  const { chargerId, password, certificate } = login;
+  const readings = password ? readingsOf(password) : [];
+  const isFamiliar = readings.some((one) => passwords.wasRight(chargerId, one));
+  // Who has a certificate of ours, or comes as it came before, waits for nobody.
+  if (isFamiliar || certificate?.commonName === chargerId) {
+    const found = await checkAtOnce(ports, login, readings);
+    if (found) return found;
   }
-  if (known.securityProfile === 3) return { verdict: certificate ? 'WRONG_CERTIFICATE' : 'PROFILE_TOO_LOW' };
-  const profile = isEncrypted ? 2 : 1;
-  if (profile < known.securityProfile) return { verdict: 'PROFILE_TOO_LOW' };
-  if (!password) return { verdict: 'WRONG_PASSWORD' };
-  const readings = readingsOf(password);
-  const { passwordHash } = known;
-  if (readings.some((one) => ports.passwords.isKnown(chargerId, passwordHash, one)))
-    return { verdict: 'ACCEPTED', admission: { profile, passwordHash } };
-
-  const turn = await ports.passwords.turn(network, login.isOver);
+  // Of all others few are looked at at a time: neither the database nor the machine is theirs.
+  const turn = await passwords.turn(network, login.isOver);
   if (!turn || login.isOver()) {
     turn?.end(false);
     return { verdict: 'TOO_MANY_LOGINS', retryAfterSeconds: RETRY_SECONDS };
@@ -89,16 +80,56 @@ async function check(ports: Ports, login: Login, network: string, failures: Rate
     turn.end(false);
     return { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS };
   }
-  let right: string | undefined;
+  let isRight = false;
   try {
-    right = await rightHash(ports, chargerId, known, readings);
+    const found = await checkPassword(ports, login, readings);
+    isRight = found.verdict === 'ACCEPTED';
+    if (found.verdict === 'WRONG_PASSWORD') failures.tryTake(clock.now(), 1);
+    return found;
   } finally {
-    if (right === undefined) failures.tryTake(clock.now(), 1);
-    turn.end(right === undefined);
+    turn.end(!isRight);
   }
-  return right === undefined
-    ? { verdict: 'WRONG_PASSWORD' }
-    : { verdict: 'ACCEPTED', admission: { profile, passwordHash: right } };
+}
+
+/** Without a derivation; undefined where it takes one. */
+async function checkAtOnce(
+  { chargers, certificates, passwords, clock }: Ports,
+  login: Login,
+  readings: readonly string[],
+): Promise<ChargerAuthentication | undefined> {
+  const { chargerId, certificate } = login;
+  const known = await chargers.credentials(chargerId);
+  if (!known) return { verdict: 'UNKNOWN_CHARGER' };
+  // A certificate that names nobody here may be the maker's: the charger is asked for its password.
+  if (certificate?.commonName === chargerId) {
+    const isGood = await certificates.admit(chargerId, certificate, clock.now());
+    if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
+    return { verdict: 'ACCEPTED', admission: { profile: 3, fingerprint: certificate.fingerprint } };
+  }
+  const tooLow = profileTooLow(login, known);
+  if (tooLow) return tooLow;
+  const { passwordHash } = known;
+  const isKnown = readings.some((one) => passwords.isKnown(chargerId, passwordHash, one));
+  return isKnown ? { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } } : undefined;
+}
+
+async function checkPassword(ports: Ports, login: Login, readings: readonly string[]): Promise<ChargerAuthentication> {
+  const { chargerId } = login;
+  const known = await ports.chargers.credentials(chargerId);
+  if (!known) return { verdict: 'UNKNOWN_CHARGER' };
+  const tooLow = profileTooLow(login, known);
+  if (tooLow) return tooLow;
+  const passwordHash = await rightHash(ports, chargerId, known, readings);
+  if (passwordHash === undefined) return { verdict: 'WRONG_PASSWORD' };
+  return { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } };
+}
+
+/** Of a login by password. */
+const profileOf = ({ isEncrypted }: Login) => (isEncrypted ? 2 : 1);
+
+function profileTooLow(login: Login, { securityProfile }: Credentials): ChargerAuthentication | undefined {
+  if (securityProfile === 3) return { verdict: login.certificate ? 'WRONG_CERTIFICATE' : 'PROFILE_TOO_LOW' };
+  return profileOf(login) < securityProfile ? { verdict: 'PROFILE_TOO_LOW' } : undefined;
 }
 
 /** Of the password that it has, or of one that it was told to take: that is then the only one. */

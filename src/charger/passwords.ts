@@ -35,7 +35,7 @@ interface Waiting {
 
 export class Passwords {
   /** By charger: which password was right for which hash. It needs no new derivation while this process runs. */
-  readonly #known = new Map<string, Buffer>();
+  readonly #known = new Map<string, { readonly hash: string; readonly digest: Buffer }>();
   readonly #key = randomBytes(32);
   /** By whom they come from, each in its turn: who sends many logins waits for its own. */
   readonly #waiting = new Map<string, Waiting[]>();
@@ -51,9 +51,14 @@ export class Passwords {
   }
 
   /** Without a derivation: whether that password was found right for that charger before. */
-  isKnown(chargerId: string, hash: string, password: string): boolean {
+  wasRight(chargerId: string, password: string): boolean {
     const known = this.#known.get(chargerId);
-    return known !== undefined && timingSafeEqual(known, this.#digest(hash, password));
+    return known !== undefined && timingSafeEqual(known.digest, this.#digest(known.hash, password));
+  }
+
+  /** The same, and whether it is so still. */
+  isKnown(chargerId: string, hash: string, password: string): boolean {
+    return this.#known.get(chargerId)?.hash === hash && this.wasRight(chargerId, password);
   }
 
   async isPasswordOf(chargerId: string, hash: string, password: string): Promise<boolean> {
@@ -64,7 +69,7 @@ export class Passwords {
     const derived = await derive(password, Buffer.from(salt, 'base64url'), 32, { N: cost, r: 8, p: 1 });
     const hashed = Buffer.from(expected, 'base64url');
     const isRight = hashed.length === derived.length && timingSafeEqual(derived, hashed);
-    if (isRight) this.#known.set(chargerId, this.#digest(hash, password));
+    if (isRight) this.#known.set(chargerId, { hash, digest: this.#digest(hash, password) });
     return isRight;
   }
 

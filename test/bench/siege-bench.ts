@@ -122,7 +122,10 @@ calm / beside an attack on a bare server / under attack; ratio: of the last two\
   for (const [kind, perSecond] of Object.entries(attacks).filter(([kind]) => kind.includes(values.only))) {
     const attacked = async ({ port, ocppPort }: Doors) => {
       const args = [kind, `${port}`, `${ocppPort}`, driver, `${perSecond}`, `${seconds}`];
-      const attacker = message<{ done: number; outcomes: object }>(start('attacks.js', args, {}));
+      const child = start('attacks.js', args, {});
+      await message(child);
+      const attacker = message<{ done: number; outcomes: object }>(child);
+      child.send('begin');
       const felt = await live(server, seconds);
       return { ...felt, ...(await attacker) };
     };

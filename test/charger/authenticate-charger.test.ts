@@ -13,7 +13,7 @@ function door() {
   let now = new Date('2026-11-26T12:00:00Z');
   const passwords = {
     turn: async () => ({ end: () => {} }),
-    isKnown: () => false,
+    wasRight: () => false,
     isPasswordOf: async (_: string, __: string, password: string) => password === RIGHT,
   } as unknown as Passwords;
   const chargers = {
