@@ -23,7 +23,7 @@ import { type Page, PageArgs, pageTypes, readPage } from '../graphql/page.ts';
 import { InUse, InvalidInput, NotAllowed, NotFound, resultType } from '../graphql/refusals.ts';
 import type { Reservation } from '../reservation/reservation.ts';
 import { ReservationType } from '../reservation/reservation-type.graphql.ts';
-import { Removed, SiteType } from '../site/site.graphql.ts';
+import { Removed, SiteType, siteOf } from '../site/site.graphql.ts';
 import type { ChargerRepository } from './charger.repository.ts';
 import type { Charger } from './charger.ts';
 import type { Connector } from './connector.ts';
@@ -219,8 +219,8 @@ export class ChargerResolver {
   }
 
   @FieldResolver(() => SiteType, { description: 'The site where it stands.' })
-  site(@Root() { siteId }: Charger, @Ctx() { load }: ApiContext) {
-    return load.site(siteId);
+  site(@Root() { siteId }: Charger, @Ctx() context: ApiContext) {
+    return siteOf(siteId, context);
   }
 
   @FieldResolver(() => [ConnectorType], { description: 'Its connectors, by their numbers.' })

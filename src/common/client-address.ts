@@ -10,9 +10,13 @@ export type TrustProxy = (address: string, hop: number) => boolean;
 export const trustProxies = (networks: readonly string[]): TrustProxy => proxyaddr.compile([...networks]);
 
 export const clientAddress = (request: IncomingMessage, trust: TrustProxy): string => {
-  const address = proxyaddr(request, trust);
+  const address = withoutPort(proxyaddr(request, trust));
   return ipaddr.isValid(address) ? address : (request.socket.remoteAddress ?? 'unknown');
 };
+
+/** Some proxies say "203.0.113.9:5432" or "[2001:db8::1]:5432". */
+const withoutPort = (address: string): string =>
+  /^\[(.+)\](?::\d+)?$/.exec(address)?.[1] ?? /^([\d.]+):\d+$/.exec(address)?.[1] ?? address;
 
 /** Whoever has an IPv6 address has a network of 2^64 of them: they count as one peer. */
 export function networkOf(address: string): string {

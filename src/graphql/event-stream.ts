@@ -69,14 +69,14 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     const token = streamToken(request);
     const wantsStream = request.headers.accept?.includes('text/event-stream') ?? false;
     if (request.method === 'PUT') {
-      const caller = await authenticate(operations.ports, request.headers.authorization, request.ip);
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.address);
       const given = randomUUID();
       open(caller, given).expectOpening();
       return reply.status(201).type('text/plain; charset=utf-8').send(given);
     }
     if (token === undefined) {
       if (!wantsStream) throw refusal(406, 'BAD_REQUEST', 'Accept text/event-stream, or give the token of a stream.');
-      const caller = await authenticate(operations.ports, request.headers.authorization, request.ip);
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.address);
       const asked = requestOf(request);
       if (reply.raw.destroyed) return reply;
       const stream = open(caller);
@@ -107,7 +107,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
       return reply.status(400).send({ errors: prepared.map((error) => operations.mask(error)) });
     }
     if (prepared.kind === 'mutation' && request.method === 'GET') throw notByGet();
-    void stream.run(id, prepared, request.ip);
+    void stream.run(id, prepared, request.address);
     return reply.status(202).send();
   };
 

@@ -53,7 +53,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   const context = async (request: FastifyRequest): Promise<ApiContext> => {
     const caller = callers.get(request);
     if (!caller) throw new Error('A request comes to Apollo with its caller');
-    return contextOf(ports, caller, { address: request.ip, via: 'GRAPHQL', signal: deadlines.signalOf(request) });
+    return contextOf(ports, caller, { address: request.address, via: 'GRAPHQL', signal: deadlines.signalOf(request) });
   };
   await http.register(async (scope) => {
     scope.setErrorHandler((error: FastifyError | Error, _, reply) => {
@@ -75,7 +75,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
             .send({ errors: [timedOut] });
         });
         // Before anything is read: whoever may not ask costs little.
-        const caller = await authenticate(ports, request.headers.authorization, request.ip);
+        const caller = await authenticate(ports, request.headers.authorization, request.address);
         ports.limits.countBy(caller);
         callers.set(request, caller);
       },

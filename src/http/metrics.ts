@@ -7,7 +7,7 @@ import { ProblemError } from './problem.ts';
 
 export function addMetrics(http: FastifyInstance, { registry }: Metrics, authenticate: Authenticate): void {
   http.get('/metrics', async (request, reply) => {
-    const caller = await authenticate(request.headers.authorization, request.ip);
+    const caller = await authenticate(request.headers.authorization, request.address);
     if (!may(caller, 'metrics:read'))
       throw new ProblemError({ status: 403, code: 'FORBIDDEN', detail: needsPermission('metrics:read') });
     return reply.header('content-type', registry.contentType).send(await registry.metrics());

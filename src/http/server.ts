@@ -1,10 +1,10 @@
 // The API's port: who may connect and how much one address may send; every route stands behind it.
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { RateLimited } from '../auth/authenticate.ts';
 import type { RequestLimits } from '../auth/request-limits.ts';
-import type { TrustProxy } from '../common/client-address.ts';
+import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import type { Log } from '../common/log.ts';
 import { answerProblems, problemOf, sendProblem } from './problem.ts';
 import { trackUnusedConnections } from './unused-connections.ts';
@@ -17,6 +17,13 @@ const CHECK_MS = 2000;
 const MAX_HEADERS_BYTES = 16 * 1024;
 const MAX_PARAM_LENGTH = 300;
 const PREFLIGHT_SECONDS = 600;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Where it comes from: the client's address, as the proxies that we trust say. */
+    readonly address: string;
+  }
+}
 
 interface Ports {
   readonly limits: RequestLimits;
@@ -37,10 +44,14 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
   const http = fastify({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: MAX_RECEIVE_MS,
-    trustProxy,
     frameworkErrors: (error, _, reply) => void sendProblem(reply, problemOf(error, log)),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     http: { headersTimeout: MAX_HEAD_MS, connectionsCheckingInterval: CHECK_MS, maxHeaderSize: MAX_HEADERS_BYTES },
+  });
+  http.decorateRequest('address', {
+    getter(this: FastifyRequest) {
+      return clientAddress(this.raw, trustProxy);
+    },
   });
   const closeUnusedConnections = trackUnusedConnections(http.server);
   answerProblems(http, log);
@@ -57,9 +68,9 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
     maxAge: PREFLIGHT_SECONDS,
     strictPreflight: false,
   });
-  http.addHook('onRequest', async ({ ip, routeOptions }) => {
+  http.addHook('onRequest', async ({ address, routeOptions }) => {
     // Who looks after the process asks often.
-    const waitMs = routeOptions.url === '/healthz' || routeOptions.url === '/readyz' ? 0 : limits.waitOf(ip);
+    const waitMs = routeOptions.url === '/healthz' || routeOptions.url === '/readyz' ? 0 : limits.waitOf(address);
     if (waitMs > 0) throw new RateLimited('Too many requests came from this address; wait.', waitMs);
   });
   // A connection that was kept alive would keep the stop waiting; so would one whose refused request may go on for long.

@@ -36,7 +36,7 @@ import {
   resultType,
 } from '../graphql/refusals.ts';
 import { PolicyRefused } from '../site/policy-type.graphql.ts';
-import { SiteType } from '../site/site.graphql.ts';
+import { SiteType, siteOf } from '../site/site.graphql.ts';
 import type { CancelReservation } from './cancel-reservation.ts';
 import type { ExtendReservation } from './extend-reservation.ts';
 import type { MoveReservation } from './move-reservation.ts';
@@ -416,8 +416,8 @@ export class ReservationResolver {
   }
 
   @FieldResolver(() => SiteType, { description: 'The site.' })
-  site(@Root() { siteId }: Reservation, @Ctx() { load }: ApiContext) {
-    return load.site(siteId);
+  site(@Root() { siteId }: Reservation, @Ctx() context: ApiContext) {
+    return siteOf(siteId, context);
   }
 }
 

@@ -16,7 +16,7 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import { mayAdministerSite, maySeeSite, siteScope } from '../auth/rights.ts';
+import { may, mayAdministerSite, maySeeSite, needsPermission, siteScope } from '../auth/rights.ts';
 import { noCursor } from '../common/page.ts';
 import { present } from '../common/present.ts';
 import type { ApiContext } from '../graphql/context.ts';
@@ -114,6 +114,12 @@ const PolicyChangeConnection = pageTypes(PolicyChangeType, 'PolicyChange', 'poli
 class PolicyChangesArgs extends PageArgs {
   @Field(() => ID, { description: 'The site.' })
   siteId!: string;
+}
+
+/** Of what stands at it, for whoever may see that; throws where the caller may not read sites. */
+export function siteOf(siteId: string, { caller, load }: ApiContext) {
+  if (!may(caller, 'sites:read')) throw forbidden(needsPermission('sites:read'));
+  return load.site(siteId);
 }
 
 const SiteConnection = pageTypes(SiteType, 'Site', 'sites');

@@ -53,6 +53,23 @@ describe('a key', () => {
     await eventually(async () => expect(await find(apiKey.id)).toMatchObject({ lastUsedAt: expect.any(String) }));
   });
 
+  it('reads by no way round what its scopes leave out', async () => {
+    const { secret } = await create({ ...fleet, scopes: ['reservations:read', 'reservations:write'] });
+    const { id } = await server.reserveNow(secret, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
+    const read = async (key: string, field: string) =>
+      (await server.post(key, `{ reservation(id: "${id}") { id ${field} } }`)).body;
+    expect((await read(secret, 'charger { id }')).data.reservation).toEqual({ id, charger: null });
+    expect((await read(secret, 'site { name }')).errors).toMatchObject([
+      { message: expect.stringContaining('sites:read'), extensions: { code: 'FORBIDDEN' } },
+    ]);
+    const { secret: reader } = await create({ role: 'ADMIN', scopes: ['chargers:read'] });
+    const charger = (await server.post(reader, '{ charger(id: "CH1") { connectors { reservation { id } } } }')).body;
+    expect(charger.data.charger.connectors[0].reservation).toBeNull();
+    const place = (await server.post(reader, '{ charger(id: "CH1") { site { name } } }')).body;
+    expect(place.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+    await server.cancelReservation(secret, { id });
+  });
+
   it('is kept as a hash alone', async () => {
     const { secret } = await create(fleet);
     const rows = await server.database.query<{ row: string }>('SELECT api_key::text AS row FROM api_key');

@@ -251,7 +251,7 @@ async function admit(
 
 async function enter(ports: RestPorts, request: FastifyRequest, cost: number): Promise<Caller> {
   const { authenticate, limits, deadlines } = ports;
-  const caller = await authenticate(request.headers.authorization, request.ip);
+  const caller = await authenticate(request.headers.authorization, request.address);
   limits.countBy(caller);
   limits.spend(caller, cost);
   if (deadlines.signalOf(request).aborted) throw new ProblemError(timedOut);
@@ -280,7 +280,7 @@ async function change(
   run: (caller: Caller) => Promise<Reservation | Refusal>,
 ): Promise<Reservation | Refusal> {
   const caller = await enter(ports, request, COST_OF_A_CHANGE);
-  const source = { address: request.ip, via: 'REST' } as const;
+  const source = { address: request.address, via: 'REST' } as const;
   const checked = () => refusalOf(caller, operation) ?? run(caller);
   return ports.audit.record<Reservation | Refusal>(caller, source, operation, { input }, checked);
 }
