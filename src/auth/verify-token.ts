@@ -50,7 +50,7 @@ export function tokenVerifier(settings: TokenSettings, clock: Clock): VerifyToke
       if (error instanceof errors.JWTExpired) throw new CredentialError('The token has expired; get a new one.');
       if (error instanceof errors.JWTClaimValidationFailed)
         throw new CredentialError(`The token is not valid: its claim "${error.claim}" ${whatIsWrong(error.reason)}.`);
-      if (error instanceof errors.JWSSignatureVerificationFailed) throw new CredentialError(WRONG_SIGNATURE);
+      if (error instanceof errors.JWSSignatureVerificationFailed) throw wrongSignature;
       if (error instanceof errors.JOSEError) throw new CredentialError(`The token is not valid: ${error.code}.`);
       throw error;
     }
@@ -64,7 +64,7 @@ function withSecret(secret: string): Verify {
   const key = new TextEncoder().encode(secret);
   return async (token, options) => {
     // Who sends thousands of forged ones does not keep the thread pool, in which the library works, from others.
-    if (isForged(token, key)) throw new CredentialError(WRONG_SIGNATURE);
+    if (isForged(token, key)) throw wrongSignature;
     return (await jwtVerify(token, key, options)).payload;
   };
 }
@@ -98,7 +98,8 @@ function withKeySet(url: string): Verify {
   return async (token, options) => (await jwtVerify(token, keys, options)).payload;
 }
 
-const WRONG_SIGNATURE = 'The token is not valid: its signature is wrong.';
+/** Made once: where it came from is of no interest, and to find that out costs more than the signature. */
+const wrongSignature = new CredentialError('The token is not valid: its signature is wrong.');
 const whatIsWrong = (reason: string) => (reason === 'missing' ? 'is missing' : 'is not as it must be');
 
 const rank: Record<z.infer<typeof roles>, number> = { driver: 1, operator: 2, admin: 3 };

@@ -8,6 +8,7 @@ import {
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
+import { CredentialError, KeysAway } from '../auth/authenticate.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { Budget } from '../auth/request-limits.ts';
 import type { Log } from '../common/log.ts';
@@ -16,7 +17,7 @@ import { maskError, RETRY_AFTER_SECONDS, timedOut, toGraphQLError, UNAVAILABLE }
 import { serveEventStreams } from './event-stream.ts';
 import { costOfFailure, MAX_TOKENS, measure } from './limits.ts';
 import { Operations } from './operations.ts';
-import { authenticate, contextOf, type GraphQLPorts } from './request-context.ts';
+import { contextOf, type GraphQLPorts } from './request-context.ts';
 import type { TrustedDocuments } from './trusted-documents.ts';
 import { serveWebSocket } from './websocket.ts';
 
@@ -75,7 +76,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
             .send({ errors: [timedOut] });
         });
         // Before anything is read: whoever may not ask costs little.
-        const caller = await authenticate(ports, request.headers.authorization, request.address);
+        const caller = await ports.authenticate(request.headers.authorization, request.address);
         ports.limits.countBy(caller);
         callers.set(request, caller);
       },
@@ -156,6 +157,11 @@ function refusing(take: () => void): void {
 
 /** Of the protocol, before GraphQL: a body that cannot be read, too many requests. */
 function shownFailure(error: FastifyError | Error, log: Log) {
+  if (error instanceof CredentialError) {
+    const formatted = { message: error.message, extensions: { code: 'UNAUTHENTICATED' } };
+    return { status: 401, headers: {}, formatted };
+  }
+  if (error instanceof KeysAway) log.error({ error }, 'tokens cannot be checked');
   const known = toGraphQLError(error);
   const { status = 500, headers = new Map<string, string>() } =
     known instanceof GraphQLError

@@ -30,8 +30,8 @@ import {
 const { values } = parseArgs({
   options: {
     chargers: { type: 'string', default: '1000' },
-    seconds: { type: 'string', default: '10' },
-    rate: { type: 'string', default: '40' },
+    seconds: { type: 'string', default: '8' },
+    rate: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
     bound: { type: 'string' },
     only: { type: 'string', default: '' },
