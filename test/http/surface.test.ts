@@ -116,6 +116,16 @@ describe('a document', () => {
     expect(more.extensions.cost.requested).toBeGreaterThan(5 * requested);
   });
 
+  it('that reads much and shows little costs what it reads', async () => {
+    const now = server.clock.now();
+    const [from, to] = [new Date(now.getTime() - 86_400_000).toISOString(), now.toISOString()];
+    const usage = `reservationUsage(siteId: "site", from: "${from}", to: "${to}") { ... on ReservationUsage { made } }`;
+    const { body } = await server.post(admin, `{ ${usage} }`);
+    expect(body.data.reservationUsage).toEqual({ made: expect.any(Number) });
+    expect(body.extensions.cost.requested).toBeGreaterThan(2000);
+    expect(await codes(`{ ${many(10, (n) => `u${n}: ${usage}`)} }`, admin)).toEqual(Array(3).fill('QUERY_TOO_COSTLY'));
+  });
+
   it('many in one request are refused', async () => {
     const { status, body } = await send({
       headers: as(anna),
