@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
-import type { Clock } from '../common/clock.ts';
+import { addMs, type Clock } from '../common/clock.ts';
 import type { TokenSettings } from '../config.ts';
 import { CredentialError, KeysAway } from './authenticate.ts';
 import type { Caller, Reach, Role } from './caller.ts';
@@ -27,6 +27,7 @@ export type VerifyToken = (token: string) => Promise<Caller>;
 const KEYS_KEPT_MS = 600_000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_TIMEOUT_MS = 5000;
+const KEYS_AWAY_MS = 1000;
 /** Of OpenID Connect: they ask for claims, and restrict nothing. What is neither these nor ours gives nothing. */
 const OF_IDENTITY = new Set(['openid', 'profile', 'email', 'phone', 'address', 'offline_access']);
 /** The last instant that a date can be. */
@@ -42,7 +43,7 @@ export function tokenVerifier(settings: TokenSettings, clock: Clock): VerifyToke
     requiredClaims: ['sub', 'exp'],
     clockTolerance: toleranceSeconds,
   };
-  const verifyWith = 'secret' in key ? withSecret(key.secret) : withKeySet(key.jwksUrl);
+  const verifyWith = 'secret' in key ? withSecret(key.secret) : withKeySet(key.jwksUrl, clock);
   return async (token) => {
     try {
       return toCaller(await verifyWith(token, { ...options, currentDate: clock.now() }), toleranceSeconds);
@@ -78,13 +79,16 @@ function isForged(token: string, key: Uint8Array): boolean {
 }
 
 /** Without a key set, and with one too old that cannot be fetched anew, no token is good. */
-function withKeySet(url: string): Verify {
+function withKeySet(url: string, clock: Clock): Verify {
+  let awayUntil = new Date(0);
   const fetched = createRemoteJWKSet(new URL(url), {
     cacheMaxAge: KEYS_KEPT_MS,
     cooldownDuration: KEYS_COOLDOWN_MS,
     timeoutDuration: KEYS_TIMEOUT_MS,
   });
   const keys: JWTVerifyGetKey = async (header, token) => {
+    // Who has just failed to answer is not asked once for each request.
+    if (clock.now() < awayUntil && !fetched.fresh) throw new KeysAway('The key set could not be fetched a moment ago');
     try {
       return await fetched(header, token);
     } catch (error) {
@@ -92,7 +96,9 @@ function withKeySet(url: string): Verify {
         error instanceof errors.JWKSNoMatchingKey ||
         error instanceof errors.JWKSMultipleMatchingKeys ||
         error instanceof errors.JOSENotSupported;
-      throw isOfToken ? error : new KeysAway('The key set cannot be fetched', { cause: error });
+      if (isOfToken) throw error;
+      awayUntil = addMs(clock.now(), KEYS_AWAY_MS);
+      throw new KeysAway('The key set cannot be fetched', { cause: error });
     }
   };
   return async (token, options) => (await jwtVerify(token, keys, options)).payload;

@@ -1,6 +1,6 @@
 // Who calls, and what the execution of that caller's operation has at hand; the same over HTTP and WebSocket.
 import type { GraphQLSchema } from 'graphql';
-import type { Authenticate } from '../auth/authenticate.ts';
+import { type Authenticate, KeysAway } from '../auth/authenticate.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { RequestLimits } from '../auth/request-limits.ts';
 import type { TrustProxy } from '../common/client-address.ts';
@@ -44,7 +44,7 @@ export async function authenticate(ports: GraphQLPorts, header: string | undefin
   try {
     return await ports.authenticate(header, from);
   } catch (error) {
-    if (error instanceof Error && error.name === 'KeysAway') ports.log.error({ error }, 'tokens cannot be checked');
+    if (error instanceof KeysAway && error.cause) ports.log.error({ error }, 'tokens cannot be checked');
     throw toGraphQLError(error);
   }
 }

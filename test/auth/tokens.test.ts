@@ -242,8 +242,13 @@ describe('with a key set', () => {
       status: 503,
       body: { errors: [{ extensions: { code: 'SERVICE_UNAVAILABLE', retryable: true } }] },
     });
+    const before = fetched;
     expect(await waysIn(own, `Bearer ${token}`)).toMatchObject({ webSocket: 1013, rest: 503, stream: 503 });
+    for (let n = 0; n < 20; n += 1) expect((await own.post(token, QUERY)).status).toBe(503);
+    // Once a second, however many ask.
+    expect(fetched - before).toBeLessThan(10);
     isAway = false;
+    own.clock.advance(1001);
     expect(await statusOf(token, own)).toBe(200);
     await own.stop();
   });
