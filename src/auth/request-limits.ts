@@ -59,11 +59,15 @@ export class RequestLimits {
     return waitMs;
   }
 
-  /** Throws RateLimited. */
+  /** Counts a request of the caller. Throws RateLimited, also where what it was charged for before is not made good yet. */
   countBy({ role, subject }: Caller): void {
     const now = this.clock.now();
-    const waitMs = this.#callers[role].requests.of(subject, now).tryTake(now, 1);
+    const { requests, costs } = this.#callers[role];
+    const waitMs = requests.of(subject, now).tryTake(now, 1);
     if (waitMs > 0) this.#refuse('caller', 'You ask too often; wait.', waitMs);
+    const debtMs = costs.of(subject, now).waitMs(now);
+    if (debtMs > 0)
+      this.#refuse('cost', 'What you asked for and could not be run has used up your budget; wait.', debtMs);
   }
 
   /** Throws RateLimited where the operation costs more than is left. */
@@ -74,6 +78,12 @@ export class RequestLimits {
     const waitMs = left.tryTake(now, cost);
     if (waitMs > 0) this.#refuse('cost', `This costs ${cost}, and you have ${left.left(now)} left; wait.`, waitMs);
     return { requested: cost, remaining: left.left(now), limit: costs.rate.burst };
+  }
+
+  /** Takes what an operation has cost that was found wrong: whoever has less left than that waits before the next. */
+  charge({ role, subject }: Caller, cost: number): void {
+    const now = this.clock.now();
+    this.#callers[role].costs.of(subject, now).take(now, cost);
   }
 
   #refuse(limit: string, message: string, waitMs: number): never {

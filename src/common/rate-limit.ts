@@ -20,10 +20,10 @@ export class RateLimit {
     this.#filledAt = now;
   }
 
-  /** Takes one message's worth; as `waitMs`. */
-  take(now: Date): number {
+  /** Takes one message's worth, or that much, whether it is there or not; as `waitMs`. */
+  take(now: Date, amount = 1): number {
     this.#fill(now);
-    this.#tokens = Math.max(-MAX_DEBT_SECONDS * this.rate.perSecond, this.#tokens - 1);
+    this.#tokens = Math.max(-MAX_DEBT_SECONDS * this.rate.perSecond, this.#tokens - amount);
     return this.#wait;
   }
 

@@ -7,9 +7,11 @@ import {
   type FragmentDefinitionNode,
   GraphQLError,
   type GraphQLSchema,
+  getVariableValues,
   isListType,
   isNonNullType,
   Kind,
+  type OperationDefinitionNode,
   type SelectionSetNode,
   visit,
 } from 'graphql';
@@ -102,26 +104,58 @@ export function measure(
   const known = new Map<string, number>();
   const depth = Math.max(...operations.map(({ selectionSet }) => depthOf(selectionSet, fragments, known)));
   if (depth > MAX_DEPTH) return depthError(depth);
+  const named = operations.find(({ name }) => operations.length === 1 || name?.value === operationName);
+  const misfit = named && misfitOf(schema, named, variables ?? {});
+  if (misfit) return misfit;
   const which = { ...(variables && { variables }), ...(operations.length > 1 && operationName && { operationName }) };
   try {
     const cost = getComplexity({ schema, query: document, estimators: [estimate], ...which });
-    const named = operations.find(({ name }) => operations.length === 1 || name?.value === operationName);
     const own = named?.operation === 'mutation' ? COST_OF_A_MUTATION * fieldsOf(document, named.selectionSet) : 0;
     return cost > MAX_COST ? costError(cost) : 1 + own + cost;
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
     if (!error.nodes) return costError(undefined); // Too large to be counted.
-    // Variables that do not fit: it could not be counted, so it is not run.
-    return new GraphQLError(error.message, {
-      nodes: error.nodes,
-      extensions: { code: 'BAD_USER_INPUT', http: BAD_REQUEST },
-    });
+    return badInput(error);
   }
 }
 
-/** Of a document that cannot be run. */
-export const costOfFailure = (text: string): number =>
-  Math.ceil(COST_OF_A_FAILURE + COST_OF_A_CHARACTER * Math.min(text.length, MAX_COST));
+/**
+ * The first variable that does not fit: what cannot be counted is not run. Each error writes out the whole value that it
+ * was found in, so a long list of wrong values is not read to its end.
+ */
+function misfitOf(
+  schema: GraphQLSchema,
+  { variableDefinitions = [] }: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): GraphQLError | undefined {
+  const { errors } = getVariableValues(schema, variableDefinitions, variables, { maxErrors: 1 });
+  return errors?.[0] && badInput(errors[0]);
+}
+
+const MAX_MESSAGE = 500;
+const badInput = ({ message, nodes }: GraphQLError): GraphQLError =>
+  new GraphQLError(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)} …` : message, {
+    nodes: nodes ?? null,
+    extensions: { code: 'BAD_USER_INPUT', http: BAD_REQUEST },
+  });
+
+/** Of a document that cannot be run, with these variables. */
+export const costOfFailure = (text: string, variables: unknown): number =>
+  Math.ceil(COST_OF_A_FAILURE + COST_OF_A_CHARACTER * Math.min(text.length, MAX_COST) + valuesIn(variables));
+
+/** However they are nested; more than anything may cost are not counted to the end. */
+function valuesIn(variables: unknown): number {
+  let count = 0;
+  const waiting = [variables];
+  while (waiting.length > 0 && count < MAX_COST) {
+    const next = waiting.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    const values = Object.values(next);
+    count += values.length;
+    for (const value of values) waiting.push(value);
+  }
+  return Math.min(count, MAX_COST);
+}
 
 function sizeError(document: DocumentNode): GraphQLError | undefined {
   const counted = { aliases: 0, directives: 0, breadth: 0, mutations: 0 };

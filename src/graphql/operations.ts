@@ -32,7 +32,7 @@ export class Operations {
       limits.countBy(caller);
       const operation = this.#documents.prepare(request);
       if (!('kind' in operation)) {
-        limits.spend(caller, costOfFailure(request.query));
+        limits.charge(caller, costOfFailure(request.query, request.variables));
         return operation;
       }
       const budget = limits.spend(caller, operation.cost);

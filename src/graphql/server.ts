@@ -120,24 +120,21 @@ function parsed(json: string): unknown {
 const charge = ({ schema, limits }: GraphQLPorts): ApolloServerPlugin<ApiContext> => ({
   requestDidStart: async () => {
     let budget: Budget | undefined;
-    let isMeasured = false;
+    let isCharged = false;
     return {
       // Apollo validates a document once, without its variables; what it costs depends on them.
       didResolveOperation: async ({ document, request, operationName, contextValue }) => {
-        isMeasured = true;
         const cost = measure(schema, document, request.variables, operationName);
         if (cost instanceof GraphQLError) throw cost;
+        isCharged = true; // Whoever has nothing left is not charged for being told.
         refusing(() => {
           budget = limits.spend(contextValue.caller, cost);
         });
       },
-      didEncounterErrors: async ({ source, contextValue }) => {
-        if (isMeasured || source === undefined) return;
-        isMeasured = true;
-        // Nothing is left to refuse: the next one is.
-        try {
-          limits.spend(contextValue.caller, costOfFailure(source));
-        } catch {}
+      didEncounterErrors: async ({ source, request, contextValue }) => {
+        if (isCharged || source === undefined) return;
+        isCharged = true;
+        limits.charge(contextValue.caller, costOfFailure(source, request.variables));
       },
       willSendResponse: async ({ response: { body } }) => {
         if (budget && body.kind === 'single')

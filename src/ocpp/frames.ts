@@ -95,9 +95,11 @@ const toError = ([, , code, description]: unknown[]) => ({
   description: textOf(description ?? ''),
 });
 
-/** JSON may hold an object that cannot be made a string. */
+/** What is neither text nor a number is only named: it may be nested deeper than anything could write it out. */
 const textOf = (value: unknown): string =>
-  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, MAX_TEXT);
+  (typeof value === 'string' || typeof value === 'number' ? `${value}` : `(${kindOf(value)})`).slice(0, MAX_TEXT);
+
+const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -125,6 +125,25 @@ describe('answering chargers', () => {
     expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
   });
 
+  it.each(['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'])('answers %s frames nested without end, and goes on', async (version) => {
+    const charger = await server.rawCharger('CH3', version);
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+    const frames = [
+      ...[
+        deep,
+        `[${deep},"a","b",{}]`,
+        `[2,${deep},"Heartbeat",{}]`,
+        `[2,"a",${deep},{}]`,
+        `[2,"a","Heartbeat",${deep}]`,
+      ],
+      ...[`[2,"a","DataTransfer",{"vendorId":"v","data":${deep}}]`, `[2,"a","Heartbeat",{"customData":${deep}}]`],
+      ...[`[3,"a",${deep}]`, `[3,"a",{"status":${deep}}]`, `[4,"a",${deep},${deep},{}]`, `[5,"a",${deep},${deep},{}]`],
+      `[6,"a","NotifyPeriodicEventStream",${deep}]`,
+    ];
+    for (const frame of frames) charger.send(frame);
+    expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
+  });
+
   it('takes the message types of 2.1, a Send among them, which is not answered', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.1');
     charger.send([
