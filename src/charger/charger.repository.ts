@@ -155,7 +155,8 @@ const statements = {
     name: 'charger-adopt-password',
     text: `UPDATE charger SET password_hash = $2, offered_hashes = '{}' WHERE id = $1 AND $2 = ANY (offered_hashes)`,
   },
-  // A new charger needs a password, and so does one that was removed. Whatever happens beside it, a profile is never lowered.
+  // A new charger needs a password, and so does one that was removed. Whatever happens beside it, a profile is never lowered,
+  // and the charger is of the site ($6; null: of none) for which the caller's rights were looked at.
   save: {
     name: 'charger-save',
     text: `
@@ -165,7 +166,7 @@ const statements = {
       ON CONFLICT (id) DO UPDATE SET site_id = $2, name = $3, removed_at = NULL,
         password_hash = coalesce($4, c.password_hash), offered_hashes = CASE WHEN $4 IS NULL THEN c.offered_hashes ELSE '{}' END,
         security_profile = greatest(c.security_profile, $5)
-        WHERE $4 IS NOT NULL OR c.removed_at IS NULL
+        WHERE ($4 IS NOT NULL OR c.removed_at IS NULL) AND c.site_id = $6
       RETURNING id`,
   },
   saveConnector: {
@@ -460,9 +461,13 @@ export function chargerRepository(database: Database) {
     },
 
     /** Makes or changes a charger; one that was removed comes back. False where it needs a password and has none. */
-    save({ id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger): Promise<boolean> {
+    /** False where it is not, or not any more, of the site that it was of (`before`), or has no password. */
+    save(
+      { id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger,
+      before?: string,
+    ): Promise<boolean> {
       return database.transaction(async (sql) => {
-        const saved = await sql.query(statements.save, [id, siteId, name, passwordHash, securityProfile]);
+        const saved = await sql.query(statements.save, [id, siteId, name, passwordHash, securityProfile, before]);
         if (saved.length === 0) return false;
         for (const { connectorId, plugTypes } of connectors)
           await sql.query(statements.saveConnector, [id, connectorId, [...plugTypes]]);

@@ -33,9 +33,8 @@ export interface ChargerAdministrationPorts {
 export type SaveCharger = (caller: Caller, input: SaveChargerInput) => Promise<Charger | Refusal>;
 export type RemoveCharger = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
 
-export const saveCharger =
-  ({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger =>
-  async (caller, input) => {
+export function saveCharger({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger {
+  const save: SaveCharger = async (caller, input) => {
     const { id, siteId, password, connectors } = input;
     const [[before], [site], kept] = await Promise.all([
       chargers.byIds([id]),
@@ -55,14 +54,17 @@ export const saveCharger =
     const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
     const name = input.name ?? before?.name ?? id;
     const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
-    if (!(await chargers.save({ id, siteId, name, connectors, securityProfile, ...change })))
-      return { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
+    // Somebody else saved, moved or removed it meanwhile: rights and input are looked at anew.
+    const isSaved = await chargers.save({ id, siteId, name, connectors, securityProfile, ...change }, kept?.siteId);
+    if (!isSaved) return save(caller, input);
     if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
     else if (before && securityProfile > before.securityProfile)
       disconnect(id, `This charger must come in by security profile ${securityProfile}`);
     const [saved] = await chargers.byIds([id]);
     return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
   };
+  return save;
+}
 
 /** Its past reservations stay; while one is live, the charger cannot be removed. */
 export const removeCharger =

@@ -525,3 +525,14 @@ it('a charger’s password is in no answer', async () => {
     JSON.stringify(await server.graphql(tokens.admin, '{ auditEntries(first: 100) { edges { node { input } } } }')),
   ).not.toContain(PASSWORD);
 });
+
+it('of two operators who save one new charger for their own sites at once, one has it, and the other is refused', async () => {
+  const query = 'mutation ($input: SaveChargerInput!) { saveCharger(input: $input) { __typename } }';
+  const save = async (id: string, siteId: string) =>
+    (await server.graphql(await operatorToken(siteId), query, { input: { id, siteId, password: PASSWORD } }))
+      .saveCharger;
+  for (let n = 0; n < 5; n += 1) {
+    const results = await Promise.all([save(`RACE-${n}`, 'site'), save(`RACE-${n}`, 'other')]);
+    expect(results.map(({ __typename }) => __typename).toSorted()).toEqual(['Charger', 'NotAllowed']);
+  }
+});
