@@ -17,6 +17,7 @@ import type { Caller } from '../auth/caller.ts';
 import { clientAddress } from '../common/client-address.ts';
 import { endAtFault } from '../common/end-at-fault.ts';
 import { RateLimit } from '../common/rate-limit.ts';
+import { refuseUpgrade } from '../common/refuse-upgrade.ts';
 import { expired, onExpiry } from '../delivery/expiry.ts';
 import { FrameChannel } from '../delivery/frame-channel.ts';
 import { Outbox } from '../delivery/outbox.ts';
@@ -56,13 +57,14 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
   let isClosing = false;
   http.server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on('error', () => connection.destroy());
-    if (request.url?.split('?')[0] !== path) return refuseUpgrade(connection, '404 Not Found');
-    if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuseUpgrade(connection, '403 Forbidden');
-    if (isClosing) return refuseUpgrade(connection, '503 Service Unavailable');
+    const refuse = (status: number, headers?: string) =>
+      refuseUpgrade(connection, operations.ports.clock, status, headers);
+    if (request.url?.split('?')[0] !== path) return refuse(404);
+    if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuse(403);
+    if (isClosing) return refuse(503);
     const address = clientAddress(request, operations.ports.trustProxy);
     const waitMs = operations.ports.limits.waitOf(address);
-    if (waitMs > 0)
-      return refuseUpgrade(connection, '429 Too Many Requests', `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`);
+    if (waitMs > 0) return refuse(429, `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`);
     sockets.handleUpgrade(request, connection, head, (socket) => {
       const client = new Client(socket, connection, address, operations);
       clients.add(client);
@@ -344,8 +346,4 @@ function isOriginAllowed({ headers }: IncomingMessage, allowed: readonly string[
   const { origin, host } = headers;
   if (origin === undefined) return true;
   return allowed.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
-}
-
-function refuseUpgrade(socket: Duplex, status: string, headers = ''): void {
-  socket.end(`HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
 }

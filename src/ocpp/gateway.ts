@@ -10,6 +10,7 @@ import type { Connection as Ownership } from '../charger/charger.repository.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
 import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import { pause, withDeadline } from '../common/clock.ts';
+import { refuseUpgrade } from '../common/refuse-upgrade.ts';
 import type { Doors } from '../config.ts';
 import { isDatabaseAway } from '../database/database.ts';
 import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
@@ -35,8 +36,6 @@ const HTTP = {
 };
 /** Many chargers may come back at once from behind one address; all do from behind a proxy. */
 const MAX_HEADLESS_PER_ADDRESS = 2000;
-/** For a client to take its refusal. */
-const MAX_REFUSING_MS = 2000;
 
 export interface GatewayPorts extends ConnectionPorts {
   readonly doors: Doors;
@@ -105,7 +104,7 @@ export class Gateway implements ChargerCalls {
       socket.once('close', () => this.#entering.delete(socket));
       this.#upgrade(request, socket, head, isEncrypted).catch((error) => {
         this.ports.log.error({ error }, 'a charger could not be let in');
-        this.#refuse(socket, 503, 'Service Unavailable');
+        refuseUpgrade(socket, this.ports.clock, 503);
       });
     });
     this.#servers.push(server);
@@ -130,15 +129,6 @@ export class Gateway implements ChargerCalls {
   #countNoMore(remoteAddress = '', remotePort: number | undefined): void {
     const ofAddress = this.#headless.get(remoteAddress);
     if (ofAddress?.delete(remotePort) && ofAddress.size === 0) this.#headless.delete(remoteAddress);
-  }
-
-  /** A client that does not read is not waited for. */
-  #refuse(socket: Duplex, status: number, text: string, headers = ''): void {
-    if (!socket.writable) return void socket.destroy();
-    const callOff = this.ports.clock.after(MAX_REFUSING_MS, () => socket.destroy());
-    socket.once('close', callOff);
-    socket.once('finish', () => socket.destroy());
-    socket.end(`HTTP/1.1 ${status} ${text}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
   }
 
   get connectedChargers(): number {
@@ -191,11 +181,12 @@ export class Gateway implements ChargerCalls {
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isEncrypted: boolean): Promise<void> {
+    const refuse = (status: number, headers?: string) => refuseUpgrade(socket, this.ports.clock, status, headers);
     const { remoteAddress, remotePort } = request.socket;
     this.#countNoMore(remoteAddress, remotePort);
     const chargerId = chargerIdOf(request.url ?? '');
-    if (this.#phase.is !== 'open') return this.#refuse(socket, 503, 'Service Unavailable');
-    if (chargerId === undefined) return this.#refuse(socket, 404, 'Not Found');
+    if (this.#phase.is !== 'open') return refuse(503);
+    if (chargerId === undefined) return refuse(404);
     const { user, password } = credentialsOf(request.headers.authorization);
     const certificate = socket instanceof TLSSocket ? clientCertificateOf(socket) : undefined;
     const address = clientAddress(request, this.ports.trustProxy);
@@ -211,9 +202,9 @@ export class Gateway implements ChargerCalls {
       const problem = socket instanceof TLSSocket ? certificateProblemOf(socket) : undefined;
       const facts = { chargerId: chargerId.slice(0, 64), address, verdict, ...(problem && { certificate: problem }) };
       this.ports.log.warn(facts, 'a charger was refused');
-      const [status, text, headers] = refusals[verdict];
+      const [status, headers] = refusals[verdict];
       const retry = 'retryAfterSeconds' in found ? `Retry-After: ${found.retryAfterSeconds}\r\n` : headers;
-      return this.#refuse(socket, status, text, retry);
+      return refuse(status, retry);
     }
     const protocol = offeredProtocol(request.headers['sec-websocket-protocol']);
     if (!protocol) {
@@ -227,7 +218,7 @@ export class Gateway implements ChargerCalls {
     // Recorded before the handshake: a charger that sees its socket open can be reserved.
     const ownership = await this.ports.useCases.connect(chargerId, protocol.version, found.admission);
     // What it was let in by was changed meanwhile: it comes again, and is looked at anew.
-    if (!ownership) return this.#refuse(socket, 503, 'Service Unavailable', 'Retry-After: 1\r\n');
+    if (!ownership) return refuse(503, 'Retry-After: 1\r\n');
     let isAccepted = false;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       isAccepted = true;
@@ -361,10 +352,10 @@ function credentialsOf(header: string | undefined): { user?: string; password?: 
 }
 
 const refusals = {
-  UNKNOWN_CHARGER: [404, 'Not Found', ''],
-  WRONG_PASSWORD: [401, 'Unauthorized', 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n'],
-  WRONG_CERTIFICATE: [403, 'Forbidden', ''],
-  PROFILE_TOO_LOW: [403, 'Forbidden', ''],
-  TOO_MANY_FAILURES: [429, 'Too Many Requests', ''],
-  TOO_MANY_LOGINS: [503, 'Service Unavailable', ''],
-} as const satisfies Record<Exclude<ChargerAuthentication['verdict'], 'ACCEPTED'>, readonly [number, string, string]>;
+  UNKNOWN_CHARGER: [404, ''],
+  WRONG_PASSWORD: [401, 'WWW-Authenticate: Basic realm="OCPP", charset="UTF-8"\r\n'],
+  WRONG_CERTIFICATE: [403, ''],
+  PROFILE_TOO_LOW: [403, ''],
+  TOO_MANY_FAILURES: [429, ''],
+  TOO_MANY_LOGINS: [503, ''],
+} as const satisfies Record<Exclude<ChargerAuthentication['verdict'], 'ACCEPTED'>, readonly [number, string]>;

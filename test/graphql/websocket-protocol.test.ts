@@ -1,6 +1,8 @@
 // The graphql-transport-ws protocol to the letter: every message and every close code, on the wire.
+import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { eventually } from '../support/eventually.ts';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
 import { adminToken, driverToken, signToken, TestServer } from '../support/test-server.ts';
 
@@ -374,6 +376,24 @@ it('a page of another origin may not open a socket; another path is none', async
   expect(await status(url, 'https://elsewhere.example')).toBe(403);
   expect(await status(url, server.url.replace('/graphql', ''))).toBe('open');
   expect(await status(`${url}/other`, server.url.replace('/graphql', ''))).toBe(404);
+});
+
+it.each(['server', 'gateway'])('of who is refused and never ends its side the %s keeps nothing', async (edge) => {
+  const { hostname, port } = new URL(edge === 'server' ? server.url : server.ocppUrl);
+  const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
+  socket.on('error', () => {});
+  const ended = new Promise((resolve) => socket.once('end', resolve));
+  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+  socket.write(
+    `GET /no/way/in/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+  );
+  const told = new Promise((resolve) => socket.once('data', (data) => resolve(`${data}`)));
+  expect(await told).toMatch(/^HTTP\/1.1 404 Not Found\r\n/);
+  await ended;
+  await eventually(() => {
+    socket.write('still here');
+    expect(socket.destroyed).toBe(true);
+  });
 });
 
 it('while the server goes nobody comes in, so that it does go', async () => {

@@ -342,6 +342,22 @@ describe('who asks too often', () => {
     await own.stop();
   });
 
+  it('a long list of wrong values is told of its first, and paid for whole, until the budget is made good', async () => {
+    const own = await TestServer.start({ database: server.database, env });
+    const query = 'query ($kinds: [EventKind!]) { events(filter: { kinds: $kinds }, first: 1) { edges { cursor } } }';
+    const variables = { kinds: Array.from({ length: 20_000 }, () => 'X') };
+    for (let n = 0; n < 3; n += 1) {
+      const { body } = await own.post(anna, query, variables);
+      expect(body.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT' } }]);
+      expect(body.errors[0].message.length).toBeLessThan(600);
+    }
+    expect(await codes('{ eventCursor }', anna, own)).toEqual(['RATE_LIMITED', 'RATE_LIMITED', 'RATE_LIMITED']);
+    expect((await own.post(await driverToken('BEN'), '{ eventCursor }')).status).toBe(200);
+    own.clock.advance(30_000);
+    expect((await own.post(anna, '{ eventCursor }')).status).toBe(200);
+    await own.stop();
+  });
+
   it('from one address waits before anything is looked at; what a client says of its address counts only behind a proxy', async () => {
     const few = { ...env, REQUESTS_PER_SECOND_PER_ADDRESS: '1' };
     const own = await TestServer.start({ database: server.database, env: few });
