@@ -39,11 +39,16 @@ interface Ports {
 const OF_ADDRESS = { perSecond: 1, burst: 50 };
 /** Of a charger that has come from the same address before: what others there do wrong does not keep it out. */
 const OF_CHARGER = { perSecond: 0.1, burst: 10 };
+/** Logins without a password of one address for which the charger is looked up; beyond, all are asked for theirs alike. */
+const UNASKED = { perSecond: 20, burst: 500 };
 const RETRY_SECONDS = 10;
+/** What it counts for to ask for a charger that is none: a look at the database, not the time that it takes under load. */
+const LOOK_MS = 1;
 
 export function authenticateCharger(ports: Ports): AuthenticateCharger {
   const ofAddress = new RateLimits(OF_ADDRESS);
   const ofCharger = new RateLimits(OF_CHARGER);
+  const ofUnasked = new RateLimits(UNASKED);
   const cameFrom = new Map<string, string>();
   return async (login) => {
     const { clock, metrics } = ports;
@@ -52,14 +57,20 @@ export function authenticateCharger(ports: Ports): AuthenticateCharger {
     const isFamiliar = cameFrom.get(chargerId) === network;
     const now = clock.now();
     const failures = isFamiliar ? ofCharger.of(`${network} ${chargerId}`, now) : ofAddress.of(network, now);
-    const found = await check(ports, login, network, failures);
+    const found = await check(ports, login, network, failures, ofUnasked.of(network, now));
     metrics.chargerLogins.inc({ verdict: found.verdict.toLowerCase() });
     if (found.verdict === 'ACCEPTED') cameFrom.set(chargerId, network);
     return found;
   };
 }
 
-async function check(ports: Ports, login: Login, network: string, failures: RateLimit): Promise<ChargerAuthentication> {
+async function check(
+  ports: Ports,
+  login: Login,
+  network: string,
+  failures: RateLimit,
+  unasked: RateLimit,
+): Promise<ChargerAuthentication> {
   const { passwords, clock } = ports;
   const { chargerId, password, certificate } = login;
   const readings = password ? readingsOf(password) : [];
@@ -69,25 +80,35 @@ async function check(ports: Ports, login: Login, network: string, failures: Rate
     const found = await checkAtOnce(ports, login, readings);
     if (found) return found;
   }
+  // Many chargers come without their password until they are asked for it: that is no guess.
+  if (!password) {
+    const mayLook = unasked.tryTake(clock.now(), 1) === 0;
+    return (mayLook && (await checkAtOnce(ports, login, readings))) || { verdict: 'WRONG_PASSWORD' };
+  }
   // Of all others few are looked at at a time: neither the database nor the machine is theirs.
   const turn = await passwords.turn(network, login.isOver);
   if (!turn || login.isOver()) {
-    turn?.end(false);
+    turn?.end();
     return { verdict: 'TOO_MANY_LOGINS', retryAfterSeconds: RETRY_SECONDS };
   }
   // Looked at when its turn has come: those that came together have been found wrong meanwhile.
   if (failures.left(clock.now()) < 1) {
-    turn.end(false);
+    turn.end();
     return { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS };
   }
-  let isRight = false;
+  let guessMs = 0;
   try {
-    const found = await checkPassword(ports, login, readings);
-    isRight = found.verdict === 'ACCEPTED';
-    if (found.verdict === 'WRONG_PASSWORD') failures.tryTake(clock.now(), 1);
+    const known = await ports.chargers.credentials(chargerId);
+    const begun = clock.now().getTime();
+    const found = await checkPassword(ports, login, known, readings);
+    if (found.verdict === 'WRONG_PASSWORD') {
+      failures.tryTake(clock.now(), 1);
+      guessMs = clock.now().getTime() - begun;
+    }
+    if (found.verdict === 'UNKNOWN_CHARGER') guessMs = LOOK_MS;
     return found;
   } finally {
-    turn.end(!isRight);
+    turn.end(guessMs);
   }
 }
 
@@ -113,13 +134,16 @@ async function checkAtOnce(
   return isKnown ? { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } } : undefined;
 }
 
-async function checkPassword(ports: Ports, login: Login, readings: readonly string[]): Promise<ChargerAuthentication> {
-  const { chargerId } = login;
-  const known = await ports.chargers.credentials(chargerId);
+async function checkPassword(
+  ports: Ports,
+  login: Login,
+  known: Credentials | undefined,
+  readings: readonly string[],
+): Promise<ChargerAuthentication> {
   if (!known) return { verdict: 'UNKNOWN_CHARGER' };
   const tooLow = profileTooLow(login, known);
   if (tooLow) return tooLow;
-  const passwordHash = await rightHash(ports, chargerId, known, readings);
+  const passwordHash = await rightHash(ports, login.chargerId, known, readings);
   if (passwordHash === undefined) return { verdict: 'WRONG_PASSWORD' };
   return { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } };
 }

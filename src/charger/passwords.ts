@@ -18,14 +18,14 @@ const FIRST_COST = 4096;
 const AT_ONCE = 2;
 /** Of logins that wait to be checked; the next is told to come back. */
 const MAX_WAITING = 5000;
-/** After a login that was wrong, for so many times as long as it took to find out: guessing gets a fifth of a core. */
+/** So many times as long as it took to find a login wrong: guessing gets a fifth of a core. */
 const REST_AFTER_WRONG = 9;
 const MAX_REST_MS = 1000;
 
 /** A login whose turn has come. */
 export interface Turn {
-  /** `isWrong`: nobody else has this place for a while. */
-  end(isWrong: boolean): void;
+  /** `guessMs`: how long it took to find the login wrong; nobody else has its place for a while. */
+  end(guessMs?: number): void;
 }
 
 interface Waiting {
@@ -76,7 +76,7 @@ export class Passwords {
   /** One of the few places in which logins are checked; undefined: too many wait, or nobody waits for it any more (`isOver`). */
   async turn(from: string, isOver: () => boolean): Promise<Turn | undefined> {
     if (this.#free > 0) return this.#take();
-    if (this.#waitingCount >= MAX_WAITING) return undefined;
+    if (this.#waitingCount >= MAX_WAITING && !this.#makeRoom(from)) return undefined;
     return new Promise((begin) => {
       const line = this.#waiting.get(from) ?? [];
       line.push({ begin, isOver });
@@ -85,22 +85,31 @@ export class Passwords {
     });
   }
 
+  /** At the end of the longest line, for one that is shorter: whoever fills the place waits no longer for it than others. */
+  #makeRoom(from: string): boolean {
+    let longest: Waiting[] = [];
+    for (const line of this.#waiting.values()) if (line.length > longest.length) longest = line;
+    if (longest.length <= (this.#waiting.get(from)?.length ?? 0) + 1) return false;
+    longest.pop()?.begin(undefined);
+    this.#waitingCount -= 1;
+    return true;
+  }
+
   #take(): Turn {
     this.#free -= 1;
-    const begun = this.clock.now().getTime();
     let isEnded = false;
     return {
-      end: (isWrong) => {
+      end: (guessMs = 0) => {
         if (isEnded) return;
         isEnded = true;
-        if (isWrong) void this.#rest(this.clock.now().getTime() - begun);
+        if (guessMs > 0) void this.#rest(guessMs);
         else this.#giveOn();
       },
     };
   }
 
-  async #rest(tookMs: number): Promise<void> {
-    await pause(this.clock, Math.min(MAX_REST_MS, REST_AFTER_WRONG * tookMs));
+  async #rest(guessMs: number): Promise<void> {
+    await pause(this.clock, Math.min(MAX_REST_MS, REST_AFTER_WRONG * guessMs));
     this.#giveOn();
   }
 

@@ -22,10 +22,10 @@ function door() {
   const clock = { now: () => now, after: () => () => {} };
   const certificates = {} as CertificateRepository;
   const authenticate = authenticateCharger({ chargers, certificates, passwords, clock, metrics: createMetrics() });
-  const login = async (password: string, address: string, chargerId = 'CH1') =>
+  const login = async (password: string | undefined, address: string, chargerId = 'CH1') =>
     (
       await authenticate({
-        ...{ chargerId, address, password: Buffer.from(password) },
+        ...{ chargerId, address, ...(password !== undefined && { password: Buffer.from(password) }) },
         ...{ isEncrypted: false, isOver: () => false },
       })
     ).verdict;
@@ -58,6 +58,12 @@ describe('wrong passwords', () => {
     // Once it has come from there, ten of its own are enough.
     for (let n = 0; n < 10; n += 1) expect(await guess(1, GUESSER)).toEqual(wrong(1));
     expect(await guess(1, GUESSER)).toEqual(slowed(1));
+  });
+
+  it('are not those that were not shown at all: a charger may wait until it is asked', async () => {
+    const { login } = door();
+    for (let n = 0; n < 200; n += 1) expect(await login(undefined, GUESSER, `CH${n}`)).toBe('WRONG_PASSWORD');
+    expect(await login(RIGHT, GUESSER)).toBe('ACCEPTED');
   });
 
   it('of one IPv6 network are one peer’s', async () => {

@@ -18,10 +18,10 @@ it('each address has its turn, however many logins another sends', async () => {
   const wait = (from: string) =>
     passwords.turn(from, wanted).then((turn) => {
       order.push(from);
-      turn?.end(false);
+      turn?.end();
     });
   const waiting = [...Array.from({ length: 5 }, () => wait('many')), wait('one'), wait('other')];
-  turns[0].end(false);
+  turns[0].end();
   await Promise.all(waiting);
   expect(order).toEqual(['many', 'one', 'other', 'many', 'many', 'many', 'many']);
 });
@@ -31,7 +31,7 @@ it('a place is not kept from others by thousands for whom nobody waits any more'
   const left = Array.from({ length: 4999 }, (_, n) => passwords.turn(`gone ${n}`, () => true));
   const last = passwords.turn('here', wanted);
   expect(await passwords.turn('too late', wanted)).toBeUndefined();
-  turns[0].end(false);
+  turns[0].end();
   expect(await last).toBeDefined();
   expect(await Promise.all(left)).toEqual(left.map(() => undefined));
 });
@@ -42,10 +42,21 @@ it('one that was wrong leaves its place empty for a while', async () => {
   void passwords.turn('c', wanted).then(() => {
     isBegun = true;
   });
-  turns[0].end(true);
+  turns[0].end(20);
   await new Promise(setImmediate);
   expect(isBegun).toBe(false);
-  turns[1].end(false);
+  turns[1].end();
   await new Promise(setImmediate);
   expect(isBegun).toBe(true);
+});
+
+it('who fills the place gives it up to those who come after it, one by one', async () => {
+  const { passwords, turns } = await busy();
+  const many = Array.from({ length: 5000 }, () => passwords.turn('many', wanted));
+  expect(await passwords.turn('many', wanted)).toBeUndefined();
+  const one = passwords.turn('one', wanted);
+  expect(await many.at(-1)).toBeUndefined();
+  turns[0].end();
+  (await many[0])?.end();
+  expect(await one).toBeDefined();
 });
