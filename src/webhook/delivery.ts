@@ -9,7 +9,7 @@ import type { Position } from '../event-log/cursor.ts';
 import { CursorExpired, type Entry, type EventLog } from '../event-log/event-log.repository.ts';
 import type { Feed, Following } from '../event-log/feed.ts';
 import { type Interest, isOfInterest } from '../event-log/interest.ts';
-import { NotDelivered, type Target } from './target.ts';
+import { NotDelivered, type Target, TIMEOUT_MS } from './target.ts';
 import type { Failure, WebhookRepository } from './webhook.repository.ts';
 import {
   type DeliveredEvent,
@@ -42,8 +42,10 @@ const WAKE_ALL_MS = 60_000;
 const LEASE_MS = 30_000;
 const MAX_CLAIMED_AT_ONCE = 100;
 const PAGE = 100;
-/** Webhooks that are sent to at once: more than any one who makes them may have. */
-const AT_WORK = 100;
+/** Messages on their way: of all, and of the webhooks of one who made them, so that slow receivers keep nobody else's waiting. */
+const SENDING = { all: 1000, ofMaker: 50 };
+/** Webhooks for which the log is read at once. */
+const READING = 10;
 /** Messages on their way to one webhook; to one that takes nothing, the first alone. */
 const AT_ONCE = 8;
 /** So often a place in the log is stored to which nothing was sent. */
@@ -55,7 +57,7 @@ export class Deliveries {
   readonly #claim = randomUUID();
   readonly #couriers = new Map<string, Courier>();
   readonly #ending = new Set<Promise<void>>();
-  readonly #atWork = pLimit(AT_WORK);
+  readonly #lanes = lanes();
   #following: Following | undefined;
   #callOff: () => void = () => {};
   #looking: Promise<void> = Promise.resolve();
@@ -102,24 +104,28 @@ export class Deliveries {
       const until = addMs(now, LEASE_MS);
       if (this.#couriers.size > 0) {
         const held = await webhooks.renew(this.#claim, [...this.#couriers.keys()], until);
-        for (const [id, courier] of this.#couriers) if (!held.has(id)) this.#end(id, courier);
+        for (const [id, courier] of this.#couriers) {
+          if (held.has(id)) courier.heldUntil = until;
+          else this.#end(id, courier);
+        }
       }
       // Of those whose sites are quiet the place in the log moves on, too, before the log is shortened.
       if (now.getTime() - this.#wokenAt >= WAKE_ALL_MS) {
         this.#wokenAt = now.getTime();
         for (const courier of this.#couriers.values()) courier.wake();
       }
-      for (const webhook of await webhooks.claim(this.#claim, now, until, MAX_CLAIMED_AT_ONCE)) this.#begin(webhook);
+      for (const webhook of await webhooks.claim(this.#claim, now, until, MAX_CLAIMED_AT_ONCE))
+        this.#begin(webhook, until);
       this.#follow();
     } catch (error) {
       log.error({ error }, 'webhooks could not be looked after; trying again');
     }
   }
 
-  #begin(webhook: Webhook): void {
+  #begin(webhook: Webhook, heldUntil: Date): void {
     const before = this.#couriers.get(webhook.id)?.stop() ?? Promise.resolve();
     const onOver = () => this.#end(webhook.id, courier);
-    const courier: Courier = new Courier(this.ports, this.#claim, webhook, before, this.#atWork, onOver);
+    const courier: Courier = new Courier(this.ports, this.#claim, heldUntil, webhook, before, this.#lanes, onOver);
     this.#couriers.set(webhook.id, courier);
     courier.wake();
   }
@@ -172,10 +178,33 @@ export class Deliveries {
   }
 }
 
+/** Of whom how many wait for the network and the database at a time. */
+interface Lanes {
+  readonly read: LimitFunction;
+  send<T>(maker: string, task: () => Promise<T>): Promise<T>;
+}
+
+function lanes(): Lanes {
+  const ofAll = pLimit(SENDING.all);
+  const ofMakers = new Map<string, LimitFunction>();
+  return {
+    read: pLimit(READING),
+    send(maker, task) {
+      const ofMaker = ofMakers.get(maker) ?? pLimit(SENDING.ofMaker);
+      ofMakers.set(maker, ofMaker);
+      return ofMaker(() => ofAll(task));
+    },
+  };
+}
+
 /** Carries messages to one webhook. */
 class Courier {
   readonly #interest: Interest;
   #position: Position;
+  /** As the row has it. */
+  #storedPosition: Position;
+  /** Of what is not stored yet. */
+  #deliveredAt: Date | undefined;
   #failingSince: Date | undefined;
   #attempts: number;
   #storedAt: Date;
@@ -190,16 +219,19 @@ class Courier {
   constructor(
     private readonly ports: Ports,
     private readonly claim: string,
+    /** Until then nobody else sends. */
+    public heldUntil: Date,
     private readonly webhook: Webhook,
     /** The one before it is at its end. */
     private readonly isFree: Promise<void>,
-    private readonly atWork: LimitFunction,
+    private readonly lanes: Lanes,
     /** The claim is lost, or there is nothing more to do. */
     private readonly onOver: () => void,
   ) {
     const { siteIds, position, failingSince, attempts } = webhook;
     this.#interest = { kinds: ['RESERVATION', 'CONNECTOR'], ...(siteIds && { siteIds }) };
     this.#position = position;
+    this.#storedPosition = position;
     this.#failingSince = failingSince;
     this.#attempts = attempts;
     this.#storedAt = ports.clock.now();
@@ -230,7 +262,7 @@ class Courier {
       await this.isFree;
       while (this.#isWoken && !this.#isResting && !this.#isStopped) {
         this.#isWoken = false;
-        await this.atWork(() => this.#deliverNext());
+        await this.#deliverNext();
       }
     } catch (error) {
       this.ports.log.error({ error, webhook: this.webhook.id }, 'a webhook could not be delivered to; trying again');
@@ -242,7 +274,7 @@ class Courier {
   async #deliverNext(): Promise<void> {
     if (this.#isStopped) return;
     try {
-      const page = await this.ports.events.of(this.#interest, this.#position, PAGE);
+      const page = await this.lanes.read(() => this.ports.events.of(this.#interest, this.#position, PAGE));
       if (!page.isEnd) this.#isWoken = true;
       await this.#deliver(page.entries, page.end);
     } catch (error) {
@@ -265,9 +297,10 @@ class Courier {
       for (let line = lines.shift(); line; line = lines.shift()) {
         for (const entry of line) {
           // Where one fails, the others that wait are not sent: who is down is not sent a hundred messages.
-          if (this.#isStopped || failures.length > 0) return;
+          if (failures.length > 0) return;
           if (this.#ahead.has(entry.event.cursor)) continue;
-          const problem = await this.#send(entry.event);
+          const problem = await this.lanes.send(this.webhook.createdBy, () => this.#send(entry.event));
+          if (problem === 'not ours') return;
           if (problem) {
             failures.push(problem);
             break;
@@ -278,18 +311,29 @@ class Courier {
       }
     };
     await Promise.all(Array.from({ length: this.#failingSince ? 1 : AT_ONCE }, carry));
-    if (this.#isStopped) return;
     const missing = wanted.find(({ event }) => !this.#ahead.has(event.cursor));
     if (!missing) return this.#advance(end, delivered > 0);
+    const [failure] = failures;
+    const reached = before(entries, missing);
+    if (this.#isStopped || !failure) {
+      if (reached && delivered > 0) await this.#advance(reached, true);
+      return this.#isStopped ? undefined : this.onOver();
+    }
     // It takes something: it has not failed since before that.
     if (delivered > 0) {
       this.#failingSince = undefined;
       this.#attempts = 0;
     }
-    if (failures[0]) await this.#fail(failures[0], before(entries, missing) ?? this.#position);
+    await this.#fail(failure, reached ?? this.#position);
   }
 
-  async #send(event: DeliveredEvent): Promise<Problem | undefined> {
+  /** For as long as a message may take: whoever has it next does not send beside it. */
+  get #isOurs(): boolean {
+    return !this.#isStopped && addMs(this.ports.clock.now(), TIMEOUT_MS) <= this.heldUntil;
+  }
+
+  async #send(event: DeliveredEvent): Promise<Problem | 'not ours' | undefined> {
+    if (!this.#isOurs) return 'not ours';
     const { target, secretKey, clock, metrics } = this.ports;
     const body = messageBody(event);
     const headers = signedHeaders(secretKey, this.webhook, messageId(event), body, clock.now());
@@ -307,14 +351,17 @@ class Courier {
   async #advance(end: Position, isDelivered: boolean): Promise<void> {
     const { webhooks, clock } = this.ports;
     const now = clock.now();
-    const isNews = isDelivered || this.#attempts > 0;
+    if (isDelivered) this.#deliveredAt = now;
     this.#ahead.clear();
     this.#position = end;
     this.#failingSince = undefined;
-    this.#attempts = 0;
+    const isNews = this.#deliveredAt !== undefined || this.#attempts > 0;
     if (!isNews && now.getTime() - this.#storedAt.getTime() < STORE_MS) return;
+    const isOurs = await webhooks.advance(this.webhook.id, this.claim, this.#storedPosition, end, this.#deliveredAt);
     this.#storedAt = now;
-    const isOurs = await webhooks.advance(this.webhook.id, this.claim, end, isDelivered ? now : undefined);
+    this.#storedPosition = end;
+    this.#deliveredAt = undefined;
+    this.#attempts = 0;
     if (!isOurs) this.onOver();
   }
 
@@ -341,6 +388,7 @@ class Courier {
     const failingSince = this.#failingSince ?? this.ports.clock.now();
     const failure = { attempts: this.#attempts, failingSince, nextAttemptAt, error, ...(pausedFor && { pausedFor }) };
     const isOurs = await this.ports.webhooks.recordFailure(this.webhook.id, this.claim, this.#position, failure);
+    this.#storedPosition = this.#position;
     if (!isOurs) this.onOver();
     return isOurs;
   }

@@ -27,7 +27,7 @@ export interface Target {
 }
 
 /** For all of an exchange. */
-const TIMEOUT_MS = 15_000;
+export const TIMEOUT_MS = 15_000;
 /** Of an answer's body, of which nothing is used. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_RETRY_AFTER_SECONDS = 3600;

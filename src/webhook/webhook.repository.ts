@@ -34,6 +34,7 @@ const CHANGED = 'is_changed = claim IS NOT NULL';
 const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
 const statements = {
+  lock: { name: 'webhook-lock', text: `SELECT pg_advisory_xact_lock(hashtext('webhook'))` },
   insert: {
     name: 'webhook-insert',
     text: `
@@ -87,12 +88,14 @@ const statements = {
     text: `UPDATE webhook SET claimed_until = $2 WHERE claim = $1 AND id = ANY ($3::uuid[]) AND NOT is_changed RETURNING id`,
   },
   release: { name: 'webhook-release', text: `UPDATE webhook SET ${FREE} WHERE claim = $1 AND id = ANY ($2::uuid[])` },
+  // Of one that was changed meanwhile, too, unless somebody set its place: what was delivered is not sent again.
   advance: {
     name: 'webhook-advance',
     text: `
       UPDATE webhook SET xid = $3::xid8, event_id = $4, delivered_at = coalesce($5, delivered_at), attempts = 0,
         failing_since = NULL, last_error = NULL
-      WHERE id = $1 AND claim = $2 AND NOT is_changed RETURNING id`,
+      WHERE id = $1 AND claim = $2 AND (NOT is_changed OR (xid = $6::xid8 AND event_id = $7))
+      RETURNING is_changed AS "isChanged"`,
   },
   fail: {
     name: 'webhook-fail',
@@ -151,7 +154,12 @@ export function webhookRepository(database: Database) {
     insert(id: string, settings: WebhookSettings, at: Position, now: Date, by: string, limits: WebhookLimits) {
       const { name, url, siteIds, types } = settings;
       const { ofAll, ofOne } = limits;
-      return one(statements.insert, [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, ofAll, ofOne]);
+      const values = [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, ofAll, ofOne];
+      return database.transaction(async (sql) => {
+        await sql.query(statements.lock, []); // Those who count at once would each see room for one more.
+        const [row] = await sql.query<Row>(statements.insert, values);
+        return row && toWebhook(row);
+      });
     },
 
     update: (id: string, { name, url, siteIds, types }: WebhookSettings, now: Date) =>
@@ -197,8 +205,10 @@ export function webhookRepository(database: Database) {
     },
 
     /** False where the claim was lost, or the webhook changed. */
-    async advance(id: string, claim: string, { xid, id: eventId }: Position, deliveredAt: Date | undefined) {
-      return (await database.query(statements.advance, [id, claim, `${xid}`, `${eventId}`, deliveredAt])).length > 0;
+    async advance(id: string, claim: string, from: Position, to: Position, deliveredAt: Date | undefined) {
+      const values = [id, claim, `${to.xid}`, `${to.id}`, deliveredAt, `${from.xid}`, `${from.id}`];
+      const [row] = await database.query<{ isChanged: boolean }>(statements.advance, values);
+      return row?.isChanged === false;
     },
 
     /** False where the claim was lost, or the webhook changed. */
