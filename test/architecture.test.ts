@@ -90,6 +90,10 @@ it('only config.ts reads the environment, only the clock reads the time', () => 
   expect(offenders(({ path, text }) => isServer(path) && readsTime.test(text))).toEqual([]);
 });
 
+it('only the server reads the address of a socket: everybody else asks who is behind the proxies', () => {
+  expect(offenders(({ text }) => /[.{,]\s*ip\b/.test(text))).toEqual([]);
+});
+
 it('there are no barrels, no default exports, no catch-all names', () => {
   expect(offenders(({ path }) => /(^|\/)(index|utils?|helpers?|manager)\b/.test(path))).toEqual([]);
   expect(offenders(({ text }) => /^export default|^export \* from/m.test(text))).toEqual([]);

@@ -131,7 +131,9 @@ export class ApiKeyResolver {
     return readPage(page, newestKey, (limit, after) => this.keys.page(limit, fromNewestKey(after)));
   }
 
-  @Mutation(() => CreateApiKeyResult, { description: 'Makes an API key for a machine client. Admins.' })
+  @Mutation(() => CreateApiKeyResult, {
+    description: 'Makes an API key for a machine client. Admins, with a token: no API key makes another.',
+  })
   createApiKey(
     @Arg('input', () => CreateApiKeyInput, { description: 'The key.' }) input: CreateApiKeyInput,
     @Ctx() { caller }: ApiContext,

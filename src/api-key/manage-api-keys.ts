@@ -35,6 +35,7 @@ const MAX_DAYS = 3660;
 export const createApiKey =
   ({ keys, clock }: { readonly keys: ApiKeyRepository; readonly clock: Clock }): CreateApiKey =>
   async (caller, input) => {
+    if (caller.apiKeyId !== undefined) return onlyPeople;
     const now = clock.now();
     const { name, expiresAt = addMs(now, DEFAULT_DAYS * DAY_MS) } = input;
     const wrongName = checkIdentifier('name', name);
@@ -96,6 +97,12 @@ function toReach({ role, sites = [], idTags = [], groups = [] }: CreateApiKeyInp
   if (role === 'DRIVER') return { role, idTags, groups };
   return role === 'OPERATOR' ? { role, sites } : { role };
 }
+
+/** A key that made others would outlive its own end, and its revocation. */
+const onlyPeople: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'An API key makes no API keys: sign in with a token.',
+};
 
 function checkScopes(role: Role, scopes: readonly string[], caller: Caller): Refusal | undefined {
   const unknown = scopes.find((one) => !permissions.includes(one as Permission));

@@ -1,6 +1,6 @@
 // A signed JWT -> Caller. It must not know where the token came in.
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { TokenSettings } from '../config.ts';
@@ -87,8 +87,12 @@ function withKeySet(url: string, clock: Clock): Verify {
     timeoutDuration: KEYS_TIMEOUT_MS,
   });
   const keys: JWTVerifyGetKey = async (header, token) => {
-    // Who has just failed to answer is not asked once for each request.
-    if (clock.now() < awayUntil && !fetched.fresh) throw new KeysAway('The key set could not be fetched a moment ago');
+    // Who has just failed to answer is not asked once for each request: what was fetched before has to do.
+    if (clock.now() < awayUntil) {
+      const known = fetched.fresh ? fetched.jwks() : undefined;
+      if (!known) throw new KeysAway('The key set could not be fetched a moment ago');
+      return createLocalJWKSet(known)(header, token);
+    }
     try {
       return await fetched(header, token);
     } catch (error) {

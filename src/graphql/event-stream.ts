@@ -55,8 +55,9 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
    * The stream of the token. Whoever has that may use it; a request with a token of its own must be of the same subject,
    * and gives the whole stream its rights.
    */
-  const find = async ({ headers: { authorization }, ip }: FastifyRequest, token: string) => {
-    const caller = authorization === undefined ? undefined : await authenticate(operations.ports, authorization, ip);
+  const find = async ({ headers: { authorization }, address }: FastifyRequest, token: string) => {
+    const caller =
+      authorization === undefined ? undefined : await authenticate(operations.ports, authorization, address);
     const stream = shared.get(token);
     if (!stream) throw refusal(404, 'STREAM_NOT_FOUND', 'There is no such stream; reserve one with PUT.');
     if (!caller) return stream;
@@ -252,10 +253,10 @@ class EventStream {
   }
 
   /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
-  async runAlone(prepared: Charged | readonly GraphQLError[], { method, ip }: FastifyRequest): Promise<void> {
+  async runAlone(prepared: Charged | readonly GraphQLError[], { method, address }: FastifyRequest): Promise<void> {
     if (!('kind' in prepared)) return this.#finish(undefined, { errors: prepared });
     if (prepared.kind === 'mutation' && method === 'GET') return this.#finish(undefined, { errors: [notByGet()] });
-    await this.run(undefined, prepared, ip);
+    await this.run(undefined, prepared, address);
   }
 
   async run(id: string | undefined, operation: Charged, address: string): Promise<void> {

@@ -2,7 +2,7 @@
 // same request sent again, and the refusals that are noted.
 import { createHash } from 'node:crypto';
 import type { Caller } from '../auth/caller.ts';
-import { mayUseGroup, mayUseIdTag } from '../auth/rights.ts';
+import { maySeeReservation, mayUseGroup, mayUseIdTag } from '../auth/rights.ts';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { checkIdentifier } from '../common/identifier.ts';
 import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
@@ -114,7 +114,8 @@ export async function findReplay(
 ): Promise<Reservation | IdempotencyRefusal | undefined> {
   if (input.idempotencyKey === undefined) return undefined;
   const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
-  if (!found) return undefined;
+  // What the caller may not see any more is no answer: the request is looked at anew, and refused for what it lacks.
+  if (!found || !maySeeReservation(caller, found.reservation)) return undefined;
   return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
 }
 

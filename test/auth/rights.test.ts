@@ -536,3 +536,10 @@ it('of two operators who save one new charger for their own sites at once, one h
     expect(results.map(({ __typename }) => __typename).toSorted()).toEqual(['Charger', 'NotAllowed']);
   }
 });
+
+it('a request that is sent again is answered anew where what it was answered with may not be seen any more', async () => {
+  const input = { chargerId: 'CH1', connectorId: 2, idTag: 'CLEO', durationMinutes: 15, idempotencyKey: 'moved on' };
+  const as = (site: string) => signToken('mover', { role: 'operator', sites: [site] });
+  expect(await server.reserveNow(await as('site'), input)).toMatchObject({ __typename: 'Reservation' });
+  expect(await server.reserveNow(await as('other'), input)).toMatchObject({ __typename: 'NotFound' });
+});

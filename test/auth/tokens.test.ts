@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, exportSPKI, type GenerateKeyPairResult, generateKeyPair, SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
 import { SECRET, signToken, TestServer } from '../support/test-server.ts';
 
@@ -231,6 +231,27 @@ describe('with a key set', () => {
     const fresh = await start();
     expect(await statusOf(await sign(two.privateKey, { alg: 'ES256', kid: 'two' }), fresh)).toBe(200);
     await fresh.stop();
+  });
+
+  it('while it is away, what was fetched is good, and unknown names do not ask for it again and again', async () => {
+    const own = await start();
+    const good = await sign(one.privateKey, { alg: 'RS256', kid: 'one' });
+    expect(await statusOf(good, own)).toBe(200);
+    isAway = true;
+    const before = fetched;
+    // Past the library’s own pause between two fetches, before the set is too old.
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    try {
+      const unknown = await sign(two.privateKey, { alg: 'ES256', kid: 'none' });
+      expect(await statusOf(unknown, own)).toBe(503);
+      for (let n = 0; n < 20; n += 1) expect(await statusOf(unknown, own)).toBe(401);
+      expect(fetched - before).toBe(1);
+      expect(await statusOf(good, own)).toBe(200);
+    } finally {
+      vi.useRealTimers();
+      isAway = false;
+    }
+    await own.stop();
   });
 
   it('without it no token is good: 503, and 1013 over WebSocket, until it is back', async () => {
