@@ -143,7 +143,8 @@ export class ApiKeyResolver {
   }
 
   @Mutation(() => RevokeApiKeyResult, {
-    description: 'Revokes an API key for good; what it has open ends within a minute. Admins.',
+    description:
+      'Revokes an API key for good; what it has open ends within a minute, and the webhooks it made are paused. Admins.',
   })
   revokeApiKey(@Arg('id', () => ID, { description: 'Its id.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.revoke(caller, id);

@@ -41,10 +41,14 @@ const statements = {
     name: 'api-key-used',
     text: `UPDATE api_key SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')`,
   },
+  // Whoever had the key may have had itself told elsewhere: its webhooks wait until somebody has looked at them.
   revoke: {
     name: 'api-key-revoke',
     text: `
-      UPDATE api_key SET revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, $3) WHERE id = $1
+      WITH paused AS (
+        UPDATE webhook SET paused_for = coalesce(paused_for, 'REQUESTED'), is_changed = claim IS NOT NULL
+        WHERE created_by = 'api-key:' || $1::uuid)
+      UPDATE api_key SET revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, $3) WHERE id = $1::uuid
       RETURNING ${COLUMNS}`,
   },
   page: {

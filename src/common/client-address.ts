@@ -10,7 +10,7 @@ export type TrustProxy = (address: string, hop: number) => boolean;
 export const trustProxies = (networks: readonly string[]): TrustProxy => proxyaddr.compile([...networks]);
 
 export const clientAddress = (request: IncomingMessage, trust: TrustProxy): string => {
-  const address = withoutPort(proxyaddr(request, trust));
+  const address = withoutPort(proxyaddr(request, (hop, count) => trust(withoutPort(hop), count)));
   return ipaddr.isValid(address) ? address : (request.socket.remoteAddress ?? 'unknown');
 };
 

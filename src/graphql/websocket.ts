@@ -144,6 +144,8 @@ class Client {
       return;
     }
     this.#carryOut(message).catch((error: unknown) => {
+      // Nested deeper than it can be written back.
+      if (error instanceof RangeError) return this.#close(CloseCode.BadRequest, 'Invalid message received');
       log.error({ error }, 'a message of a client failed');
       this.#close(CloseCode.InternalServerError, 'Internal server error');
     });

@@ -31,7 +31,7 @@ export const TIMEOUT_MS = 15_000;
 /** Of an answer's body, of which nothing is used. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_RETRY_AFTER_SECONDS = 3600;
-const MAX_SOCKETS_PER_HOST = 16;
+const IDLE_SOCKETS_PER_HOST = 16;
 const MAX_URL = 2000;
 
 /** Not loopback, private, link-local, shared, documentation, multicast, nor any that carries an IPv4 address within it. */
@@ -63,7 +63,7 @@ export function webhookTarget({
       (error) => callback(error, '', 0),
     );
   };
-  const options = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST };
+  const options = { keepAlive: true, maxFreeSockets: IDLE_SOCKETS_PER_HOST };
   const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
 
   /** Of the messages on their way. */

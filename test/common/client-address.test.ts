@@ -18,6 +18,7 @@ it.each([
   // What the client itself says stands before what the proxy adds.
   ['198.51.100.1, 203.0.113.9:5432', '203.0.113.9'],
   ['198.51.100.1, 203.0.113.9, 10.0.0.7', '203.0.113.9'],
+  ['198.51.100.1, 203.0.113.9:5432, 10.0.0.7:80', '203.0.113.9'],
   ['nonsense', '10.0.0.1'],
   ['"><script>', '10.0.0.1'],
 ])('of %s: %s', (forwarded, address) => expect(from(forwarded)).toBe(address));

@@ -91,6 +91,12 @@ it('what is no message: 4400', async () => {
   }
 });
 
+it('what is nested deeper than can be answered: 4400', async () => {
+  const socket = await GraphQLSocket.open(server.url);
+  socket.socket.send(`{"type":"ping","payload":{"deep":${'['.repeat(40_000)}${']'.repeat(40_000)}}}`);
+  expect(await socket.closed).toEqual({ code: 4400, reason: 'Invalid message received' });
+});
+
 describe('ping and pong', () => {
   it('a ping is answered with a pong that carries its payload, before the acknowledgement too', async () => {
     const socket = await GraphQLSocket.open(server.url);

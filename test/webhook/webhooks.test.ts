@@ -440,6 +440,18 @@ describe('when the log is shortened', () => {
 });
 
 describe('rights', () => {
+  it('those that an API key made are paused when it is revoked', async () => {
+    const input = { name: 'its', role: 'OPERATOR', sites: ['site'] };
+    const create =
+      'mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { ... on CreatedApiKey { secret apiKey { id } } } }';
+    const { secret, apiKey } = (await server.graphql(admin, create, { input })).createApiKey;
+    const { webhook } = await save({}, secret);
+    const others = await save();
+    await server.graphql(admin, 'mutation ($id: ID!) { revokeApiKey(id: $id) { __typename } }', { id: apiKey.id });
+    expect(await find(webhook.id)).toMatchObject({ pausedFor: 'REQUESTED' });
+    expect(await find(others.webhook.id)).toMatchObject({ pausedFor: null });
+  });
+
   it('one who makes them may have fifty, also where they are made at once', async () => {
     const maker = await signToken('hurried', { role: 'operator', sites: ['site'] });
     const saved = await Promise.all(Array.from({ length: 60 }, (_, n) => save({ name: `${n}` }, maker)));
