@@ -219,6 +219,13 @@ describe('with a key set', () => {
     expect(await statusOf(await sign(two.privateKey, own))).toBe(401);
   });
 
+  it('one that it signs for others, or somebody else issues, or that has expired, opens nothing', async () => {
+    for (const more of [{ aud: 'others' }, { aud: undefined }, { iss: 'https://evil.example' }, { exp: 1 }])
+      expect(await statusOf(await sign(one.privateKey, { alg: 'RS256', kid: 'one' }, more)), Object.keys(more)[0]).toBe(
+        401,
+      );
+  });
+
   it('a new key is taken when a token names it, and unknown names do not make it ask again and again', async () => {
     const own = await start();
     expect(await statusOf(await sign(one.privateKey, { alg: 'RS256', kid: 'one' }), own)).toBe(200);
