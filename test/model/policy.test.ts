@@ -23,21 +23,24 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 /** Now and then one that forbids everything; where most do, little is left to be looked at. */
-const limit = (max: number, min = 1) =>
-  fc.option(fc.oneof({ weight: 15, arbitrary: fc.integer({ min, max }) }, { weight: 1, arbitrary: fc.constant(0) }), {
-    freq: 1,
-  });
+const limit = (max: number) =>
+  fc.option(
+    fc.oneof({ weight: 15, arbitrary: fc.integer({ min: 1, max }) }, { weight: 1, arbitrary: fc.constant(0) }),
+    {
+      freq: 1,
+    },
+  );
 const somePolicy: fc.Arbitrary<PolicyFields> = fc.record({
   enabled: fc.oneof({ weight: 9, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
   minDurationMinutes: fc.integer({ min: 0, max: 20 }),
   maxDurationMinutes: fc.integer({ min: 60, max: 120 }),
-  maxLeadTimeMinutes: limit(1200, 300),
+  maxLeadTimeMinutes: limit(1000),
   maxActivePerIdTag: limit(4),
   maxActivePerGroup: limit(6),
   maxPerDayPerIdTag: limit(5),
   cooldownMinutes: fc.constantFrom(0, 0, 15, 60),
   overlappingAllowed: fc.boolean(),
-  minFreeConnectors: fc.constantFrom(0, 0, 1, 3),
+  minFreeConnectors: fc.constantFrom(0, 0, 1, 4),
   connectorZeroAllowed: fc.boolean(),
   allowedGroups: fc.option(
     fc.oneof(
