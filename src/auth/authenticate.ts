@@ -15,6 +15,11 @@ export class CredentialError extends Error {
 /** Whether the credential is good cannot be found out now. */
 export class KeysAway extends Error {
   override readonly name = 'KeysAway';
+
+  /** Found out now; without a cause it is remembered from a moment ago, when the log was told. */
+  get isNews(): boolean {
+    return this.cause !== undefined;
+  }
 }
 
 /** Too many requests, or too many bad credentials, of one address or one caller. */

@@ -81,6 +81,8 @@ function isForged(token: string, key: Uint8Array): boolean {
 /** Without a key set, and with one too old that cannot be fetched anew, no token is good. */
 function withKeySet(url: string, clock: Clock): Verify {
   let awayUntil = new Date(0);
+  /** What was fetched before it was away. */
+  let kept: JWTVerifyGetKey | undefined;
   const fetched = createRemoteJWKSet(new URL(url), {
     cacheMaxAge: KEYS_KEPT_MS,
     cooldownDuration: KEYS_COOLDOWN_MS,
@@ -89,9 +91,8 @@ function withKeySet(url: string, clock: Clock): Verify {
   const keys: JWTVerifyGetKey = async (header, token) => {
     // Who has just failed to answer is not asked once for each request: what was fetched before has to do.
     if (clock.now() < awayUntil) {
-      const known = fetched.fresh ? fetched.jwks() : undefined;
-      if (!known) throw new KeysAway('The key set could not be fetched a moment ago');
-      return createLocalJWKSet(known)(header, token);
+      if (!kept || !fetched.fresh) throw new KeysAway('The key set could not be fetched a moment ago');
+      return kept(header, token);
     }
     try {
       return await fetched(header, token);
@@ -102,6 +103,8 @@ function withKeySet(url: string, clock: Clock): Verify {
         error instanceof errors.JOSENotSupported;
       if (isOfToken) throw error;
       awayUntil = addMs(clock.now(), KEYS_AWAY_MS);
+      const known = fetched.jwks();
+      kept = known && createLocalJWKSet(known);
       throw new KeysAway('The key set cannot be fetched', { cause: error });
     }
   };

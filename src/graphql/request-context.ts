@@ -44,7 +44,7 @@ export async function authenticate(ports: GraphQLPorts, header: string | undefin
   try {
     return await ports.authenticate(header, from);
   } catch (error) {
-    if (error instanceof KeysAway && error.cause) ports.log.error({ error }, 'tokens cannot be checked');
+    if (error instanceof KeysAway && error.isNews) ports.log.error({ error }, 'tokens cannot be checked');
     throw toGraphQLError(error);
   }
 }

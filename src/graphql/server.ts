@@ -158,7 +158,7 @@ function shownFailure(error: FastifyError | Error, log: Log) {
     const formatted = { message: error.message, extensions: { code: 'UNAUTHENTICATED' } };
     return { status: 401, headers: {}, formatted };
   }
-  if (error instanceof KeysAway && error.cause) log.error({ error }, 'tokens cannot be checked');
+  if (error instanceof KeysAway && error.isNews) log.error({ error }, 'tokens cannot be checked');
   const known = toGraphQLError(error);
   const { status = 500, headers = new Map<string, string>() } =
     known instanceof GraphQLError

@@ -72,8 +72,7 @@ export function problemOf(error: unknown, log: Log): Problem {
     return { status: 400, code: 'BAD_REQUEST', detail };
   }
   const correlationId = randomUUID();
-  // That the keys are still away has been said.
-  if (!(error instanceof KeysAway) || error.cause) log.error({ correlationId, error }, 'a request failed');
+  if (!(error instanceof KeysAway) || error.isNews) log.error({ correlationId, error }, 'a request failed');
   if (isDatabaseAway(error) || error instanceof KeysAway) {
     const detail =
       'The server cannot reach what it needs. What was asked for may or may not have been done: send it again in a moment, with the same Idempotency-Key.';
