@@ -2,6 +2,7 @@
 import type { Permission, Reach } from '../auth/caller.ts';
 import { present } from '../common/present.ts';
 import type { Database, Statement } from '../database/database.ts';
+import { PAUSED } from '../webhook/webhook.repository.ts';
 import type { ApiKey } from './api-key.ts';
 
 interface Row {
@@ -46,8 +47,7 @@ const statements = {
     name: 'api-key-revoke',
     text: `
       WITH paused AS (
-        UPDATE webhook SET paused_for = coalesce(paused_for, 'REQUESTED'), is_changed = claim IS NOT NULL
-        WHERE created_by = 'api-key:' || $1::uuid)
+        UPDATE webhook SET ${PAUSED} WHERE created_by = 'api-key:' || $1::uuid)
       UPDATE api_key SET revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, $3) WHERE id = $1::uuid
       RETURNING ${COLUMNS}`,
   },

@@ -31,10 +31,12 @@ const COLUMNS = `id, name, url, site_ids AS "siteIds", types, secret_version AS 
 
 /** Whoever delivers stops, lets it go, and the next one begins with what is there then: two never send at once. */
 const CHANGED = 'is_changed = claim IS NOT NULL';
+/** Somebody has asked for it. */
+export const PAUSED = `paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED}`;
 const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
 const statements = {
-  lock: { name: 'webhook-lock', text: `SELECT pg_advisory_xact_lock(hashtext('webhook'))` },
+  lock: { name: 'webhook-lock', text: 'SELECT pg_advisory_xact_lock(7240, 0)' },
   insert: {
     name: 'webhook-insert',
     text: `
@@ -51,7 +53,7 @@ const statements = {
   remove: { name: 'webhook-remove', text: 'DELETE FROM webhook WHERE id = $1 RETURNING id' },
   pause: {
     name: 'webhook-pause',
-    text: `UPDATE webhook SET paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED} WHERE id = $1 RETURNING ${COLUMNS}`,
+    text: `UPDATE webhook SET ${PAUSED} WHERE id = $1 RETURNING ${COLUMNS}`,
   },
   resume: {
     name: 'webhook-resume',
