@@ -57,7 +57,7 @@ export function authenticateCharger(ports: Ports): AuthenticateCharger {
     const isFamiliar = cameFrom.get(chargerId) === network;
     const now = clock.now();
     const failures = isFamiliar ? ofCharger.of(`${network} ${chargerId}`, now) : ofAddress.of(network, now);
-    const found = await check(ports, login, network, failures, ofUnasked.of(network, now));
+    const found = await check(ports, login, network, failures, ofUnasked);
     metrics.chargerLogins.inc({ verdict: found.verdict.toLowerCase() });
     if (found.verdict === 'ACCEPTED') cameFrom.set(chargerId, network);
     return found;
@@ -69,7 +69,7 @@ async function check(
   login: Login,
   network: string,
   failures: RateLimit,
-  unasked: RateLimit,
+  unasked: RateLimits,
 ): Promise<ChargerAuthentication> {
   const { passwords, clock } = ports;
   const { chargerId, password, certificate } = login;
@@ -82,7 +82,8 @@ async function check(
   }
   // Many chargers come without their password until they are asked for it: that is no guess.
   if (!password) {
-    const mayLook = unasked.tryTake(clock.now(), 1) === 0;
+    const now = clock.now();
+    const mayLook = unasked.of(network, now).tryTake(now, 1) === 0;
     return (mayLook && (await checkAtOnce(ports, login, readings))) || { verdict: 'WRONG_PASSWORD' };
   }
   // Of all others few are looked at at a time: neither the database nor the machine is theirs.

@@ -460,8 +460,10 @@ export function chargerRepository(database: Database) {
       return (await query.orderBy('c.id').limit(first).getMany()).map(toCharger);
     },
 
-    /** Makes or changes a charger; one that was removed comes back. False where it needs a password and has none. */
-    /** False where it is not, or not any more, of the site that it was of (`before`), or has no password. */
+    /**
+     * Makes or changes a charger; one that was removed comes back. False where it needs a password and has none, or is not of
+     * the site that it was of (`before`; absent: it was not there) any more.
+     */
     save(
       { id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger,
       before?: string,
