@@ -126,9 +126,7 @@ export class Documents {
   shapeOf({ document, operationName, variables, variableDefinitions }: Operation): Shape {
     const { text, variables: used, dependsOnCaller, hasOneOperation } = this.#measure(document);
     // As they are, with their defaults: what is left out may differ from null.
-    const { coerced = {} } = getVariableValues(this.schema, variableDefinitions, variables, {
-      maxErrors: 1,
-    });
+    const { coerced = {} } = getVariableValues(this.schema, variableDefinitions, variables);
     const values = used.filter((name) => name in coerced).map((name) => [name, coerced[name]]);
     return { key: JSON.stringify([hasOneOperation ? '' : operationName, values, text]), dependsOnCaller };
   }

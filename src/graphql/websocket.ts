@@ -144,8 +144,6 @@ class Client {
       return;
     }
     this.#carryOut(message).catch((error: unknown) => {
-      // Nested deeper than it can be written back.
-      if (error instanceof RangeError) return this.#close(CloseCode.BadRequest, 'Invalid message received');
       log.error({ error }, 'a message of a client failed');
       this.#close(CloseCode.InternalServerError, 'Internal server error');
     });
@@ -202,7 +200,12 @@ class Client {
     }
     // A token is not sent back.
     const isEmpty = payload === undefined || (header !== undefined && Object.keys(rest).length === 0);
-    this.#say({ type: MessageType.Pong, ...(!isEmpty && { payload: rest }) });
+    try {
+      this.#say({ type: MessageType.Pong, ...(!isEmpty && { payload: rest }) });
+    } catch {
+      // Nested deeper than it can be written back.
+      this.#close(CloseCode.BadRequest, 'Invalid message received');
+    }
   }
 
   async #renew(header: unknown): Promise<void> {
