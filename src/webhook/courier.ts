@@ -1,0 +1,287 @@
+// Carries the log to one webhook: each event at least once, those of one reservation in their order, from where the webhook's
+// row says, for as long as the lease is held. It must not know how a webhook is given to a process.
+import pLimit, { type LimitFunction } from 'p-limit';
+import { addMs, type Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import type { Position } from '../event-log/cursor.ts';
+import { CursorExpired, type Entry, type EventLog } from '../event-log/event-log.repository.ts';
+import { type Interest, isOfInterest } from '../event-log/interest.ts';
+import { NotDelivered, type Target, TIMEOUT_MS } from './target.ts';
+import type { Failure, WebhookRepository } from './webhook.repository.ts';
+import {
+  type DeliveredEvent,
+  GIVE_UP_MS,
+  messageBody,
+  messageId,
+  messageType,
+  orderKey,
+  pauseMs,
+  signedHeaders,
+  type Webhook,
+} from './webhook.ts';
+
+export interface CourierPorts {
+  readonly webhooks: WebhookRepository;
+  readonly events: EventLog;
+  readonly target: Target;
+  readonly secretKey: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+const PAGE = 100;
+/** Messages on their way: of all, and of the webhooks of one who made them, so that slow receivers keep nobody else's waiting. */
+const SENDING = { all: 1000, ofMaker: 50 };
+/** Webhooks for which the log is read at once. */
+const READING = 10;
+/** Messages on their way to one webhook; to one that takes nothing, the first alone. */
+const AT_ONCE = 8;
+/** So often a place in the log is stored to which nothing was sent. */
+const STORE_MS = 60_000;
+/** After a fault of ours. */
+const RETRY_MS = 5000;
+const GONE = 410;
+
+/** How much all couriers of a process do at a time. */
+export class Lanes {
+  readonly read = pLimit(READING);
+  readonly #ofAll = pLimit(SENDING.all);
+  readonly #ofMakers = new Map<string, LimitFunction>();
+
+  send<T>(maker: string, task: () => Promise<T>): Promise<T> {
+    const ofMaker = this.#ofMakers.get(maker) ?? pLimit(SENDING.ofMaker);
+    this.#ofMakers.set(maker, ofMaker);
+    return ofMaker(() => this.#ofAll(task));
+  }
+}
+
+/** Carries messages to one webhook. */
+export class Courier {
+  readonly #interest: Interest;
+  #position: Position;
+  /** As the row has it. */
+  #storedPosition: Position;
+  /** Of what is not stored yet. */
+  #deliveredAt: Date | undefined;
+  #failingSince: Date | undefined;
+  #attempts: number;
+  #storedAt: Date;
+  /** Delivered already, though others before them were not. */
+  readonly #ahead = new Set<string>();
+  #isWoken = false;
+  #isResting = false;
+  #isStopped = false;
+  #working: Promise<void> | undefined;
+  #callOff: () => void = () => {};
+
+  constructor(
+    private readonly ports: CourierPorts,
+    private readonly claim: string,
+    /** Until then nobody else sends. */
+    public heldUntil: Date,
+    private readonly webhook: Webhook,
+    /** The one before it is at its end. */
+    private readonly isFree: Promise<void>,
+    private readonly lanes: Lanes,
+    /** The claim is lost, or there is nothing more to do. */
+    private readonly onOver: () => void,
+  ) {
+    const { siteIds, position, failingSince, attempts } = webhook;
+    this.#interest = { kinds: ['RESERVATION', 'CONNECTOR'], ...(siteIds && { siteIds }) };
+    this.#position = position;
+    this.#storedPosition = position;
+    this.#failingSince = failingSince;
+    this.#attempts = attempts;
+    this.#storedAt = ports.clock.now();
+  }
+
+  isConcernedBy(event: Entry['event']): boolean {
+    return isOfInterest(event, this.#interest);
+  }
+
+  /** There may be something new. */
+  wake(): void {
+    this.#isWoken = true;
+    if (this.#isResting || this.#isStopped || this.#working) return;
+    this.#working = this.#work().finally(() => {
+      this.#working = undefined;
+      if (this.#isWoken) this.wake();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#callOff();
+    await this.#working;
+  }
+
+  async #work(): Promise<void> {
+    try {
+      await this.isFree;
+      while (this.#isWoken && !this.#isResting && !this.#isStopped) {
+        this.#isWoken = false;
+        await this.#deliverNext();
+      }
+    } catch (error) {
+      this.ports.log.error({ error, webhook: this.webhook.id }, 'a webhook could not be delivered to; trying again');
+      this.#isWoken = true;
+      this.#rest(RETRY_MS);
+    }
+  }
+
+  async #deliverNext(): Promise<void> {
+    if (this.#isStopped) return;
+    try {
+      const page = await this.lanes.read(() => this.ports.events.of(this.#interest, this.#position, PAGE));
+      if (!page.isEnd) this.#isWoken = true;
+      await this.#deliver(page.entries, page.end);
+    } catch (error) {
+      if (!(error instanceof CursorExpired)) throw error;
+      await this.#pause('The log does not reach back to what was delivered last.', 'CURSOR_EXPIRED');
+    }
+  }
+
+  /** Those of one reservation one after the other, different ones side by side. */
+  async #deliver(entries: readonly Entry[], end: Position): Promise<void> {
+    const { types } = this.webhook;
+    const wanted = entries.filter(
+      (entry): entry is Entry & { event: DeliveredEvent } =>
+        entry.event.kind !== 'REFUSAL' && (types === undefined || types.includes(messageType(entry.event))),
+    );
+    const lines = inLines(wanted);
+    const failures: Problem[] = [];
+    let delivered = 0;
+    const carry = async () => {
+      for (let line = lines.shift(); line; line = lines.shift()) {
+        for (const entry of line) {
+          // Where one fails, the others that wait are not sent: who is down is not sent a hundred messages.
+          if (failures.length > 0) return;
+          if (this.#ahead.has(entry.event.cursor)) continue;
+          const problem = await this.lanes.send(this.webhook.createdBy, () => this.#send(entry.event));
+          if (problem === 'not ours') return;
+          if (problem) {
+            failures.push(problem);
+            break;
+          }
+          delivered += 1;
+          this.#ahead.add(entry.event.cursor);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: this.#failingSince ? 1 : AT_ONCE }, carry));
+    const missing = wanted.find(({ event }) => !this.#ahead.has(event.cursor));
+    if (!missing) return this.#advance(end, delivered > 0);
+    const [failure] = failures;
+    const reached = before(entries, missing);
+    if (this.#isStopped || !failure) {
+      if (reached && delivered > 0) await this.#advance(reached, true);
+      return this.#isStopped ? undefined : this.onOver();
+    }
+    // It takes something: it has not failed since before that.
+    if (delivered > 0) {
+      this.#failingSince = undefined;
+      this.#attempts = 0;
+    }
+    await this.#fail(failure, reached ?? this.#position);
+  }
+
+  /** For as long as a message may take: whoever has it next does not send beside it. */
+  get #isOurs(): boolean {
+    return !this.#isStopped && addMs(this.ports.clock.now(), TIMEOUT_MS) <= this.heldUntil;
+  }
+
+  async #send(event: DeliveredEvent): Promise<Problem | 'not ours' | undefined> {
+    if (!this.#isOurs) return 'not ours';
+    const { target, secretKey, clock, metrics } = this.ports;
+    const body = messageBody(event);
+    const headers = signedHeaders(secretKey, this.webhook, messageId(event), body, clock.now());
+    try {
+      const { status, retryAfterMs } = await target.post(this.webhook.url, headers, body);
+      metrics.webhookDeliveries.inc({ result: `${Math.floor(status / 100)}xx` });
+      if (status >= 200 && status < 300) return undefined;
+      return { error: `It answered ${status}.`, isGone: status === GONE, ...(retryAfterMs && { retryAfterMs }) };
+    } catch (error) {
+      metrics.webhookDeliveries.inc({ result: 'unreachable' });
+      return { error: error instanceof NotDelivered ? error.message : 'It could not be sent.', isGone: false };
+    }
+  }
+
+  async #advance(end: Position, isDelivered: boolean): Promise<void> {
+    const { webhooks, clock } = this.ports;
+    const now = clock.now();
+    if (isDelivered) this.#deliveredAt = now;
+    this.#ahead.clear();
+    this.#position = end;
+    this.#failingSince = undefined;
+    const isNews = this.#deliveredAt !== undefined || this.#attempts > 0;
+    if (!isNews && now.getTime() - this.#storedAt.getTime() < STORE_MS) return;
+    const isOurs = await webhooks.advance(this.webhook.id, this.claim, this.#storedPosition, end, this.#deliveredAt);
+    this.#storedAt = now;
+    this.#storedPosition = end;
+    this.#deliveredAt = undefined;
+    this.#attempts = 0;
+    if (!isOurs) this.onOver();
+  }
+
+  async #fail({ error, isGone, retryAfterMs = 0 }: Problem, position: Position): Promise<void> {
+    const { clock, random, log } = this.ports;
+    const now = clock.now();
+    this.#failingSince ??= now;
+    this.#attempts += 1;
+    this.#position = position;
+    if (isGone) return this.#pause(error, 'GONE');
+    if (now.getTime() - this.#failingSince.getTime() >= GIVE_UP_MS) return this.#pause(error, 'UNREACHABLE');
+    const waitMs = Math.max(retryAfterMs, pauseMs(this.#attempts, random()));
+    log.warn({ webhook: this.webhook.id, error, attempts: this.#attempts, waitMs }, 'a webhook was not delivered to');
+    if (await this.#store(error, addMs(now, waitMs))) this.#rest(waitMs);
+  }
+
+  async #pause(error: string, pausedFor: 'GONE' | 'UNREACHABLE' | 'CURSOR_EXPIRED'): Promise<void> {
+    this.ports.log.error({ webhook: this.webhook.id, error, pausedFor }, 'a webhook is paused');
+    await this.#store(error, this.ports.clock.now(), pausedFor);
+    this.onOver();
+  }
+
+  async #store(error: string, nextAttemptAt: Date, pausedFor?: Failure['pausedFor']): Promise<boolean> {
+    const failingSince = this.#failingSince ?? this.ports.clock.now();
+    const failure = { attempts: this.#attempts, failingSince, nextAttemptAt, error, ...(pausedFor && { pausedFor }) };
+    const isOurs = await this.ports.webhooks.recordFailure(this.webhook.id, this.claim, this.#position, failure);
+    this.#storedPosition = this.#position;
+    if (!isOurs) this.onOver();
+    return isOurs;
+  }
+
+  #rest(ms: number): void {
+    this.#isResting = true;
+    this.#callOff = this.ports.clock.after(ms, () => {
+      this.#isResting = false;
+      this.wake();
+    });
+  }
+}
+
+interface Problem {
+  readonly error: string;
+  readonly isGone: boolean;
+  readonly retryAfterMs?: number;
+}
+
+function inLines<T extends { readonly event: DeliveredEvent }>(entries: readonly T[]): T[][] {
+  const lines = new Map<string, T[]>();
+  for (const entry of entries) {
+    const key = orderKey(entry.event);
+    const line = lines.get(key) ?? [];
+    line.push(entry);
+    lines.set(key, line);
+  }
+  return [...lines.values()];
+}
+
+/** The place of the one before it. */
+function before(entries: readonly Entry[], missing: Entry): Position | undefined {
+  return entries[entries.indexOf(missing) - 1]?.position;
+}
