@@ -1,7 +1,8 @@
 // Reads the configuration, starts the app, stops it on SIGTERM and SIGINT.
-import { type App, startApp } from './app.ts';
+
+import { type Config, readConfig } from './app/config.ts';
+import { type App, startApp } from './app/start.ts';
 import { createLog } from './common/log.ts';
-import { type Config, readConfig } from './config.ts';
 
 function configOrExit(): Config {
   try {

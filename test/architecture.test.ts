@@ -1,15 +1,14 @@
 // The layout's rules, read from the import lines of src/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
+import { preProcessFile } from 'typescript';
 import { expect, it } from 'vitest';
 
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts'))
   .map((path) => {
     const text = readFileSync(join('src', path), 'utf8');
-    const specifiers = [
-      ...text.matchAll(/^(?:import|export)\s[^'"]*?['"]([^'"]+)['"]|^import ['"]([^'"]+)['"]/gms),
-    ].map(([, from, bare]) => from ?? bare ?? '');
+    const specifiers = preProcessFile(text).importedFiles.map(({ fileName }) => fileName);
     const own = specifiers
       .filter((one) => one.startsWith('.'))
       .map((one) => relative('.', normalize(join(dirname(path), one))));
@@ -17,26 +16,58 @@ const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
   });
 
 const offenders = (isWrong: (file: (typeof files)[number]) => boolean) => files.filter(isWrong).map(({ path }) => path);
+const isWeb = (path: string) => /^(http|rest)\//.test(path);
 const isGraphQLFile = (path: string) => path.startsWith('graphql/') || path.endsWith('.graphql.ts');
-const isDatabaseFile = (path: string) => /^(database|event-log|demo)\/|\.repository\.ts$/.test(path);
+const isDatabaseFile = (path: string) => /^(storage|nodes|dev)\//.test(path);
 const uses = ({ packages }: { packages: string[] }, ...names: string[]) => packages.some((one) => names.includes(one));
 
-/** main -> app -> edges -> use cases -> pure files -> common; the demo stands beside main. */
-function layerOf(path: string): number {
-  if (/^(main\.ts|demo\/)/.test(path)) return 5;
-  if (path === 'app.ts') return 4;
-  if (/^(ocpp|http|graphql)\/|\.graphql\.ts$/.test(path)) return 3;
-  return path.startsWith('common/') ? 0 : 1;
-}
+/** Every folder of src/, from the top of the house to its ground. A folder imports only from folders below its own. */
+const floors = [
+  // What needs devDependencies, and the start.
+  ...['dev', 'dev/simulator', '.', 'app'],
+  // The edges: clients, chargers, receivers of webhooks.
+  ...['graphql', 'graphql/transport', 'graphql/types', 'graphql/operations', 'rest', 'http'],
+  ...['ocpp', 'ocpp/v16', 'ocpp/v2x', 'ocpp/protocol', 'webhook'],
+  // Use cases: what must happen later, of callers, of operators, of chargers.
+  ...['settling', 'reports', 'administration', 'reserving', 'charging', 'charging/login', 'lifecycle'],
+  // What use cases stand on: events, streams to clients, other nodes, callers.
+  ...['event-log', 'streams', 'nodes', 'audit', 'auth'],
+  ...['storage/access', 'storage/events', 'storage/chargers', 'storage/sites', 'storage/reservations', 'storage'],
+  // Pure.
+  ...['model/access', 'model/events', 'model/reservation', 'model/site', 'model/charger', 'model/refusals'],
+  'common',
+];
+const arrows = files.flatMap(({ path, own }) =>
+  own.filter((to) => !to.startsWith('..')).map((to) => [path, to] as const),
+);
 
-it('nothing points back', () => {
-  const back = files.flatMap(({ path, own }) =>
-    own.filter((to) => layerOf(to) > layerOf(path)).map((to) => `${path} -> ${to}`),
-  );
-  expect(back).toEqual([]);
+it('every folder of src/ has its place in the order', () => {
+  const folders = [...new Set(files.map(({ path }) => dirname(path)))];
+  expect(folders.toSorted()).toEqual(floors.toSorted());
 });
 
-it('there are no cycles', () => {
+it('a folder imports from no folder above its own, so no two folders import each other', () => {
+  const upward = arrows.filter(([from, to]) => floors.indexOf(dirname(to)) < floors.indexOf(dirname(from)));
+  expect(upward.map(([from, to]) => `${from} -> ${to}`)).toEqual([]);
+});
+
+it('no folder has so many files that one has to search in it', () => {
+  const full = floors.filter((floor) => files.filter(({ path }) => dirname(path) === floor).length >= 20);
+  expect(full).toEqual([]);
+});
+
+it('the model is pure: it imports itself, common/ and what computes', () => {
+  const isPure = (path: string) => /^(model|common)\//.test(path);
+  expect(arrows.filter(([from, to]) => from.startsWith('model/') && !isPure(to))).toEqual([]);
+  const computes = ['node:crypto', '@js-temporal/polyfill'];
+  expect(
+    files.flatMap(({ path, packages }) =>
+      path.startsWith('model/') ? packages.filter((one) => !computes.includes(one)) : [],
+    ),
+  ).toEqual([]);
+});
+
+it('no two files import each other, directly or through others', () => {
   const imports = new Map(files.map(({ path, own }) => [path, own]));
   const done = new Set<string>();
   const cycles: string[] = [];
@@ -50,14 +81,10 @@ it('there are no cycles', () => {
   expect(cycles).toEqual([]);
 });
 
-it('the wire and the API meet only in use cases and in app.ts', () => {
+it('the wire and the API meet only in use cases and in app/', () => {
   const isOcpp = (path: string) => path.startsWith('ocpp/');
-  expect(
-    offenders(({ path, own }) => isOcpp(path) && own.some((to) => isGraphQLFile(to) || to.startsWith('http/'))),
-  ).toEqual([]);
-  expect(offenders(({ path, own }) => (isGraphQLFile(path) || path.startsWith('http/')) && own.some(isOcpp))).toEqual(
-    [],
-  );
+  expect(offenders(({ path, own }) => isOcpp(path) && own.some((to) => isGraphQLFile(to) || isWeb(to)))).toEqual([]);
+  expect(offenders(({ path, own }) => (isGraphQLFile(path) || isWeb(path)) && own.some(isOcpp))).toEqual([]);
 });
 
 it('typeorm and pg stay with the database, graphql with the API, and no file knows both', () => {
@@ -67,7 +94,7 @@ it('typeorm and pg stay with the database, graphql with the API, and no file kno
 
 it('the wire’s words stay in ocpp/v16 and ocpp/v2x, which do not know each other', () => {
   const words = /\b(expiryDateTime|evseId|groupIdToken|idTokenInfo|idTagInfo|chargePointVendor|connectorStatus)\b/;
-  const isWire = (path: string) => /^(ocpp\/v(16|2x)|simulator)\//.test(path);
+  const isWire = (path: string) => /^(ocpp\/v(16|2x)|dev\/simulator)\//.test(path);
   expect(offenders(({ path, text }) => words.test(text) && !isWire(path))).toEqual([]);
   expect(
     offenders(({ path, own }) => path.startsWith('ocpp/v16/') && own.some((to) => to.startsWith('ocpp/v2x/'))),
@@ -79,14 +106,16 @@ it('the wire’s words stay in ocpp/v16 and ocpp/v2x, which do not know each oth
 
 it('the simulator shares nothing with the server', () => {
   expect(
-    offenders(({ path, own }) => path.startsWith('simulator/') && own.some((to) => !to.startsWith('simulator/'))),
+    offenders(
+      ({ path, own }) => path.startsWith('dev/simulator/') && own.some((to) => !to.startsWith('dev/simulator/')),
+    ),
   ).toEqual([]);
 });
 
-it('only config.ts reads the environment, only the clock reads the time', () => {
-  expect(offenders(({ path, text }) => /process\.env\b/.test(text) && path !== 'config.ts')).toEqual([]);
+it('only app/config.ts reads the environment, only the clock reads the time', () => {
+  expect(offenders(({ path, text }) => /process\.env\b/.test(text) && path !== 'app/config.ts')).toEqual([]);
   const readsTime = /\bDate\.now\(|\bnew Date\(\)/;
-  const isServer = (path: string) => !/^(simulator|demo)\//.test(path) && path !== 'common/clock.ts';
+  const isServer = (path: string) => !/^dev\//.test(path) && path !== 'common/clock.ts';
   expect(offenders(({ path, text }) => isServer(path) && readsTime.test(text))).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { readConfig } from '../src/config.ts';
+import { readConfig } from '../src/app/config.ts';
 
 const good = { DATABASE_URL: 'postgresql://localhost/reservations', JWT_SECRET: 'x'.repeat(32) };
 

@@ -1,10 +1,11 @@
 // Who did what, from where, and what came of it: one entry for each change that was asked for, written before the answer.
-import type { Caller } from '../auth/caller.ts';
+
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { isRefusal } from '../common/refusal.ts';
-import type { AuditRepository } from './audit.repository.ts';
-import type { AuditEntry, Source } from './audit-entry.ts';
+import type { AuditEntry, Source } from '../model/access/audit-entry.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { isRefusal } from '../model/refusals/refusal.ts';
+import type { AuditRepository } from '../storage/access/audit.repository.ts';
 
 const MAX_INPUT = 4000;
 /** Of what was refused, which costs its sender nothing. */

@@ -5,7 +5,8 @@ import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { RateLimits } from '../common/rate-limit.ts';
-import type { Caller } from './caller.ts';
+import { API_KEY_PREFIX } from '../model/access/api-key.ts';
+import type { Caller } from '../model/access/caller.ts';
 
 /** The credential is not good; the message says why, and never what it held. */
 export class CredentialError extends Error {
@@ -50,7 +51,6 @@ const MAX_REMEMBERED = 10_000;
 /** Bad credentials of one address. */
 const FAILURES = { perSecond: 1, burst: 50 };
 const MAX_LENGTH = 8192;
-export const API_KEY_PREFIX = 'evk_';
 
 export class Authenticator {
   readonly #remembered = new Map<string, { readonly caller: Caller; readonly until: Date }>();

@@ -3,8 +3,8 @@ import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { RateLimits } from '../common/rate-limit.ts';
+import type { Caller } from '../model/access/caller.ts';
 import { RateLimited } from './authenticate.ts';
-import type { Caller } from './caller.ts';
 
 export interface RequestRates {
   /** Requests a second in the long run; ten seconds' worth may come at once. */

@@ -3,10 +3,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { addMs, type Clock } from '../common/clock.ts';
-import type { TokenSettings } from '../config.ts';
+import type { Caller, Reach, Role } from '../model/access/caller.ts';
+import { permissionsOf } from '../model/access/rights.ts';
 import { CredentialError, KeysAway } from './authenticate.ts';
-import type { Caller, Reach, Role } from './caller.ts';
-import { permissionsOf } from './rights.ts';
 
 const names = (max: number) => z.array(z.string().min(1).max(255)).max(max);
 const roles = z.enum(['driver', 'operator', 'admin']);
@@ -20,6 +19,18 @@ const claims = z.object({
   /** OAuth 2.0 (RFC 8693, 4.2): scopes, apart by spaces. Those of ours cut down what the role allows. */
   scope: z.string().max(5000).optional(),
 });
+
+export type TokenKey =
+  | { readonly secret: string }
+  | { readonly jwksUrl: string; readonly algorithms: readonly string[] };
+
+export interface TokenSettings {
+  readonly key: TokenKey;
+  readonly issuer?: string;
+  readonly audience?: string;
+  /** By how much the clock of who signs may be off. */
+  readonly toleranceSeconds: number;
+}
 
 export type VerifyToken = (token: string) => Promise<Caller>;
 

@@ -3,10 +3,10 @@
 // interval, a doubled one nothing.
 import { type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { isDatabaseAway } from '../database/database.ts';
-import { isBehind, isWantedFrom, type Position, type Start } from './cursor.ts';
-import { type Bounds, CursorExpired, type Entry, type EventLog } from './event-log.repository.ts';
-import { type Interest, isOfInterest, Routes } from './interest.ts';
+import { isBehind, isWantedFrom, type Position, type Start } from '../model/events/cursor.ts';
+import { type Interest, isOfInterest, Routes } from '../model/events/interest.ts';
+import { isDatabaseAway } from '../storage/database.ts';
+import { type Bounds, CursorExpired, type Entry, type EventLog } from '../storage/events/event-log.repository.ts';
 
 export interface Listener {
   /** The next event comes when the promise is kept: a listener returns one where it has enough for now. */

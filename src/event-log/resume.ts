@@ -1,6 +1,6 @@
 // A cursor as a client gives it -> where to go on in this log.
-import { type Cursor, fromCursor, isBehind, type Start } from './cursor.ts';
-import { CursorExpired } from './event-log.repository.ts';
+import { type Cursor, fromCursor, isBehind, type Start } from '../model/events/cursor.ts';
+import { CursorExpired } from '../storage/events/event-log.repository.ts';
 import type { Feed } from './feed.ts';
 
 /** The text is no place of this log; the message says why. */

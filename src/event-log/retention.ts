@@ -1,7 +1,7 @@
 // Drops events that are older than they are kept for, in small steps between which everybody else writes on.
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { type EventLog, TRIM_STEP } from './event-log.repository.ts';
+import { type EventLog, TRIM_STEP } from '../storage/events/event-log.repository.ts';
 
 const EVERY_MS = 60_000;
 const BETWEEN_STEPS_MS = 50;

@@ -3,21 +3,21 @@ import 'reflect-metadata';
 import { type GraphQLSchema, isInterfaceType, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, getMetadataStorage, type NonEmptyArray } from 'type-graphql';
-import { ApiKeyResolver } from '../api-key/api-key.graphql.ts';
-import { AuditResolver } from '../audit/audit.graphql.ts';
 import type { Audit } from '../audit/audit.ts';
-import { AvailabilityResolver } from '../availability/availability.graphql.ts';
-import { ChargerResolver, ConnectorResolver } from '../charger/charger.graphql.ts';
-import { ChargerSecurityResolver } from '../charger/charger-security.graphql.ts';
-import { ConnectorChangedResolver } from '../charger/connector-changed.graphql.ts';
-import { EventsResolver } from '../event-log/events.graphql.ts';
-import { IdTagResolver } from '../id-tag/id-tag.graphql.ts';
-import { ReservationResolver } from '../reservation/reservation.graphql.ts';
-import { ReservationChangedResolver } from '../reservation/reservation-changed.graphql.ts';
-import { SiteResolver } from '../site/site.graphql.ts';
-import { UsageResolver } from '../usage/usage.graphql.ts';
-import { WebhookResolver } from '../webhook/webhook.graphql.ts';
-import { guardOperations, stopWhenAborted } from './guard.ts';
+import { guardOperations, stopWhenAborted } from './operations/guard.ts';
+import { ApiKeyResolver } from './types/api-key.graphql.ts';
+import { AuditResolver } from './types/audit.graphql.ts';
+import { AvailabilityResolver } from './types/availability.graphql.ts';
+import { ChargerResolver, ConnectorResolver } from './types/charger.graphql.ts';
+import { ChargerSecurityResolver } from './types/charger-security.graphql.ts';
+import { ConnectorChangedResolver } from './types/connector-changed.graphql.ts';
+import { EventsResolver } from './types/events.graphql.ts';
+import { IdTagResolver } from './types/id-tag.graphql.ts';
+import { ReservationResolver } from './types/reservation.graphql.ts';
+import { ReservationChangedResolver } from './types/reservation-changed.graphql.ts';
+import { SiteResolver } from './types/site.graphql.ts';
+import { UsageResolver } from './types/usage.graphql.ts';
+import { WebhookResolver } from './types/webhook.graphql.ts';
 
 const resolvers = [
   ApiKeyResolver,

@@ -1,8 +1,8 @@
 // /metrics: what the process counts, for Prometheus, which sends a token or an API key with the permission metrics:read.
 import type { FastifyInstance } from 'fastify';
 import type { Authenticate } from '../auth/authenticate.ts';
-import { may, needsPermission } from '../auth/rights.ts';
 import type { Metrics } from '../common/metrics.ts';
+import { may, needsPermission } from '../model/access/rights.ts';
 import { ProblemError } from './problem.ts';
 
 export function addMetrics(http: FastifyInstance, { registry }: Metrics, authenticate: Authenticate): void {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import { CredentialError, KeysAway, RateLimited } from '../auth/authenticate.ts';
 import type { Log } from '../common/log.ts';
-import { isDatabaseAway, isUnstorable } from '../database/database.ts';
+import { isDatabaseAway, isUnstorable } from '../storage/database.ts';
 
 export interface Problem {
   readonly status: number;

@@ -1,19 +1,19 @@
 // One charger's socket: its calls answered in order, ours sent one at a time, both checked against the schemas.
 // A bad frame gets its error and never ends the connection. It must not know which actions there are.
 import type { RawData, WebSocket } from 'ws';
-import type { ChargerAnswer, ChargerCommand, Outcome } from '../charger/charger-calls.ts';
-import { DRAIN_MS } from '../charger/follow-connection.ts';
+import { DRAIN_MS } from '../charging/follow-connection.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import { endAtFault } from '../common/end-at-fault.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { RateLimit } from '../common/rate-limit.ts';
-import { isDatabaseAway, isUnstorable } from '../database/database.ts';
-import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './frames.ts';
+import type { ChargerAnswer, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
+import { isDatabaseAway, isUnstorable } from '../storage/database.ts';
 import { OutgoingCalls, type WireOutcome } from './outgoing-calls.ts';
-import type { ChargerUseCases, Protocol, WireCall } from './protocol.ts';
-import { instantOf } from './timestamp.ts';
-import type { Validation } from './validation.ts';
+import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './protocol/frames.ts';
+import type { ChargerUseCases, Protocol, WireCall } from './protocol/protocol.ts';
+import { instantOf } from './protocol/timestamp.ts';
+import type { Validation } from './protocol/validation.ts';
 
 export interface ConnectionPorts {
   readonly useCases: ChargerUseCases;

@@ -2,10 +2,10 @@
 // late ones too. It must not know what the Calls are for.
 import { randomUUID } from 'node:crypto';
 import type { WebSocket } from 'ws';
-import type { Outcome } from '../charger/charger-calls.ts';
 import { addMs, type Clock } from '../common/clock.ts';
-import { callFrame, type Frame } from './frames.ts';
-import type { WireCall } from './protocol.ts';
+import type { Outcome } from '../model/charger/charger-calls.ts';
+import { callFrame, type Frame } from './protocol/frames.ts';
+import type { WireCall } from './protocol/protocol.ts';
 
 /** How a Call of ours ended, before its payload is read. */
 export type WireOutcome = { readonly type: 'result'; readonly payload: object } | Exclude<Outcome, { type: 'answer' }>;

@@ -3,10 +3,26 @@ import { constants } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
-import type { ClientCertificate } from '../charger/certificate.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { TlsFiles } from '../config.ts';
+import type { ClientCertificate } from '../model/charger/certificate.ts';
+
+/** Paths of PEM files. */
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+  /** Of who signs chargers' certificates: without it there is no security profile 3. */
+  readonly clientAuthority?: string;
+  /** Certificates of that authority that are not good any more; with it, each certificate needs its authority's list. */
+  readonly clientRevocations?: string;
+}
+
+/** Where chargers come in. */
+export interface Doors {
+  /** Without TLS: for networks that are private, and for who has TLS before it. */
+  readonly plainPort?: number;
+  readonly tls?: { readonly port: number; readonly files: TlsFiles };
+}
 
 const REREAD_MS = 60_000;
 const HANDSHAKE_MS = 10_000;

@@ -4,11 +4,8 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
-import type { Position } from '../event-log/cursor.ts';
-import { CursorExpired, type Entry, type EventLog } from '../event-log/event-log.repository.ts';
-import { type Interest, isOfInterest } from '../event-log/interest.ts';
-import { NotDelivered, type Target, TIMEOUT_MS } from './target.ts';
-import type { Failure, WebhookRepository } from './webhook.repository.ts';
+import type { Position } from '../model/events/cursor.ts';
+import { type Interest, isOfInterest } from '../model/events/interest.ts';
 import {
   type DeliveredEvent,
   GIVE_UP_MS,
@@ -19,7 +16,10 @@ import {
   pauseMs,
   signedHeaders,
   type Webhook,
-} from './webhook.ts';
+} from '../model/events/webhook.ts';
+import { CursorExpired, type Entry, type EventLog } from '../storage/events/event-log.repository.ts';
+import type { Failure, WebhookRepository } from '../storage/events/webhook.repository.ts';
+import { NotDelivered, type Target, TIMEOUT_MS } from './target.ts';
 
 export interface CourierPorts {
   readonly webhooks: WebhookRepository;

@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { addMs } from '../common/clock.ts';
 import type { Feed, Following } from '../event-log/feed.ts';
+import type { Webhook } from '../model/events/webhook.ts';
 import { Courier, type CourierPorts, Lanes } from './courier.ts';
-import type { Webhook } from './webhook.ts';
 
 interface Ports extends CourierPorts {
   readonly feed: Feed;

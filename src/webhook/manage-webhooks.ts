@@ -1,18 +1,19 @@
 // Administration of webhooks: made, changed, paused, resumed from any place of the log, removed. An operator has those of
 // its own sites.
 import { randomUUID } from 'node:crypto';
-import type { Caller } from '../auth/caller.ts';
-import { may, mayAdministerSites } from '../auth/rights.ts';
 import { addMs, type Clock } from '../common/clock.ts';
-import { checkIdentifier, isUuid } from '../common/identifier.ts';
-import { type InputRefusal, invalidInput, isRefusal, type Refusal } from '../common/refusal.ts';
-import { isBehind, type Position } from '../event-log/cursor.ts';
-import { CursorExpired } from '../event-log/event-log.repository.ts';
+import { isUuid } from '../common/identifier.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../event-log/resume.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { may, mayAdministerSites } from '../model/access/rights.ts';
+import { isBehind, type Position } from '../model/events/cursor.ts';
+import { secretText, type Webhook } from '../model/events/webhook.ts';
+import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
+import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
+import { CursorExpired } from '../storage/events/event-log.repository.ts';
+import type { WebhookRepository } from '../storage/events/webhook.repository.ts';
 import type { Target } from './target.ts';
-import type { WebhookRepository } from './webhook.repository.ts';
-import { secretText, type Webhook } from './webhook.ts';
 
 export interface SaveWebhookInput {
   /** Absent: a new one. */

@@ -14,7 +14,7 @@ import {
   isUnionType,
 } from 'graphql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type OperationName, operations } from '../../src/auth/rights.ts';
+import { type OperationName, operations } from '../../src/model/access/rights.ts';
 import { eventually } from '../support/eventually.ts';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
 import { adminToken, driverToken, operatorToken, PASSWORD, signToken, TestServer } from '../support/test-server.ts';

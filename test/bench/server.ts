@@ -1,6 +1,7 @@
 // Our server as a child of the benchmark: what `npm start` runs, and an answer to "how much CPU?".
-import { startApp } from '../../src/app.ts';
-import { readConfig } from '../../src/config.ts';
+
+import { readConfig } from '../../src/app/config.ts';
+import { startApp } from '../../src/app/start.ts';
 
 const app = await startApp(readConfig());
 process.on('message', () => {

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SignJWT } from 'jose';
 import { Client } from 'pg';
-import { Passwords } from '../../src/charger/passwords.ts';
+import { Passwords } from '../../src/charging/login/passwords.ts';
 import { systemClock } from '../../src/common/clock.ts';
-import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
 import {
   CANCEL,
   expectStatus,

@@ -1,7 +1,7 @@
 // The events of the subscriptions’ benchmark, and how much of them a subscriber is shown: frames of some 440 bytes.
 import { randomUUID } from 'node:crypto';
-import type { ReservationEvent } from '../../src/event-log/event.ts';
-import type { Reservation } from '../../src/reservation/reservation.ts';
+import type { ReservationEvent } from '../../src/model/events/event.ts';
+import type { Reservation } from '../../src/model/reservation/reservation.ts';
 
 export const SUBSCRIPTION = `subscription ($filter: ReservationEventFilter) { reservationChanged(filter: $filter) {
   at cursor type from to actor isEndedByOthers

@@ -5,9 +5,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { useServer } from 'graphql-ws/use/ws';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { ReservationEvent } from '../../src/event-log/event.ts';
 import { buildApiSchema } from '../../src/graphql/schema.ts';
-import { ReservationChangedResolver } from '../../src/reservation/reservation-changed.graphql.ts';
+import { ReservationChangedResolver } from '../../src/graphql/types/reservation-changed.graphql.ts';
+import type { ReservationEvent } from '../../src/model/events/event.ts';
 import { benchEvent, frameOf } from './subscription-events.ts';
 
 type Filter = { siteId?: string; chargerId?: string };

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Pool } from 'pg';
-import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
 import { adminToken, message, percentile, start, startServer, stopAll } from './processes.ts';
 import { benchEvent, SUBSCRIPTION } from './subscription-events.ts';
 

@@ -1,7 +1,7 @@
 // What a year of bookings costs: the same requests, one at a time and in turn, to a server on a database without bookings
 // and to one with them. Prints the ratio of their latencies.
 import { Client } from 'pg';
-import { Passwords } from '../../src/charger/passwords.ts';
+import { Passwords } from '../../src/charging/login/passwords.ts';
 import { systemClock } from '../../src/common/clock.ts';
 import { chargerId, type Load, loadBookings, loadPlaces, siteId } from './load-bookings.ts';
 import {

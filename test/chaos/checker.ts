@@ -1,7 +1,7 @@
 // Compares, when all is quiet, what clients were told, what the database holds, what the log tells, what watchers saw
 // and what each charger remembers. Each difference is a line.
 import type { Client as DatabaseClient } from 'pg';
-import type { SimulatedCharger } from '../../src/simulator/simulated-charger.ts';
+import type { SimulatedCharger } from '../../src/dev/simulator/simulated-charger.ts';
 import type { Told } from './client.ts';
 import type { Watcher } from './watcher.ts';
 

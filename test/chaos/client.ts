@@ -1,6 +1,6 @@
 // A client at work: it reserves, now or ahead, cancels, extends, moves, or comes to charge, and remembers what it was told. A request that
 // got no answer is sent again, as a good client does: the same key for the same wish.
-import type { SimulatedCharger } from '../../src/simulator/simulated-charger.ts';
+import type { SimulatedCharger } from '../../src/dev/simulator/simulated-charger.ts';
 import { type Answer, type ServerProcess, signToken } from './server-process.ts';
 
 /** What a client was told of one reservation, last word last. */

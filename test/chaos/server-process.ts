@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
-import { freePort } from '../../src/database/embedded-postgres.ts';
+import { freePort } from '../../src/dev/embedded-postgres.ts';
 
 const SECRET = 'a-secret-for-the-chaos-run-of-32-characters';
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js');

@@ -1,8 +1,8 @@
 // Old events go, in small steps and in nobody's way; whoever is too late for them is told; usage is counted all the same.
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { openDatabase } from '../../src/database/database.ts';
-import { CursorExpired, eventLog } from '../../src/event-log/event-log.repository.ts';
+import { openDatabase } from '../../src/storage/database.ts';
+import { CursorExpired, eventLog } from '../../src/storage/events/event-log.repository.ts';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
 

@@ -1,6 +1,6 @@
 // The main job, whole: a front-end app reserves a connector, and every watcher sees what becomes of it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SimulatedCharger, SimulatedVersion } from '../../src/simulator/simulated-charger.ts';
+import type { SimulatedCharger, SimulatedVersion } from '../../src/dev/simulator/simulated-charger.ts';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 

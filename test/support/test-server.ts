@@ -2,14 +2,14 @@
 import { createClient } from 'graphql-ws';
 import { SignJWT } from 'jose';
 import { WebSocket } from 'ws';
-import { type App, startApp } from '../../src/app.ts';
+import { type Config, readConfig } from '../../src/app/config.ts';
+import { type App, startApp } from '../../src/app/start.ts';
 import { createLog, type Log } from '../../src/common/log.ts';
-import { type Config, readConfig } from '../../src/config.ts';
 import {
   SimulatedCharger,
   type SimulatedChargerOptions,
   type SimulatedVersion,
-} from '../../src/simulator/simulated-charger.ts';
+} from '../../src/dev/simulator/simulated-charger.ts';
 import { Queue } from './queue.ts';
 import { RawCharger } from './raw-charger.ts';
 import { TestClock } from './test-clock.ts';

@@ -2,11 +2,11 @@
 import { expect, it, vi } from 'vitest';
 import type { Clock } from '../../src/common/clock.ts';
 import { createMetrics } from '../../src/common/metrics.ts';
-import type { EventLog } from '../../src/event-log/event-log.repository.ts';
 import type { Feed } from '../../src/event-log/feed.ts';
+import type { EventLog } from '../../src/storage/events/event-log.repository.ts';
+import type { WebhookRepository } from '../../src/storage/events/webhook.repository.ts';
 import { Deliveries } from '../../src/webhook/delivery.ts';
 import type { Target } from '../../src/webhook/target.ts';
-import type { WebhookRepository } from '../../src/webhook/webhook.repository.ts';
 import { faultLog } from '../support/fault-log.ts';
 
 const NOON = new Date('2026-11-27T12:00:00Z').getTime();

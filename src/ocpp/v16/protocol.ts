@@ -1,12 +1,13 @@
 // OCPP 1.6J: its words <-> ours. The action table is the index of what a 1.6 charger may call.
-import type { Capabilities } from '../../charger/charger.ts';
-import type { ChargerAnswer, ChargerCommand } from '../../charger/charger-calls.ts';
-import type { ConnectorState } from '../../charger/connector.ts';
+
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
-import type { Authorization } from '../../id-tag/authorize.ts';
-import type { Action, Protocol, WireCall } from '../protocol.ts';
-import { instantOf } from '../timestamp.ts';
+import type { Capabilities } from '../../model/charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand } from '../../model/charger/charger-calls.ts';
+import type { ConnectorState } from '../../model/charger/connector.ts';
+import type { Authorization } from '../../model/reservation/authorize.ts';
+import type { Action, Protocol, WireCall } from '../protocol/protocol.ts';
+import { instantOf } from '../protocol/timestamp.ts';
 
 const bootNotification: Action = async (
   payload,

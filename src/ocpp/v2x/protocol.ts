@@ -1,14 +1,15 @@
 // OCPP 2.0.1 and 2.1: their words <-> ours. The action table is the index of what a 2.x charger may call.
-import type { Capabilities, OcppVersion } from '../../charger/charger.ts';
-import type { ChargerAnswer, ChargerCommand, ReserveCommand } from '../../charger/charger-calls.ts';
-import { type ConnectorState, type StandardPlugType, standardPlugType } from '../../charger/connector.ts';
+
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
-import type { Authorization } from '../../id-tag/authorize.ts';
-import type { TokenType } from '../../id-tag/id-tag.ts';
-import type { ReservationUpdate } from '../../reservation/reservation.ts';
-import type { Action, Protocol, WireCall } from '../protocol.ts';
-import { instantOf } from '../timestamp.ts';
+import type { Capabilities, OcppVersion } from '../../model/charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand, ReserveCommand } from '../../model/charger/charger-calls.ts';
+import { type ConnectorState, type StandardPlugType, standardPlugType } from '../../model/charger/connector.ts';
+import type { TokenType } from '../../model/charger/id-tag.ts';
+import type { Authorization } from '../../model/reservation/authorize.ts';
+import type { ReservationUpdate } from '../../model/reservation/reservation.ts';
+import type { Action, Protocol, WireCall } from '../protocol/protocol.ts';
+import { instantOf } from '../protocol/timestamp.ts';
 
 const bootNotification: Action = async (
   payload,

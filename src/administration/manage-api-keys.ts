@@ -1,0 +1,118 @@
+// Making and revoking API keys. Nobody makes one that may do more than its maker.
+import { randomUUID } from 'node:crypto';
+import { addMs, type Clock } from '../common/clock.ts';
+import { isUuid } from '../common/identifier.ts';
+import { type ApiKey, hashOf, newSecret, toText } from '../model/access/api-key.ts';
+import { type Caller, type Permission, permissions, type Reach, type Role } from '../model/access/caller.ts';
+import { permissionsOf } from '../model/access/rights.ts';
+import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
+import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
+import type { ApiKeyRepository } from '../storage/access/api-key.repository.ts';
+
+export interface CreateApiKeyInput {
+  readonly name: string;
+  readonly role: Role;
+  readonly sites?: readonly string[];
+  readonly idTags?: readonly string[];
+  readonly groups?: readonly string[];
+  /** Default: all that the role allows. */
+  readonly scopes?: readonly string[];
+  readonly expiresAt?: Date;
+}
+
+/** `secret` is the key itself, told this once. */
+export interface CreatedApiKey {
+  readonly apiKey: ApiKey;
+  readonly secret: string;
+}
+
+export type CreateApiKey = (caller: Caller, input: CreateApiKeyInput) => Promise<CreatedApiKey | Refusal>;
+export type RevokeApiKey = (caller: Caller, id: string) => Promise<ApiKey | Refusal>;
+
+const DAY_MS = 86_400_000;
+const DEFAULT_DAYS = 365;
+const MAX_DAYS = 3660;
+
+export const createApiKey =
+  ({ keys, clock }: { readonly keys: ApiKeyRepository; readonly clock: Clock }): CreateApiKey =>
+  async (caller, input) => {
+    if (caller.apiKeyId !== undefined) return onlyPeople;
+    const now = clock.now();
+    const { name, expiresAt = addMs(now, DEFAULT_DAYS * DAY_MS) } = input;
+    const wrongName = checkIdentifier('name', name);
+    if (wrongName) return wrongName;
+    const reach = toReach(input);
+    if (isRefusal(reach)) return reach;
+    if (expiresAt <= now || expiresAt > addMs(now, MAX_DAYS * DAY_MS))
+      return invalidInput('expiresAt', `It must be in the future, and within ${MAX_DAYS} days.`);
+    const scopes = input.scopes ?? [...permissionsOf(reach.role, undefined)];
+    const wrong = checkScopes(reach.role, scopes, caller);
+    if (wrong) return wrong;
+    const createdBy = caller.subject;
+    const apiKey = {
+      id: randomUUID(),
+      name,
+      reach,
+      scopes: scopes as Permission[],
+      createdAt: now,
+      createdBy,
+      expiresAt,
+    };
+    const secret = newSecret();
+    await keys.insert(apiKey, hashOf(secret));
+    return { apiKey, secret: toText(apiKey.id, secret) };
+  };
+
+interface RevokePorts {
+  readonly keys: ApiKeyRepository;
+  readonly clock: Clock;
+  /** It is not remembered as good any more. */
+  readonly forget: (id: string) => void;
+}
+
+/** At other nodes it may be taken as good for a few seconds more; what it has open ends within a minute. */
+export const revokeApiKey =
+  ({ keys, clock, forget }: RevokePorts): RevokeApiKey =>
+  async (caller, id) => {
+    const revoked = isUuid(id) ? await keys.revoke(id, clock.now(), caller.subject) : undefined;
+    if (!revoked) return { code: 'API_KEY_NOT_FOUND', message: `There is no API key "${id}".` };
+    forget(revoked.id);
+    return revoked;
+  };
+
+function toReach({ role, sites = [], idTags = [], groups = [] }: CreateApiKeyInput): Reach | InputRefusal {
+  const given = { sites, idTags, groups };
+  for (const [field, names] of Object.entries(given)) {
+    if (names.length > 1000) return invalidInput(field, 'It may have 1000 entries.');
+    const wrong = names.map((one) => checkIdentifier(field, one)).find((one) => one !== undefined);
+    if (wrong) return wrong;
+  }
+  const needed = { DRIVER: 'idTags', OPERATOR: 'sites', ADMIN: undefined } as const;
+  const list = needed[role];
+  if (list && given[list].length === 0) return invalidInput(list, `The role ${role} needs one at least.`);
+  const foreign = Object.keys(given).find((field) => {
+    const isOfRole = field === list || (role === 'DRIVER' && field === 'groups');
+    return !isOfRole && given[field as keyof typeof given].length > 0;
+  });
+  if (foreign) return invalidInput(foreign, `The role ${role} has none.`);
+  if (role === 'DRIVER') return { role, idTags, groups };
+  return role === 'OPERATOR' ? { role, sites } : { role };
+}
+
+/** A key that made others would outlive its own end, and its revocation. */
+const onlyPeople: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'An API key makes no API keys: sign in with a token.',
+};
+
+function checkScopes(role: Role, scopes: readonly string[], caller: Caller): Refusal | undefined {
+  const unknown = scopes.find((one) => !permissions.includes(one as Permission));
+  if (unknown !== undefined)
+    return invalidInput('scopes', `"${unknown}" is none; there are ${permissions.join(', ')}.`);
+  if (scopes.length === 0) return invalidInput('scopes', 'Give one at least.');
+  const beyond = scopes.find((one) => !permissionsOf(role, [one]).size);
+  if (beyond !== undefined) return invalidInput('scopes', `The role ${role} does not allow "${beyond}".`);
+  const missing = scopes.find((one) => !caller.permissions.has(one as Permission));
+  if (missing === undefined) return undefined;
+  return { code: 'FORBIDDEN', message: `You have no permission "${missing}" to give.` };
+}

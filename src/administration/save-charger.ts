@@ -1,0 +1,117 @@
+// Administration of chargers: save and remove.
+
+import type { Passwords } from '../charging/login/passwords.ts';
+import type { Clock } from '../common/clock.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { mayAdministerSite } from '../model/access/rights.ts';
+import type { Charger, SecurityProfile } from '../model/charger/charger.ts';
+import { MAX_CONNECTOR_ID } from '../model/charger/connector.ts';
+import { invalidInput } from '../model/refusals/input.ts';
+import { chargerNotFound } from '../model/refusals/not-found.ts';
+import { type Refusal } from '../model/refusals/refusal.ts';
+import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
+import type { SiteRepository } from '../storage/sites/site.repository.ts';
+
+export interface SaveChargerInput {
+  readonly id: string;
+  readonly siteId: string;
+  readonly name?: string;
+  /** Required for a new charger; absent, it stays as it is. */
+  readonly password?: string;
+  /** The lowest by which it may come in; it can be raised, not lowered. Absent: as it is; 1 for a new charger. */
+  readonly securityProfile?: number;
+  readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
+}
+
+export interface ChargerAdministrationPorts {
+  readonly chargers: ChargerRepository;
+  readonly sites: SiteRepository;
+  readonly passwords: Passwords;
+  /** Ends the charger's socket, so that it must log in again. */
+  readonly disconnect: (chargerId: string, reason: string) => void;
+  readonly clock: Clock;
+}
+
+export type SaveCharger = (caller: Caller, input: SaveChargerInput) => Promise<Charger | Refusal>;
+export type RemoveCharger = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
+
+export function saveCharger({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger {
+  const save: SaveCharger = async (caller, input) => {
+    const { id, siteId, password, connectors } = input;
+    const [[before], [site], kept] = await Promise.all([
+      chargers.byIds([id]),
+      sites.byIds([siteId]),
+      chargers.belonging(id),
+    ]);
+    if (!mayAdministerSite(caller, siteId) || (kept && !mayAdministerSite(caller, kept.siteId))) return onlyOperators;
+    if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
+    const wrong =
+      checkId(id) ??
+      checkPassword(password, before !== undefined) ??
+      checkProfile(input.securityProfile, kept?.securityProfile) ??
+      checkConnectors(connectors);
+    if (wrong) return wrong;
+    const known = before && password !== undefined ? await chargers.credentials(id) : undefined;
+    const isSame = known && (await passwords.isPasswordOf(id, known.passwordHash, password ?? ''));
+    const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
+    const name = input.name ?? before?.name ?? id;
+    const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
+    // Somebody else saved, moved or removed it meanwhile: rights and input are looked at anew.
+    const isSaved = await chargers.save({ id, siteId, name, connectors, securityProfile, ...change }, kept?.siteId);
+    if (!isSaved) return save(caller, input);
+    if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
+    else if (before && securityProfile > before.securityProfile)
+      disconnect(id, `This charger must come in by security profile ${securityProfile}`);
+    const [saved] = await chargers.byIds([id]);
+    return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
+  };
+  return save;
+}
+
+/** Its past reservations stay; while one is live, the charger cannot be removed. */
+export const removeCharger =
+  ({ chargers, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
+  async (caller, id) => {
+    const [before] = await chargers.byIds([id]);
+    if (!before || !mayAdministerSite(caller, before.siteId)) {
+      return chargerNotFound(id);
+    }
+    if (!(await chargers.remove(id, clock.now(), caller.subject))) {
+      return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };
+    }
+    disconnect(id, 'This charger was removed');
+    return { id };
+  };
+
+const onlyOperators: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'Admins and the operators of the site administer its chargers.',
+};
+
+const checkId = (id: string) =>
+  /^[A-Za-z0-9*+=:|@._-]{1,48}$/.test(id)
+    ? undefined
+    : invalidInput('id', 'It must have 1 to 48 letters, digits or any of *+=:|@._- (an OCPP identity).');
+
+function checkPassword(password: string | undefined, isKnown: boolean) {
+  if (password === undefined) return isKnown ? undefined : invalidInput('password', 'A new charger needs one.');
+  return /^[\x20-\x7e]{16,64}$/.test(password)
+    ? undefined
+    : invalidInput('password', 'It must have 16 to 64 printable characters.');
+}
+
+function checkProfile(profile: number | undefined, before: SecurityProfile = 1) {
+  if (profile === undefined) return undefined;
+  if (![1, 2, 3].includes(profile)) return invalidInput('securityProfile', 'It must be 1, 2 or 3.');
+  return profile >= before ? undefined : invalidInput('securityProfile', `It is ${before} and can only be raised.`);
+}
+
+function checkConnectors(connectors: SaveChargerInput['connectors']) {
+  const ids = connectors.map(({ connectorId }) => connectorId);
+  if (ids.some((id) => id < 1 || id > MAX_CONNECTOR_ID)) {
+    return invalidInput('connectors', `A connectorId is from 1 to ${MAX_CONNECTOR_ID}.`);
+  }
+  return new Set(ids).size === ids.length
+    ? undefined
+    : invalidInput('connectors', 'Each connectorId may stand there once.');
+}

@@ -1,0 +1,38 @@
+// Administration of idTags: save and remove. They belong to no site: who has the permission has it for all of them.
+
+import { type IdTag, maxIdTagLength, sameId } from '../model/charger/id-tag.ts';
+import { invalidInput } from '../model/refusals/input.ts';
+import { type Refusal } from '../model/refusals/refusal.ts';
+import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';
+
+export type SaveIdTag = (input: IdTag) => Promise<IdTag | Refusal>;
+export type RemoveIdTag = (idTag: string) => Promise<{ readonly id: string } | Refusal>;
+
+export const saveIdTag =
+  (idTags: IdTagRepository): SaveIdTag =>
+  async (input) => {
+    const { idTag, parentIdTag } = input;
+    const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
+    if (wrong) return wrong;
+    if (sameId(idTag, parentIdTag)) {
+      return invalidInput('parentIdTag', 'An idTag is not its own group.');
+    }
+    await idTags.save(input);
+    return input;
+  };
+
+/** Reservations that were made with it stay; nobody can start with it any more. */
+export const removeIdTag =
+  (idTags: IdTagRepository): RemoveIdTag =>
+  async (idTag) => {
+    if (await idTags.remove(idTag)) return { id: idTag };
+    return { code: 'ID_TAG_NOT_FOUND', message: `There is no idTag "${idTag}".` };
+  };
+
+const LONGEST = maxIdTagLength('2.1');
+
+function check(field: string, value: string): Refusal | undefined {
+  if (/^[\x20-\x7e]+$/.test(value) && value.length <= LONGEST) return undefined;
+  const message = `It must have 1 to ${LONGEST} printable characters (20 for OCPP 1.6, 36 for 2.0.1).`;
+  return invalidInput(field, message);
+}

@@ -1,0 +1,165 @@
+// Administration of sites and of their policies: save and remove.
+
+import type { Clock } from '../common/clock.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { mayAdministerEverySite, mayAdministerSite } from '../model/access/rights.ts';
+import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
+import { chargerNotFound, siteNotFound } from '../model/refusals/not-found.ts';
+import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
+import { type PolicyFields, resolvePolicy, type SitePolicies } from '../model/site/policy.ts';
+import { checkFields, checkTogether } from '../model/site/policy-fields.ts';
+import { isTimeZone, type Site } from '../model/site/site.ts';
+import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
+import type { Layer, PolicyRepository } from '../storage/sites/policy.repository.ts';
+import type { SiteRepository } from '../storage/sites/site.repository.ts';
+
+export interface SiteAdministrationPorts {
+  readonly sites: SiteRepository;
+  readonly policies: PolicyRepository;
+  readonly chargers: ChargerRepository;
+  readonly clock: Clock;
+}
+
+export interface SaveSiteInput {
+  readonly id: string;
+  readonly name: string;
+  readonly timeZone: string;
+  /** What is absent stays as it is; in a new site it takes the default. */
+  readonly policy: PolicyFields;
+}
+
+/** Of one charger, or of one group. */
+export interface OverrideKey {
+  readonly siteId: string;
+  readonly chargerId?: string;
+  readonly parentIdTag?: string;
+}
+export interface SaveOverrideInput extends OverrideKey {
+  /** What is absent is as the site has it. */
+  readonly policy: PolicyFields;
+}
+
+export type SaveSite = (caller: Caller, input: SaveSiteInput) => Promise<Site | Refusal>;
+export type RemoveSite = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
+export type SaveOverride = (caller: Caller, input: SaveOverrideInput) => Promise<Site | Refusal>;
+export type RemoveOverride = (caller: Caller, input: OverrideKey) => Promise<Site | Refusal>;
+
+/** Admins make sites; an operator changes its own. */
+export const saveSite =
+  ({ sites, policies, clock }: SiteAdministrationPorts): SaveSite =>
+  async (caller, input) => {
+    const { id, name, timeZone, policy } = input;
+    if (!mayAdministerSite(caller, id)) return onlyOwn;
+    const [known] = await sites.byIds([id]);
+    if (!known && !mayAdministerEverySite(caller)) return onlyOwn;
+    const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkFields(policy);
+    if (wrong) return wrong;
+    const edit = (before: SitePolicies | undefined) => {
+      const fields = { ...before?.fields, ...policy };
+      const after = { siteId: id, timeZone, version: 0, fields, overrides: before?.overrides ?? [] };
+      return checkLayers(after) ?? { scope: 'SITE' as const, key: '', fields };
+    };
+    const refused = await policies.change(id, edit, { by: caller.subject, at: clock.now(), site: { name, timeZone } });
+    return refused ?? (await reread(sites, id));
+  };
+
+/** One layer above the site's: what it says counts for that charger, or for that group, alone. */
+export const saveOverride =
+  (ports: SiteAdministrationPorts): SaveOverride =>
+  async (caller, { policy, ...key }) => {
+    const layer = await checkLayer(ports, caller, key, { mustBeThere: true });
+    if (isRefusal(layer)) return layer;
+    const wrong = checkFields(policy);
+    if (wrong) return wrong;
+    const edit = (before: SitePolicies | undefined) => {
+      if (!before) return siteNotFound(key.siteId);
+      const { scope, key: name } = layer;
+      const others = before.overrides.filter((one) => !isSame(one, layer));
+      if (others.length >= MAX_OVERRIDES) return tooManyOverrides;
+      const override = { scope: scope === 'GROUP' ? scope : ('CHARGER' as const), key: name, fields: policy };
+      return checkLayers({ ...before, overrides: [...others, override] }) ?? { ...layer, fields: policy };
+    };
+    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+    return refused ?? (await reread(ports.sites, key.siteId));
+  };
+
+/** Asks for nothing where there is none. */
+export const removeOverride =
+  (ports: SiteAdministrationPorts): RemoveOverride =>
+  async (caller, key) => {
+    const layer = await checkLayer(ports, caller, key, { mustBeThere: false });
+    if (isRefusal(layer)) return layer;
+    const edit = (before: SitePolicies | undefined) => (before ? layer : siteNotFound(key.siteId));
+    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+    return refused ?? (await reread(ports.sites, key.siteId));
+  };
+
+export const removeSite =
+  ({ sites }: Pick<SiteAdministrationPorts, 'sites'>): RemoveSite =>
+  async (caller, id) => {
+    if (!mayAdministerEverySite(caller)) return onlyOwn;
+    switch (await sites.remove(id)) {
+      case 'REMOVED':
+        return { id };
+      case 'NOT_FOUND':
+        return siteNotFound(id);
+      case 'IN_USE':
+        return { code: 'IN_USE', message: `Site "${id}" has, or had, chargers; its history is kept.` };
+    }
+  };
+
+const MAX_OVERRIDES = 500;
+const tooManyOverrides = invalidInput('siteId', `A site has at most ${MAX_OVERRIDES} overrides; remove some first.`);
+
+const reread = async (sites: SiteRepository, id: string): Promise<Site | Refusal> =>
+  (await sites.byIds([id]))[0] ?? siteNotFound(id);
+
+const onlyOwn: Refusal = { code: 'FORBIDDEN', message: 'Admins make and remove sites; an operator changes its own.' };
+
+const isSame = (one: Layer, other: Layer): boolean =>
+  one.scope === other.scope &&
+  (one.key === other.key || (one.scope === 'GROUP' && one.key.toLowerCase() === other.key.toLowerCase()));
+
+async function checkLayer(
+  { chargers }: SiteAdministrationPorts,
+  caller: Caller,
+  { siteId, chargerId, parentIdTag }: OverrideKey,
+  { mustBeThere }: { readonly mustBeThere: boolean },
+): Promise<Layer | Refusal> {
+  if (!mayAdministerSite(caller, siteId)) return onlyOwn;
+  if ((chargerId === undefined) === (parentIdTag === undefined)) {
+    return invalidInput('chargerId', 'Give either chargerId or parentIdTag.');
+  }
+  if (parentIdTag !== undefined) {
+    return checkIdentifier('parentIdTag', parentIdTag) ?? { scope: 'GROUP', key: parentIdTag };
+  }
+  // One that has left the site may leave an override behind, which can be removed all the same.
+  if (!mustBeThere) return { scope: 'CHARGER', key: chargerId ?? '' };
+  const [charger] = await chargers.byIds([chargerId ?? '']);
+  if (charger?.siteId === siteId) return { scope: 'CHARGER', key: charger.id };
+  return chargerNotFound(chargerId ?? '', `at site "${siteId}"`);
+}
+
+/** Every charger and every group of the site must be left with a policy that can be. */
+function checkLayers(policies: SitePolicies): InputRefusal | undefined {
+  const chargers = policies.overrides.filter(({ scope }) => scope === 'CHARGER').map(({ key }) => key);
+  const groups = policies.overrides.filter(({ scope }) => scope === 'GROUP').map(({ key }) => key);
+  for (const chargerId of [undefined, ...chargers]) {
+    for (const group of [undefined, ...groups]) {
+      const wrong = checkTogether(resolvePolicy(policies, { chargerId, group }));
+      if (!wrong) continue;
+      const where = [chargerId && `charger "${chargerId}"`, group && `group "${group}"`].filter(Boolean).join(', ');
+      return where ? { ...wrong, message: `${wrong.message} (for ${where})` } : wrong;
+    }
+  }
+  return undefined;
+}
+
+const checkId = (id: string) =>
+  /^[A-Za-z0-9._-]{1,64}$/.test(id)
+    ? undefined
+    : invalidInput('id', 'It must have 1 to 64 letters, digits, ".", "_" or "-".');
+const checkName = (name: string) =>
+  name.trim().length > 0 && name.length <= 200 ? undefined : invalidInput('name', 'It must have 1 to 200 characters.');
+const checkTimeZone = (name: string) =>
+  isTimeZone(name) ? undefined : invalidInput('timeZone', `"${name}" is not an IANA time zone such as Europe/Berlin.`);

@@ -1,0 +1,105 @@
+// What the charger itself does to reservations: it drops them when a connector breaks, it says that it holds them, and
+// in OCPP 2.x it tells that it ended them.
+
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import { DEBOUNCE_MS } from '../lifecycle/ask-again.ts';
+import type { Transition } from '../lifecycle/transition.ts';
+import type { OcppVersion } from '../model/charger/charger.ts';
+import { type ConnectorState, isOutOfOrder } from '../model/charger/connector.ts';
+import { isFirstAsked, isHolding, type ReservationUpdate, removalReason } from '../model/reservation/reservation.ts';
+import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
+import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+
+export interface FollowPorts {
+  readonly reservations: ReservationRepository;
+  readonly chargers: ChargerRepository;
+  readonly transition: Transition;
+  readonly wakeSettler: (at: Date) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export type FollowConnectorState = (
+  chargerId: string,
+  version: OcppVersion,
+  connectorId: number,
+  state: ConnectorState,
+) => Promise<void>;
+
+/** A charger without a clock, or one that was away, may keep a reservation for so long after its expiry date. */
+export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
+
+/**
+ * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them).
+ * In 2.x the charger says so itself; where that message is lost, the state tells after a while.
+ * Reserved, in every version, proves an acceptance whose answer was lost, or shows a hold that ended here.
+ * Available inside a hold is not an end by itself.
+ */
+export const followConnectorState = (ports: FollowPorts): FollowConnectorState => {
+  const { reservations, transition, clock } = ports;
+  const liveOn = async (chargerId: string) =>
+    (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
+  return async (chargerId, version, connectorId, state) => {
+    const isBroken = isOutOfOrder(state);
+    if (isBroken && version === '1.6') {
+      const dropped = (await liveOn(chargerId)).filter((one) => connectorId === 0 || one.connectorId === connectorId);
+      for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
+    } else if (connectorId === 0) {
+      // Of the charger as a whole nothing else follows.
+    } else if (state === 'RESERVED') {
+      const live = await liveOn(chargerId);
+      const here = live.filter((one) => one.connectorId === connectorId);
+      const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
+      if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
+      const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
+      if (!isExplained) await releaseGhosts(ports, chargerId, connectorId);
+    } else if (isBroken || state === 'AVAILABLE') {
+      // In 2.x Available may mean that the idTag was presented: only a hold in doubt is asked for again (verify-hold.ts).
+      await verifyLater(ports, chargerId, connectorId);
+      if (state === 'AVAILABLE' && (await reservations.activateOn(chargerId, connectorId, clock.now()))) {
+        ports.wakeSettler(clock.now());
+      }
+    }
+  };
+};
+
+/** Real connectors flicker: the hold is verified when the state has lasted, and later each time it was verified before. */
+async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+  const { reservations, wakeSettler, clock } = ports;
+  const now = clock.now();
+  const dueAt = await reservations.verifyLater(chargerId, connectorId, now, DEBOUNCE_MS);
+  if (dueAt) wakeSettler(dueAt);
+}
+
+/** The charger holds what has ended here: after a fault, after an expiry that it did not see. It is told to let go. */
+async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+  const { reservations, wakeSettler, clock, log } = ports;
+  const now = clock.now();
+  const owed = await reservations.oweReleasesOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS), now);
+  if (owed.length === 0) return;
+  log.warn({ chargerId, connectorId, reservations: owed }, 'a charger says Reserved where nothing is held here');
+  wakeSettler(now);
+}
+
+/** OCPP 2.x ReservationStatusUpdate. An unknown reservation is logged, one that has ended annotated: the first end stands. */
+export const recordReservationUpdate =
+  ({ reservations, chargers, transition, log }: FollowPorts) =>
+  async (chargerId: string, reservationId: number, update: ReservationUpdate): Promise<void> => {
+    const reservation = await reservations.byWireId(chargerId, reservationId);
+    if (!reservation) {
+      log.info({ chargerId, reservationId, update }, 'a charger tells of a reservation that is not known here');
+      return;
+    }
+    if (!isHolding(reservation.status)) {
+      await reservations.annotate(reservation.id, update);
+      return;
+    }
+    if (update === 'EXPIRED') {
+      await transition(reservation, { type: 'expired' }, 'CHARGER');
+      return;
+    }
+    const { state } = await chargers.lastReport(chargerId, reservation.connectorId);
+    const reason = update === 'NO_TRANSACTION' ? update : removalReason(state);
+    await transition(reservation, { type: 'removed', reason }, 'CHARGER');
+  };

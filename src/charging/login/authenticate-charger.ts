@@ -1,0 +1,176 @@
+// Is this the charger it says it is? OCPP's security profiles: 1, a password over a private network; 2, a password over
+// TLS; 3, a certificate. A charger that is set to one never comes in by a lower one.
+import { networkOf } from '../../common/client-address.ts';
+import type { Clock } from '../../common/clock.ts';
+import type { Metrics } from '../../common/metrics.ts';
+import { type RateLimit, RateLimits } from '../../common/rate-limit.ts';
+import type { ClientCertificate } from '../../model/charger/certificate.ts';
+import type { Admission } from '../../model/charger/login.ts';
+import type { CertificateRepository } from '../../storage/chargers/certificate.repository.ts';
+import type { ChargerRepository, Credentials } from '../../storage/chargers/charger.repository.ts';
+import { type Passwords, readingsOf } from './passwords.ts';
+
+export interface Login {
+  readonly chargerId: string;
+  /** As it came, where it came with the charger's id as its user. */
+  readonly password?: Buffer;
+  readonly isEncrypted: boolean;
+  readonly certificate?: ClientCertificate;
+  readonly address: string;
+  /** Nobody waits for the answer any more. */
+  readonly isOver: () => boolean;
+}
+
+export type ChargerAuthentication =
+  | { readonly verdict: 'ACCEPTED'; readonly admission: Admission }
+  | { readonly verdict: 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD' | 'WRONG_CERTIFICATE' | 'PROFILE_TOO_LOW' }
+  | { readonly verdict: 'TOO_MANY_FAILURES' | 'TOO_MANY_LOGINS'; readonly retryAfterSeconds: number };
+export type AuthenticateCharger = (login: Login) => Promise<ChargerAuthentication>;
+
+interface Ports {
+  readonly chargers: ChargerRepository;
+  readonly certificates: CertificateRepository;
+  readonly passwords: Passwords;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+}
+
+/** Wrong passwords of one address; several chargers may stand behind it. */
+const OF_ADDRESS = { perSecond: 1, burst: 50 };
+/** Of a charger that has come from the same address before: what others there do wrong does not keep it out. */
+const OF_CHARGER = { perSecond: 0.1, burst: 10 };
+/** Logins without a password of one address for which the charger is looked up; beyond, all are asked for theirs alike. */
+const UNASKED = { perSecond: 20, burst: 500 };
+const RETRY_SECONDS = 10;
+/** What it counts for to ask for a charger that is none: a look at the database, not the time that it takes under load. */
+const LOOK_MS = 1;
+
+export function authenticateCharger(ports: Ports): AuthenticateCharger {
+  const ofAddress = new RateLimits(OF_ADDRESS);
+  const ofCharger = new RateLimits(OF_CHARGER);
+  const ofUnasked = new RateLimits(UNASKED);
+  const cameFrom = new Map<string, string>();
+  return async (login) => {
+    const { clock, metrics } = ports;
+    const { chargerId } = login;
+    const network = networkOf(login.address);
+    const isFamiliar = cameFrom.get(chargerId) === network;
+    const now = clock.now();
+    const failures = isFamiliar ? ofCharger.of(`${network} ${chargerId}`, now) : ofAddress.of(network, now);
+    const found = await check(ports, login, network, failures, ofUnasked);
+    metrics.chargerLogins.inc({ verdict: found.verdict.toLowerCase() });
+    if (found.verdict === 'ACCEPTED') cameFrom.set(chargerId, network);
+    return found;
+  };
+}
+
+async function check(
+  ports: Ports,
+  login: Login,
+  network: string,
+  failures: RateLimit,
+  unasked: RateLimits,
+): Promise<ChargerAuthentication> {
+  const { passwords, clock } = ports;
+  const { chargerId, password, certificate } = login;
+  const readings = password ? readingsOf(password) : [];
+  const isFamiliar = readings.some((one) => passwords.wasRight(chargerId, one));
+  // Who has a certificate of ours, or comes as it came before, waits for nobody.
+  if (isFamiliar || certificate?.commonName === chargerId) {
+    const found = await checkAtOnce(ports, login, readings);
+    if (found) return found;
+  }
+  // Many chargers come without their password until they are asked for it: that is no guess.
+  if (!password) {
+    const now = clock.now();
+    const mayLook = unasked.of(network, now).tryTake(now, 1) === 0;
+    return (mayLook && (await checkAtOnce(ports, login, readings))) || { verdict: 'WRONG_PASSWORD' };
+  }
+  // Of all others few are looked at at a time: neither the database nor the machine is theirs.
+  const turn = await passwords.turn(network, login.isOver);
+  if (!turn || login.isOver()) {
+    turn?.end();
+    return { verdict: 'TOO_MANY_LOGINS', retryAfterSeconds: RETRY_SECONDS };
+  }
+  // Looked at when its turn has come: those that came together have been found wrong meanwhile.
+  if (failures.left(clock.now()) < 1) {
+    turn.end();
+    return { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS };
+  }
+  let guessMs = 0;
+  try {
+    const known = await ports.chargers.credentials(chargerId);
+    const begun = clock.now().getTime();
+    const found = await checkPassword(ports, login, known, readings);
+    if (found.verdict === 'WRONG_PASSWORD') {
+      failures.tryTake(clock.now(), 1);
+      guessMs = clock.now().getTime() - begun;
+    }
+    if (found.verdict === 'UNKNOWN_CHARGER') guessMs = LOOK_MS;
+    return found;
+  } finally {
+    turn.end(guessMs);
+  }
+}
+
+/** Without a derivation; undefined where it takes one. */
+async function checkAtOnce(
+  { chargers, certificates, passwords, clock }: Ports,
+  login: Login,
+  readings: readonly string[],
+): Promise<ChargerAuthentication | undefined> {
+  const { chargerId, certificate } = login;
+  const known = await chargers.credentials(chargerId);
+  if (!known) return { verdict: 'UNKNOWN_CHARGER' };
+  // A certificate that names nobody here may be the maker's: the charger is asked for its password.
+  if (certificate?.commonName === chargerId) {
+    const isGood = await certificates.admit(chargerId, certificate, clock.now());
+    if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
+    return { verdict: 'ACCEPTED', admission: { profile: 3, fingerprint: certificate.fingerprint } };
+  }
+  const tooLow = profileTooLow(login, known);
+  if (tooLow) return tooLow;
+  const { passwordHash } = known;
+  const isKnown = readings.some((one) => passwords.isKnown(chargerId, passwordHash, one));
+  return isKnown ? { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } } : undefined;
+}
+
+async function checkPassword(
+  ports: Ports,
+  login: Login,
+  known: Credentials | undefined,
+  readings: readonly string[],
+): Promise<ChargerAuthentication> {
+  if (!known) return { verdict: 'UNKNOWN_CHARGER' };
+  const tooLow = profileTooLow(login, known);
+  if (tooLow) return tooLow;
+  const passwordHash = await rightHash(ports, login.chargerId, known, readings);
+  if (passwordHash === undefined) return { verdict: 'WRONG_PASSWORD' };
+  return { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } };
+}
+
+/** Of a login by password. */
+const profileOf = ({ isEncrypted }: Login) => (isEncrypted ? 2 : 1);
+
+function profileTooLow(login: Login, { securityProfile }: Credentials): ChargerAuthentication | undefined {
+  if (securityProfile === 3) return { verdict: login.certificate ? 'WRONG_CERTIFICATE' : 'PROFILE_TOO_LOW' };
+  return profileOf(login) < securityProfile ? { verdict: 'PROFILE_TOO_LOW' } : undefined;
+}
+
+/** Of the password that it has, or of one that it was told to take: that is then the only one. */
+async function rightHash(
+  { chargers, passwords }: Ports,
+  chargerId: string,
+  { passwordHash, offeredHashes }: Credentials,
+  readings: readonly string[],
+): Promise<string | undefined> {
+  for (const reading of readings) {
+    if (await passwords.isPasswordOf(chargerId, passwordHash, reading)) return passwordHash;
+    for (const offered of offeredHashes) {
+      if (!(await passwords.isPasswordOf(chargerId, offered, reading))) continue;
+      await chargers.adoptPassword(chargerId, offered);
+      return offered;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,91 @@
+// A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
+// connector is a breach when it goes on although it was refused.
+import type { Log } from '../common/log.ts';
+import { type AskAgainPorts, doubtEach } from '../lifecycle/ask-again.ts';
+import type { Transition } from '../lifecycle/transition.ts';
+import { sameId } from '../model/charger/id-tag.ts';
+import type { Presentation, Transaction } from '../model/charger/transaction.ts';
+import { isHolder, matchUse } from '../model/reservation/match-use.ts';
+import { isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';
+import type { TransactionRepository } from '../storage/chargers/transaction.repository.ts';
+
+export interface UsePorts extends AskAgainPorts {
+  readonly transition: Transition;
+  readonly log: Log;
+}
+
+export interface EarlyPorts {
+  readonly transactions: TransactionRepository;
+  readonly idTags: IdTagRepository;
+  readonly transition: Transition;
+}
+
+/** Call it only for a start that was let in: one that was refused consumes nothing. */
+export const useReservation =
+  ({ reservations, transition, log }: UsePorts) =>
+  async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
+    const { chargerId, id: transactionId } = transaction;
+    const candidates = await reservations.matchable({ chargerId, id: transactionId, startedAt: presented.startedAt });
+    const used = matchUse(candidates, presented);
+    if (presented.reservationId !== undefined && used?.reservationId !== presented.reservationId) {
+      log.info(
+        { chargerId, label: presented.reservationId },
+        'a transaction carries a reservationId that does not fit',
+      );
+    }
+    if (!used) return;
+    const { startedAt } = presented;
+    const usedConnectorId = presented.connectorId ?? transaction.connectorId;
+    const where = usedConnectorId === undefined ? {} : { usedConnectorId };
+    // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
+    const isReleaseOwed = used.enforcement === 'CHARGER' && presented.reservationId !== used.reservationId;
+    await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER', { isReleaseOwed });
+  };
+
+/** Whose session goes on where a booking begins: its holder's, which uses it, or has used another; or somebody else's. */
+export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
+export type UseEarly = (booking: Reservation) => Promise<WhoIsThere>;
+
+/** A holder who came before the booking began uses it once it begins. */
+export const useEarly =
+  ({ transactions, idTags, transition }: EarlyPorts): UseEarly =>
+  async (booking) => {
+    const running = await transactions.running(booking.chargerId, booking.connectorId);
+    if (running?.idTag === undefined) return 'SOMEBODY_ELSE';
+    const { id: transactionId, idTag, startedAt, connectorId } = running;
+    const parentIdTag = (await idTags.find(idTag))?.parentIdTag;
+    if (!isHolder(booking, { idTag, ...(parentIdTag !== undefined && { parentIdTag }) })) return 'SOMEBODY_ELSE';
+    if (running.hasUsed) return 'HOLDER';
+    const where = connectorId === undefined ? {} : { usedConnectorId: connectorId };
+    await transition(booking, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
+    return 'USED';
+  };
+
+/**
+ * A start that was refused consumes nothing here, but some chargers drop the hold of the connector over it, or the one
+ * that the start was labelled with.
+ */
+export const doubtHolds =
+  (ports: UsePorts) =>
+  ({ chargerId, connectorId }: Transaction, reservationId: number | undefined): Promise<void> =>
+    doubtEach(
+      ports,
+      chargerId,
+      (hold) => hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId),
+    );
+
+/** Energy flows in a transaction that was refused. */
+export const recordBreach =
+  ({ reservations, transition, log }: UsePorts) =>
+  async (transaction: Transaction): Promise<void> => {
+    const { chargerId, connectorId, idTag } = transaction;
+    const candidates = await reservations.matchable(transaction);
+    const breached = candidates.find(
+      (one) =>
+        isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !sameId(one.idTag, idTag),
+    );
+    if (!breached || breached.isBreached) return;
+    log.warn({ chargerId, connectorId, reservation: breached.id }, 'a held connector charges somebody else');
+    await transition(breached, { type: 'breached' }, 'CHARGER');
+  };

@@ -1,0 +1,73 @@
+// What stands before the resolvers: no operation without its permission, no change that is not written down, nothing read
+// for whoever waits no longer.
+import {
+  GraphQLError,
+  type GraphQLField,
+  type GraphQLFieldResolver,
+  type GraphQLSchema,
+  getNamedType,
+  isUnionType,
+} from 'graphql';
+import type { Audit } from '../../audit/audit.ts';
+import { may, needsPermission, type OperationName, operations } from '../../model/access/rights.ts';
+import type { Refusal } from '../../model/refusals/refusal.ts';
+import type { ApiContext } from './context.ts';
+import { forbidden, timedOut } from './errors.ts';
+
+type Field = GraphQLField<unknown, ApiContext>;
+type Resolve = GraphQLFieldResolver<unknown, ApiContext>;
+
+/** Throws where auth/rights.ts does not say what an operation needs. */
+export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined): void {
+  for (const field of rootFields(schema.getQueryType())) {
+    const refusalOf = refusals(field);
+    const resolve = field.resolve as Resolve;
+    field.resolve = (root, args, context, info) => refusalOf(context) ?? resolve(root, args, context, info);
+    stopWhenAborted(field);
+  }
+  for (const field of rootFields(schema.getMutationType())) {
+    const refusalOf = refusals(field);
+    const resolve = field.resolve as Resolve;
+    field.resolve = (root, args, context, info) => {
+      const { caller, request } = context;
+      if (!audit || !request) throw new Error('A mutation belongs to a request');
+      const change = () => refusalOf(context) ?? resolve(root, args, context, info);
+      return audit.record(caller, request, field.name, args, change);
+    };
+    stopWhenAborted(field);
+  }
+  for (const field of rootFields(schema.getSubscriptionType())) {
+    const refusalOf = refusals(field);
+    const subscribe = field.subscribe as Resolve;
+    field.subscribe = (root, args, context, info) => refusalOf(context) ?? subscribe(root, args, context, info);
+  }
+}
+
+/** A resolver that reads asks nothing more of the database once nobody waits for the answer. */
+export function stopWhenAborted(field: Field): void {
+  const resolve = field.resolve as Resolve;
+  field.resolve = (root, args, context, info) => {
+    refuseIfAborted(context);
+    return resolve(root, args, context, info);
+  };
+}
+
+const rootFields = (type: { getFields(): Record<string, unknown> } | null | undefined): Field[] =>
+  Object.values(type?.getFields() ?? {}) as Field[];
+
+/** Of whoever may not: a value where the result has a place for it; else it throws. */
+function refusals({ name, type }: Field): (context: ApiContext) => Refusal | undefined {
+  const permission = operations[name as OperationName];
+  if (!permission) throw new Error(`auth/rights.ts does not say what "${name}" needs`);
+  const result = getNamedType(type);
+  const hasPlace = isUnionType(result) && result.getTypes().some((one) => one.name === 'NotAllowed');
+  return ({ caller }) => {
+    if (may(caller, permission)) return undefined;
+    if (!hasPlace) throw forbidden(needsPermission(permission));
+    return { code: 'FORBIDDEN', message: needsPermission(permission) };
+  };
+}
+
+function refuseIfAborted(context: ApiContext | undefined): void {
+  if (context?.request?.signal.aborted) throw new GraphQLError(timedOut.message, { extensions: timedOut.extensions });
+}

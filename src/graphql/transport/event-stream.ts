@@ -1,0 +1,360 @@
+// GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: a stream for each operation, or one stream
+// for all of a client (the two modes of the graphql-sse protocol).
+import { randomUUID } from 'node:crypto';
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import type { Caller } from '../../model/access/caller.ts';
+import { toCursor } from '../../model/events/cursor.ts';
+import { expired, onExpiry } from '../../streams/expiry.ts';
+import { Outbox } from '../../streams/outbox.ts';
+import {
+  COMMENT,
+  EVENT_STREAM_HEADERS,
+  KEEP_ALIVE_MS,
+  MAX_CLOSING_MS,
+  ResponseChannel,
+} from '../../streams/response-channel.ts';
+import type { Request } from '../operations/documents.ts';
+import { unauthenticated } from '../operations/errors.ts';
+import { type Charged, leave, newRunning, type Operations, type Running } from '../operations/operations.ts';
+import { authenticate } from '../operations/request-context.ts';
+
+/** For the stream that a token was given for to be opened. */
+const MAX_UNOPENED_MS = 30_000;
+
+const END = Buffer.from('\n\n');
+
+export interface EventStreamEdge {
+  /** Ends what is open; clients come back elsewhere. */
+  close(): Promise<void>;
+}
+
+export function serveEventStreams(http: FastifyInstance, path: string, operations: Operations): EventStreamEdge {
+  const streams = new Set<EventStream>();
+  /** Streams that are shared by the operations of a client, by their tokens. */
+  const shared = new Map<string, EventStream>();
+
+  let isClosing = false;
+
+  const open = (caller: Caller, token?: string): EventStream => {
+    if (isClosing) throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server stops; come back, perhaps to another one.');
+    const refused = operations.ports.quota.connect(caller);
+    if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
+    const stream = new EventStream(operations, caller, () => {
+      operations.ports.quota.disconnect(caller);
+      streams.delete(stream);
+      if (token !== undefined) shared.delete(token);
+    });
+    streams.add(stream);
+    if (token !== undefined) shared.set(token, stream);
+    return stream;
+  };
+
+  /**
+   * The stream of the token. Whoever has that may use it; a request with a token of its own must be of the same subject,
+   * and gives the whole stream its rights.
+   */
+  const find = async ({ headers: { authorization }, address }: FastifyRequest, token: string) => {
+    const caller =
+      authorization === undefined ? undefined : await authenticate(operations.ports, authorization, address);
+    const stream = shared.get(token);
+    if (!stream) throw refusal(404, 'STREAM_NOT_FOUND', 'There is no such stream; reserve one with PUT.');
+    if (!caller) return stream;
+    if (caller.subject !== stream.caller.subject) throw refusal(403, 'FORBIDDEN', 'The stream is somebody else’s.');
+    stream.renew(caller);
+    return stream;
+  };
+
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    const token = streamToken(request);
+    const wantsStream = request.headers.accept?.includes('text/event-stream') ?? false;
+    if (request.method === 'PUT') {
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.address);
+      const given = randomUUID();
+      open(caller, given).expectOpening();
+      return reply.status(201).type('text/plain; charset=utf-8').send(given);
+    }
+    if (token === undefined) {
+      if (!wantsStream) throw refusal(406, 'BAD_REQUEST', 'Accept text/event-stream, or give the token of a stream.');
+      const caller = await authenticate(operations.ports, request.headers.authorization, request.address);
+      const asked = requestOf(request);
+      if (reply.raw.destroyed) return reply;
+      const stream = open(caller);
+      reply.hijack();
+      stream.attach(reply);
+      await stream.runAlone(operations.prepare(asked, caller), request);
+      return reply;
+    }
+    const stream = await find(request, token);
+    if (request.method === 'DELETE') {
+      const { operationId } = request.query as { operationId?: string };
+      if (!operationId) throw refusal(400, 'BAD_REQUEST', 'Give the operationId in the address.');
+      stream.stop(operationId);
+      return reply.status(200).send();
+    }
+    if (wantsStream) {
+      if (stream.isOpen) throw refusal(409, 'CONFLICT', 'The stream is open already.');
+      reply.hijack();
+      stream.attach(reply);
+      return reply;
+    }
+    const asked = requestOf(request);
+    const id = String(asked.extensions?.operationId ?? '');
+    if (!id) throw refusal(400, 'BAD_REQUEST', 'Give the operation an id: extensions.operationId.');
+    if (stream.has(id)) throw refusal(409, 'CONFLICT', 'The stream has an operation with that id already.');
+    const prepared = operations.prepare(asked, stream.caller);
+    if (!('kind' in prepared)) {
+      return reply.status(400).send({ errors: prepared.map((error) => operations.mask(error)) });
+    }
+    if (prepared.kind === 'mutation' && request.method === 'GET') throw notByGet();
+    void stream.run(id, prepared, request.address);
+    return reply.status(202).send();
+  };
+
+  http.route({
+    url: path,
+    method: ['GET', 'POST', 'PUT', 'DELETE'],
+    handler: async (request, reply) => {
+      try {
+        return await answer(request, reply);
+      } catch (error) {
+        if (reply.sent) throw error;
+        const { status = 400, headers } =
+          error instanceof GraphQLError ? ((error.extensions.http ?? {}) as Partial<Http>) : { status: 500 };
+        return reply
+          .headers(Object.fromEntries(headers ?? []))
+          .status(status)
+          .send({ errors: [operations.mask(error)] });
+      }
+    },
+  });
+  return {
+    async close() {
+      isClosing = true;
+      await Promise.all([...streams].map((stream) => stream.close()));
+    },
+  };
+}
+
+interface Http {
+  readonly status: number;
+  readonly headers?: ReadonlyMap<string, string>;
+}
+
+const refusal = (status: number, code: string, message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code, http: { status } } });
+
+const notByGet = () => refusal(405, 'BAD_REQUEST', 'A mutation cannot be asked for with GET.');
+
+function streamToken({ headers, query }: FastifyRequest): string | undefined {
+  const header = headers['x-graphql-event-stream-token'];
+  return (Array.isArray(header) ? header[0] : header) ?? (query as { token?: string }).token;
+}
+
+/** Throws BAD_REQUEST where that is no GraphQL request. */
+function requestOf(request: FastifyRequest): Request & { readonly extensions?: { readonly operationId?: unknown } } {
+  const given = request.method === 'GET' ? fromAddress(request.query as Record<string, unknown>) : request.body;
+  const { operationName, variables, extensions, documentId, ...rest } = (given ?? {}) as Record<string, unknown>;
+  // One that is known by its id needs no text.
+  const { query = documentId !== undefined || extensions !== undefined ? '' : undefined } = rest;
+  const isObject = (value: unknown) => value == null || (typeof value === 'object' && !Array.isArray(value));
+  if (typeof query !== 'string') throw refusal(400, 'BAD_REQUEST', 'Give the document as `query`, a string.');
+  if (operationName != null && typeof operationName !== 'string')
+    throw refusal(400, 'BAD_REQUEST', '`operationName` must be a string.');
+  if (!isObject(variables) || !isObject(extensions))
+    throw refusal(400, 'BAD_REQUEST', '`variables` and `extensions` must be objects.');
+  return { query, operationName, variables, extensions, documentId } as ReturnType<typeof requestOf>;
+}
+
+function fromAddress({ variables, extensions, ...rest }: Record<string, unknown>): object {
+  try {
+    const parse = (text: unknown) => (typeof text === 'string' ? JSON.parse(text) : undefined);
+    return { ...rest, variables: parse(variables), extensions: parse(extensions) };
+  } catch {
+    throw refusal(400, 'BAD_REQUEST', '`variables` and `extensions` must be JSON.');
+  }
+}
+
+interface Result {
+  readonly data?: ExecutionResult['data'];
+  readonly errors?: readonly unknown[];
+  readonly extensions?: ExecutionResult['extensions'];
+}
+
+/** One stream, and the operations whose messages go over it. */
+class EventStream {
+  readonly #channel = new ResponseChannel();
+  readonly #outbox: Outbox;
+  /** By their ids; the only one of a stream of its own has none. */
+  readonly #open = new Map<string | undefined, Running>();
+  #caller: Caller;
+  #callOffExpiry: () => void = () => {};
+  #callOffTimer: () => void = () => {};
+  #isEnded = false;
+
+  constructor(
+    private readonly operations: Operations,
+    caller: Caller,
+    private readonly onEnd: () => void,
+  ) {
+    this.#outbox = new Outbox(this.#channel, operations.ports.writer, () => this.#endSlow());
+    this.#caller = caller;
+    this.#waitForExpiry();
+  }
+
+  get caller(): Caller {
+    return this.#caller;
+  }
+
+  /** It lives on with the rights of that caller, and as long as its token. */
+  renew(caller: Caller): void {
+    if (caller === this.#caller) return;
+    this.#caller = caller;
+    this.#waitForExpiry();
+    for (const { subscription } of this.#open.values()) void subscription?.renew(caller);
+  }
+
+  #waitForExpiry(): void {
+    this.#callOffExpiry();
+    const expire = () => this.#endWith(() => unauthenticated(`${expired(this.#caller)}; get another.`));
+    this.#callOffExpiry = onExpiry(this.operations.ports, this.#caller, expire);
+  }
+
+  get isOpen(): boolean {
+    return this.#channel.isAttached;
+  }
+
+  has(id: string): boolean {
+    return this.#open.has(id);
+  }
+
+  /** Nobody may come for it. */
+  expectOpening(): void {
+    this.#callOffTimer = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
+  }
+
+  attach(reply: FastifyReply): void {
+    const response = reply.raw;
+    // It may have ended, or its client gone, while the token was checked.
+    if (this.#isEnded || response.destroyed) {
+      response.destroy();
+      this.#end();
+      return;
+    }
+    this.#callOffTimer();
+    response.once('close', () => this.#end());
+    response.on('error', () => this.#end());
+    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
+    this.#channel.attach(response);
+    // Some browsers show a stream as open only when something has come.
+    this.#keepAlive();
+    this.#outbox.put([COMMENT]);
+  }
+
+  /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
+  async runAlone(prepared: Charged | readonly GraphQLError[], { method, address }: FastifyRequest): Promise<void> {
+    if (!('kind' in prepared)) return this.#finish(undefined, { errors: prepared });
+    if (prepared.kind === 'mutation' && method === 'GET') return this.#finish(undefined, { errors: [notByGet()] });
+    await this.run(undefined, prepared, address);
+  }
+
+  async run(id: string | undefined, operation: Charged, address: string): Promise<void> {
+    const running = newRunning();
+    this.#open.set(id, running);
+    const finish = (result: Result) => {
+      if (this.#open.get(id) === running) this.#finish(id, result);
+    };
+    const { caller } = this;
+    try {
+      if (operation.kind !== 'subscription') {
+        const source = { address, via: 'EVENT_STREAM' } as const;
+        return finish(await this.operations.execute(operation, caller, source, running.leaving));
+      }
+      const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
+      const opened = await this.operations.open(operation, caller, {
+        send: (message) => this.#outbox.put([head, message.json, tail], message.at, running.progress),
+        room: () => this.#outbox.room(),
+        turn: () => this.#outbox.turn(),
+        fail: (error) => finish({ errors: [error] }),
+      });
+      if (!('stop' in opened)) return finish({ errors: opened });
+      // It was stopped, or the stream has ended, meanwhile; the id may be another operation's by now.
+      if (this.#open.get(id) !== running) return opened.stop();
+      running.subscription = opened;
+      if (this.caller !== caller) await opened.renew(this.caller);
+    } catch (error) {
+      finish({ errors: [error] });
+    }
+  }
+
+  stop(id: string): void {
+    leave(this.#open.get(id));
+    this.#open.delete(id);
+  }
+
+  /** Resolves when the client has what was written, or does not take it. */
+  close(): Promise<void> {
+    this.#outbox.finish();
+    return this.#channel.end(() => {
+      this.#end();
+      return this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());
+    });
+  }
+
+  /** The last result of an operation, and that it is over. */
+  #finish(id: string | undefined, { data, errors, extensions }: Result): void {
+    if (this.#isEnded) return;
+    this.#open.delete(id);
+    const shown = errors?.map((error) => this.operations.mask(error));
+    const payload = {
+      ...(shown && { errors: shown }),
+      ...(data !== undefined && { data }),
+      ...(extensions && { extensions }),
+    };
+    const result = id === undefined ? payload : { id, payload };
+    const complete = id === undefined ? '' : ` ${JSON.stringify({ id })}`;
+    const text = `event: next\ndata: ${JSON.stringify(result)}\n\nevent: complete\ndata:${complete}\n\n`;
+    this.#outbox.put([Buffer.from(text)]);
+    if (id === undefined) void this.close();
+  }
+
+  #endSlow(): void {
+    this.operations.ports.metrics.slowConsumers.inc();
+    const message = 'Events came faster than they were read; come back with the last cursor.';
+    this.#endWith(({ progress: { at } }) => {
+      const lastCursor = at && toCursor(at);
+      return new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } });
+    });
+  }
+
+  #endWith(errorOf: (running: Running) => GraphQLError): void {
+    for (const [id, running] of [...this.#open]) {
+      running.subscription?.stop();
+      this.#finish(id, { errors: [errorOf(running)] });
+    }
+    void this.close();
+  }
+
+  #keepAlive(): void {
+    this.#callOffTimer = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
+      this.#keepAlive();
+      this.#outbox.put([COMMENT]); // It may be the one too many.
+    });
+  }
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#callOffExpiry();
+    this.#callOffTimer();
+    for (const running of this.#open.values()) leave(running);
+    this.#open.clear();
+    this.#outbox.clear();
+    this.onEnd();
+  }
+}
+
+const NEXT = Buffer.from('event: next\ndata: ');
+const nextOf = (id: string) => Buffer.from(`event: next\ndata: {"id":${JSON.stringify(id)},"payload":`);
+const NEXT_END = Buffer.from('}\n\n');

@@ -1,0 +1,354 @@
+// GraphQL over WebSocket: the protocol graphql-transport-ws. Its own library (graphql-ws) checks what comes in and has the
+// codes; the operations are ours, for their messages are the same bytes for many.
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import {
+  CloseCode,
+  GRAPHQL_TRANSPORT_WS_PROTOCOL,
+  handleProtocols,
+  type Message,
+  MessageType,
+  parseMessage,
+} from 'graphql-ws';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { clientAddress } from '../../common/client-address.ts';
+import { endAtFault } from '../../common/end-at-fault.ts';
+import { RateLimit } from '../../common/rate-limit.ts';
+import { refuseUpgrade } from '../../common/refuse-upgrade.ts';
+import type { Caller } from '../../model/access/caller.ts';
+import { toCursor } from '../../model/events/cursor.ts';
+import { expired, onExpiry } from '../../streams/expiry.ts';
+import { FrameChannel } from '../../streams/frame-channel.ts';
+import { Outbox } from '../../streams/outbox.ts';
+import type { Operation, Request } from '../operations/documents.ts';
+import { type Charged, leave, newRunning, type Operations, type Running } from '../operations/operations.ts';
+import { authenticate } from '../operations/request-context.ts';
+
+const MAX_MESSAGE_BYTES = 100_000;
+/** Come back later: too many, or too slow. */
+const TRY_AGAIN_LATER = 1013;
+const GOING_AWAY = 1001;
+const MAX_REASON_BYTES = 123;
+/** A client that is asked for a sign of life so often, and gave none twice, is gone. */
+const KEEP_ALIVE_MS = 12_000;
+const MAX_CLOSING_MS = 5000;
+/** For connection_init to come. */
+const MAX_INIT_MS = 3000;
+/** Messages of one socket; a dashboard that opens begins with many. Who sends more is read more slowly. */
+const MESSAGES = { perSecond: 200, burst: 2000 };
+
+type Params = { readonly authorization?: unknown; readonly Authorization?: unknown };
+
+type Phase =
+  | { readonly is: 'opened' }
+  | { readonly is: 'initialising' }
+  | { readonly is: 'acknowledged'; readonly caller: Caller };
+
+export interface WebSocketEdge {
+  /** Ends with 1001 what is open. */
+  close(): Promise<void>;
+}
+
+export function serveWebSocket(http: FastifyInstance, path: string, operations: Operations): WebSocketEdge {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols });
+  const clients = new Set<Client>();
+  let isClosing = false;
+  http.server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
+    connection.on('error', () => connection.destroy());
+    const refuse = (status: number, headers?: string) =>
+      refuseUpgrade(connection, operations.ports.clock, status, headers);
+    if (request.url?.split('?')[0] !== path) return refuse(404);
+    if (!isOriginAllowed(request, operations.ports.allowedOrigins)) return refuse(403);
+    if (isClosing) return refuse(503);
+    const address = clientAddress(request, operations.ports.trustProxy);
+    const waitMs = operations.ports.limits.waitOf(address);
+    if (waitMs > 0) return refuse(429, `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`);
+    sockets.handleUpgrade(request, connection, head, (socket) => {
+      const client = new Client(socket, connection, address, operations);
+      clients.add(client);
+      socket.once('close', () => clients.delete(client));
+    });
+  });
+  return {
+    async close() {
+      isClosing = true;
+      await Promise.all([...clients].map((client) => client.goAway()));
+    },
+  };
+}
+
+/** One socket. */
+class Client {
+  #phase: Phase = { is: 'opened' };
+  #callOffExpiry: () => void = () => {};
+  #callOffKeepAlive: () => void = () => {};
+  #unheard = 0;
+  /** One after the other, as their pings came. */
+  #renewing: Promise<void> = Promise.resolve();
+  readonly #callOffInit: () => void;
+  readonly #outbox: Outbox;
+  readonly #open = new Map<string, Running>();
+  readonly #rate: RateLimit;
+
+  constructor(
+    private readonly socket: WebSocket,
+    connection: Duplex,
+    private readonly address: string,
+    private readonly operations: Operations,
+  ) {
+    const { clock, log } = operations.ports;
+    this.#rate = new RateLimit(MESSAGES, clock.now());
+    const channel = new FrameChannel(socket, connection);
+    this.#outbox = new Outbox(channel, operations.ports.writer, () => this.#closeSlow());
+    this.#callOffInit = clock.after(MAX_INIT_MS, () => {
+      if (this.#phase.is === 'opened')
+        this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
+    });
+    socket.on('error', (error) => log.info({ error: error.message }, 'a client socket failed'));
+    endAtFault(socket, clock);
+    socket.once('close', () => this.#end());
+    socket.on('pong', () => {
+      this.#unheard = 0;
+    });
+    if (socket.protocol !== GRAPHQL_TRANSPORT_WS_PROTOCOL) {
+      this.#close(CloseCode.SubprotocolNotAcceptable, 'Subprotocol not acceptable');
+      return;
+    }
+    socket.on('message', (data) => this.#receive(`${data}`));
+    this.#keepAlive();
+  }
+
+  /** Resolves when the socket is closed. */
+  goAway(): Promise<void> {
+    return new Promise((resolve) => {
+      const callOff = this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.socket.terminate());
+      this.socket.once('close', () => {
+        callOff();
+        resolve();
+      });
+      this.#close(GOING_AWAY, 'Going away');
+    });
+  }
+
+  #receive(text: string): void {
+    const { clock, log } = this.operations.ports;
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    this.#unheard = 0;
+    let message: Message;
+    try {
+      message = parseMessage(text);
+    } catch {
+      this.#close(CloseCode.BadRequest, 'Invalid message received');
+      return;
+    }
+    this.#carryOut(message).catch((error: unknown) => {
+      log.error({ error }, 'a message of a client failed');
+      this.#close(CloseCode.InternalServerError, 'Internal server error');
+    });
+    const waitMs = this.#rate.take(clock.now());
+    if (waitMs === 0 || this.socket.isPaused) return;
+    this.socket.pause();
+    clock.after(waitMs, () => this.socket.resume());
+  }
+
+  async #carryOut(message: Message): Promise<void> {
+    switch (message.type) {
+      case 'connection_init': {
+        const { authorization, Authorization } = (message.payload ?? {}) as Params;
+        return this.#connect(authorization ?? Authorization);
+      }
+      case 'ping':
+        return this.#answerPing(message.payload);
+      case 'pong':
+        return;
+      case 'subscribe':
+        return this.#subscribe(message.id, message.payload);
+      case 'complete':
+        leave(this.#open.get(message.id));
+        this.#open.delete(message.id);
+        return;
+      default: // What only a server says.
+        this.#close(CloseCode.BadRequest, 'Invalid message received');
+    }
+  }
+
+  async #connect(header: unknown): Promise<void> {
+    if (this.#phase.is !== 'opened') {
+      return this.#close(CloseCode.TooManyInitialisationRequests, 'Too many initialisation requests');
+    }
+    this.#phase = { is: 'initialising' };
+    const caller = await this.#authenticate(header);
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (caller === 'unknown') return this.#close(TRY_AGAIN_LATER, 'The token cannot be checked now');
+    if (!caller) return this.#close(CloseCode.Forbidden, 'Forbidden');
+    const refused = this.operations.ports.quota.connect(caller);
+    if (refused) return this.#close(TRY_AGAIN_LATER, refused);
+    this.socket.once('close', () => this.operations.ports.quota.disconnect(caller));
+    this.#be(caller);
+    this.#say({ type: MessageType.ConnectionAck });
+  }
+
+  /** A ping may bring a new token of the same subject: the socket lives on with it, and with its rights. */
+  async #answerPing(payload: object | undefined): Promise<void> {
+    const { authorization, Authorization, ...rest } = (payload ?? {}) as Params & object;
+    const header = authorization ?? Authorization;
+    if (header !== undefined) {
+      this.#renewing = this.#renewing.then(() => this.#renew(header));
+      await this.#renewing;
+    }
+    // A token is not sent back.
+    const isEmpty = payload === undefined || (header !== undefined && Object.keys(rest).length === 0);
+    try {
+      this.#say({ type: MessageType.Pong, ...(!isEmpty && { payload: rest }) });
+    } catch {
+      // Nested deeper than it can be written back.
+      this.#close(CloseCode.BadRequest, 'Invalid message received');
+    }
+  }
+
+  async #renew(header: unknown): Promise<void> {
+    if (this.#phase.is !== 'acknowledged') return;
+    const caller = await this.#authenticate(header);
+    if (caller === 'unknown') return; // The token it has is good for as long as it says.
+    if (caller?.subject !== this.#phase.caller.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
+    this.#be(caller);
+    await Promise.all([...this.#open.values()].map(({ subscription }) => subscription?.renew(caller)));
+  }
+
+  #be(caller: Caller): void {
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    this.#phase = { is: 'acknowledged', caller };
+    this.#callOffExpiry();
+    // 4403 tells a client to come back with another token.
+    const expire = () => this.#close(CloseCode.Forbidden, expired(caller));
+    this.#callOffExpiry = onExpiry(this.operations.ports, caller, expire);
+  }
+
+  /** Undefined: the token is not good. 'unknown': that could not be found out. */
+  async #authenticate(header: unknown): Promise<Caller | 'unknown' | undefined> {
+    const { ports } = this.operations;
+    try {
+      return await authenticate(ports, typeof header === 'string' ? header : undefined, this.address);
+    } catch (error) {
+      if (error instanceof GraphQLError) return error.extensions.code === 'UNAUTHENTICATED' ? undefined : 'unknown';
+      ports.log.error({ error }, 'a token could not be checked');
+      return 'unknown';
+    }
+  }
+
+  async #subscribe(id: string, request: Request): Promise<void> {
+    if (this.#phase.is !== 'acknowledged') return this.#close(CloseCode.Unauthorized, 'Unauthorized');
+    if (this.#open.has(id)) {
+      return this.#close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
+    }
+    const { caller } = this.#phase;
+    const prepared = this.operations.prepare(request, caller);
+    if (!('kind' in prepared)) return this.#fail(id, prepared);
+    const running = newRunning();
+    this.#open.set(id, running);
+    try {
+      if (prepared.kind === 'subscription') await this.#begin(id, running, prepared, caller);
+      else this.#finish(id, running, await this.#execute(prepared, caller, running));
+    } catch (error) {
+      if (this.#leave(id, running)) this.#fail(id, [error]);
+    }
+  }
+
+  #execute(operation: Charged, caller: Caller, { leaving }: Running): Promise<ExecutionResult> {
+    return this.operations.execute(operation, caller, { address: this.address, via: 'WEBSOCKET' }, leaving);
+  }
+
+  async #begin(id: string, running: Running, operation: Operation, caller: Caller): Promise<void> {
+    const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+    const opened = await this.operations.open(operation, caller, {
+      send: (message) => this.#outbox.put([head, message.json, TAIL], message.at, running.progress),
+      room: () => this.#outbox.room(),
+      turn: () => this.#outbox.turn(),
+      fail: (error) => {
+        if (this.#leave(id, running)) this.#fail(id, [error]);
+      },
+    });
+    if (!('stop' in opened)) return this.#finish(id, running, { errors: opened });
+    // It was completed, or the socket has gone, meanwhile; the id may be another operation's by now.
+    if (this.#open.get(id) !== running) return opened.stop();
+    running.subscription = opened;
+    if (this.#phase.is === 'acknowledged' && this.#phase.caller !== caller) await opened.renew(this.#phase.caller);
+  }
+
+  /** False where the operation was completed by its client. */
+  #leave(id: string, running: Running): boolean {
+    return this.#open.get(id) === running && this.#open.delete(id);
+  }
+
+  #finish(id: string, running: Running, { errors, ...result }: ExecutionResult): void {
+    if (!this.#leave(id, running)) return;
+    const shown = errors?.map((error) => this.operations.mask(error));
+    this.#say({ id, type: MessageType.Next, payload: { ...(shown && { errors: shown }), ...result } });
+    this.#say({ id, type: MessageType.Complete });
+  }
+
+  #fail(id: string, errors: readonly unknown[]): void {
+    this.#say({ id, type: MessageType.Error, payload: errors.map((error) => this.operations.mask(error)) });
+  }
+
+  #say(message: object): void {
+    this.#outbox.put([Buffer.from(JSON.stringify(message))]);
+  }
+
+  #keepAlive(): void {
+    this.#callOffKeepAlive = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
+      if (this.#unheard >= 2 && !this.socket.isPaused) return this.socket.terminate();
+      this.#unheard += 1;
+      if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
+      this.#keepAlive();
+    });
+  }
+
+  /** With more than one subscription there is no one place to resume from: each has its own. */
+  #closeSlow(): void {
+    this.operations.ports.metrics.slowConsumers.inc();
+    const [only, ...others] = this.#open.values();
+    const at = others.length === 0 ? only?.progress.at : undefined;
+    const reason = 'Events came faster than they were read.';
+    const withCursor = `${reason} Last cursor sent: ${at && toCursor(at)}`;
+    // A part of a cursor would be another one.
+    this.#close(TRY_AGAIN_LATER, at && withCursor.length <= MAX_REASON_BYTES ? withCursor : reason);
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    this.#outbox.finish();
+    this.#stopOperations();
+    this.socket.close(
+      code,
+      Buffer.from(reason)
+        .subarray(0, MAX_REASON_BYTES)
+        .toString()
+        .replace(/\uFFFD+$/, ''),
+    );
+  }
+
+  #stopOperations(): void {
+    for (const running of this.#open.values()) leave(running);
+    this.#open.clear();
+  }
+
+  #end(): void {
+    this.#callOffInit();
+    this.#callOffExpiry();
+    this.#callOffKeepAlive();
+    this.#stopOperations();
+    this.#outbox.clear();
+  }
+}
+
+const TAIL = Buffer.from('}');
+
+/** CSRF prevention does not cover the upgrade: a page of another origin may not open the socket. */
+function isOriginAllowed({ headers }: IncomingMessage, allowed: readonly string[]): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined) return true;
+  return allowed.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
+}

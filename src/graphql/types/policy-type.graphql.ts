@@ -1,0 +1,236 @@
+// A reservation policy in the API: its fields from the one table that describes them, and what it refuses by.
+import { Field, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { weekdays } from '../../model/site/opening-hours.ts';
+import type { IntruderStatus, OverstayAction, PolicyFields, ReservationPolicy } from '../../model/site/policy.ts';
+import { type PolicyField, policyFieldNames, policyFields } from '../../model/site/policy-fields.ts';
+import { Refusal } from '../operations/refusals.ts';
+
+const WeekdayEnum = Object.fromEntries(weekdays.map((day) => [day, day]));
+registerEnumType(WeekdayEnum, {
+  name: 'Weekday',
+  description: 'A day of the week, in the site’s time zone.',
+  valuesConfig: Object.fromEntries(
+    weekdays.map((day) => [day, { description: `${day[0]}${day.slice(1).toLowerCase()}.` }]),
+  ),
+});
+
+const OverstayActionEnum: Record<OverstayAction, OverstayAction> = { WAIT: 'WAIT', MOVE: 'MOVE' };
+registerEnumType(OverstayActionEnum, {
+  name: 'OverstayAction',
+  description: 'What becomes of a booking whose connector is still in use when it begins.',
+  valuesConfig: {
+    WAIT: { description: 'It waits, as long as its activation is tried.' },
+    MOVE: { description: 'It moves to another free connector of the site that fits; it waits while there is none.' },
+  },
+});
+
+const IntruderStatusEnum: Record<IntruderStatus, IntruderStatus> = {
+  NOT_AT_THIS_TIME: 'NOT_AT_THIS_TIME',
+  BLOCKED: 'BLOCKED',
+  INVALID: 'INVALID',
+};
+registerEnumType(IntruderStatusEnum, {
+  name: 'IntruderStatus',
+  description: 'A word of OCPP for "everything here is held for others", which it does not have.',
+  valuesConfig: {
+    NOT_AT_THIS_TIME: { description: 'NotAtThisTime in OCPP 2.x, Blocked in 1.6.' },
+    BLOCKED: { description: 'Blocked.' },
+    INVALID: { description: 'Invalid.' },
+  },
+});
+
+const choices = { OverstayAction: OverstayActionEnum, IntruderStatus: IntruderStatusEnum };
+
+@ObjectType({ description: 'Open times of one weekday.' })
+@InputType('OpeningHoursInput', { description: 'Open times of one weekday.' })
+class OpeningHours {
+  @Field(() => WeekdayEnum, { description: 'The day on which they begin.' })
+  weekday!: string;
+
+  @Field(() => String, { description: 'From, HH:MM.' })
+  opens!: string;
+
+  @Field(() => String, { description: 'Until, HH:MM; 24:00 is midnight; at or before `opens`: on the next day.' })
+  closes!: string;
+}
+
+@ObjectType('ReservationPolicy', { description: 'What is allowed of reservations.' })
+export class PolicyType {}
+
+@ObjectType({ description: 'What one charger or one group has otherwise than the site; null: as the site has it.' })
+class PolicyOverrideFields {}
+
+@InputType({
+  description:
+    'Policy fields. Of a site, one left out stays as it is, or takes its default in a new site; of an override, it is as the site has it.',
+})
+export class ReservationPolicyInput {}
+
+const isNullable = (field: PolicyField): boolean =>
+  field.kind === 'groups' || field.kind === 'hours' || (field.kind === 'whole' && field.isOptional);
+
+function typeOf(field: PolicyField) {
+  switch (field.kind) {
+    case 'flag':
+      return () => Boolean;
+    case 'whole':
+      return () => Int;
+    case 'choice':
+      return () => choices[field.of];
+    case 'groups':
+      return () => [String];
+    case 'hours':
+      return () => [OpeningHours];
+  }
+}
+
+for (const name of policyFieldNames) {
+  const field = policyFields[name];
+  const { description } = field;
+  Field(typeOf(field), { nullable: isNullable(field), description })(PolicyType.prototype, name);
+  for (const partial of [PolicyOverrideFields, ReservationPolicyInput])
+    Field(typeOf(field), { nullable: true, description })(partial.prototype, name);
+}
+
+/** What was said, where null is a word: "no limit". */
+export function toFields(input: ReservationPolicyInput | null | undefined): PolicyFields {
+  const said = (input ?? {}) as Partial<Record<keyof ReservationPolicy, unknown>>;
+  const entries = policyFieldNames.flatMap((name) => {
+    const value = said[name];
+    if (value === undefined || (value === null && !isNullable(policyFields[name]))) return [];
+    return [[name, name === 'openingHours' && value ? (value as object[]).map((one) => ({ ...one })) : value] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+const PolicyScopeEnum = { SITE: 'SITE', CHARGER: 'CHARGER', GROUP: 'GROUP' } as const;
+registerEnumType(PolicyScopeEnum, {
+  name: 'PolicyScope',
+  description: 'For whom a layer of a policy is. A group’s counts before a charger’s, that before the site’s.',
+  valuesConfig: {
+    SITE: { description: 'The whole site.' },
+    CHARGER: { description: 'One charger.' },
+    GROUP: { description: 'One group: the holders of a parentIdTag.' },
+  },
+});
+
+@ObjectType({ description: 'What one charger or one group has otherwise than the site.' })
+export class PolicyOverrideType {
+  @Field(() => PolicyScopeEnum, { description: 'CHARGER or GROUP.' })
+  scope!: string;
+
+  @Field(() => ID, { description: 'The charger’s id, or the parentIdTag.' })
+  key!: string;
+
+  @Field(() => PolicyOverrideFields, { description: 'Its fields; null: as the site has it.' })
+  fields!: PolicyOverrideFields;
+}
+
+@ObjectType('PolicyChange', { description: 'A version of a site’s policy: who changed what, and when.' })
+export class PolicyChangeType {
+  @Field(() => Int, { description: 'Grows by one with each change at the site.' })
+  version!: number;
+
+  @Field(() => PolicyScopeEnum, { description: 'Which layer was changed.' })
+  scope!: string;
+
+  @Field(() => ID, { description: 'The charger’s id, or the parentIdTag; empty for the site.' })
+  key!: string;
+
+  @Field(() => PolicyOverrideFields, {
+    nullable: true,
+    description: 'All that the layer says from then on; null: the override was removed.',
+  })
+  fields?: PolicyOverrideFields;
+
+  @Field(() => String, { description: 'The site’s time zone from then on.' })
+  timeZone!: string;
+
+  @Field(() => String, { description: 'The subject of the token of whoever changed it.' })
+  changedBy!: string;
+
+  @Field(() => Date, { description: 'When.' })
+  changedAt!: Date;
+}
+
+export enum PolicyRuleEnum {
+  ENABLED = 'ENABLED',
+  ALLOWED_GROUPS = 'ALLOWED_GROUPS',
+  MIN_DURATION = 'MIN_DURATION',
+  MAX_DURATION = 'MAX_DURATION',
+  MAX_LEAD_TIME = 'MAX_LEAD_TIME',
+  OPENING_HOURS = 'OPENING_HOURS',
+  CONNECTOR_ZERO_ALLOWED = 'CONNECTOR_ZERO_ALLOWED',
+  MAX_ACTIVE_PER_ID_TAG = 'MAX_ACTIVE_PER_ID_TAG',
+  MAX_ACTIVE_PER_GROUP = 'MAX_ACTIVE_PER_GROUP',
+  MAX_PER_DAY_PER_ID_TAG = 'MAX_PER_DAY_PER_ID_TAG',
+  COOLDOWN = 'COOLDOWN',
+  OVERLAPPING_ALLOWED = 'OVERLAPPING_ALLOWED',
+  MIN_FREE_CONNECTORS = 'MIN_FREE_CONNECTORS',
+  NO_SHOW_LIMIT = 'NO_SHOW_LIMIT',
+  NO_SHOW_LIMIT_PER_GROUP = 'NO_SHOW_LIMIT_PER_GROUP',
+  LATE_CANCEL_LIMIT = 'LATE_CANCEL_LIMIT',
+  LATE_CANCEL_LIMIT_PER_GROUP = 'LATE_CANCEL_LIMIT_PER_GROUP',
+  RE_RESERVATION_LIMIT = 'RE_RESERVATION_LIMIT',
+  RE_RESERVATION_LIMIT_PER_GROUP = 'RE_RESERVATION_LIMIT_PER_GROUP',
+  EXTENSION_ALLOWED = 'EXTENSION_ALLOWED',
+  MAX_EXTENSIONS = 'MAX_EXTENSIONS',
+  CHANGE_UNTIL = 'CHANGE_UNTIL',
+  CANCEL_UNTIL = 'CANCEL_UNTIL',
+}
+registerEnumType(PolicyRuleEnum, {
+  name: 'PolicyRule',
+  description: 'A rule of a reservation policy, by the policy field that sets it. More rules may come.',
+  valuesConfig: {
+    ENABLED: { description: 'Whether reservations are taken at all.' },
+    ALLOWED_GROUPS: { description: 'Which groups may reserve.' },
+    MIN_DURATION: { description: 'The shortest reservation.' },
+    MAX_DURATION: { description: 'The longest reservation.' },
+    MAX_LEAD_TIME: { description: 'How far ahead a booking begins.' },
+    OPENING_HOURS: { description: 'When reservations may lie.' },
+    CONNECTOR_ZERO_ALLOWED: { description: 'Whether the charger may choose the connector.' },
+    MAX_ACTIVE_PER_ID_TAG: { description: 'Live reservations of one idTag.' },
+    MAX_ACTIVE_PER_GROUP: { description: 'Live reservations of one group.' },
+    MAX_PER_DAY_PER_ID_TAG: { description: 'Reservations of one idTag that begin on one day.' },
+    COOLDOWN: { description: 'The pause between two reservations of one idTag.' },
+    OVERLAPPING_ALLOWED: { description: 'Whether one idTag has several reservations at a time.' },
+    MIN_FREE_CONNECTORS: { description: 'Connectors of the site that stay free.' },
+    NO_SHOW_LIMIT: { description: 'The idTag is blocked for no-shows.' },
+    NO_SHOW_LIMIT_PER_GROUP: { description: 'The group is blocked for no-shows.' },
+    LATE_CANCEL_LIMIT: { description: 'The idTag is blocked for late cancels.' },
+    LATE_CANCEL_LIMIT_PER_GROUP: { description: 'The group is blocked for late cancels.' },
+    RE_RESERVATION_LIMIT: { description: 'The idTag is blocked for reserving again and again.' },
+    RE_RESERVATION_LIMIT_PER_GROUP: { description: 'The group is blocked for reserving again and again.' },
+    EXTENSION_ALLOWED: { description: 'Whether a reservation may be extended.' },
+    MAX_EXTENSIONS: { description: 'How often a reservation may be extended.' },
+    CHANGE_UNTIL: { description: 'Until when a reservation may be extended or moved.' },
+    CANCEL_UNTIL: { description: 'Until when a driver may cancel a booking.' },
+  },
+});
+
+@ObjectType({ description: 'A rule that forbids it.' })
+export class PolicyReasonType {
+  @Field(() => PolicyRuleEnum, { description: 'The rule.' })
+  rule!: PolicyRuleEnum;
+
+  @Field(() => String, { description: 'For people, in English.' })
+  message!: string;
+
+  @Field(() => Int, { nullable: true, description: 'The limit of a rule in minutes.' })
+  limitMinutes?: number;
+
+  @Field(() => Int, { nullable: true, description: 'The limit of a rule that counts.' })
+  limitCount?: number;
+
+  @Field(() => Date, {
+    nullable: true,
+    description: 'From when on the rule would allow it, as far as is known now; null: waiting does not help.',
+  })
+  allowedFrom?: Date;
+}
+
+@ObjectType({ implements: Refusal, description: 'The policy of the site forbids it.' })
+export class PolicyRefused extends Refusal {
+  @Field(() => [PolicyReasonType], { description: 'Every rule that forbids it.' })
+  reasons!: PolicyReasonType[];
+}

@@ -1,0 +1,294 @@
+// A reservation as the API shows it, and the refusals that carry one.
+import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Refusal } from '../operations/refusals.ts';
+import { ConnectorStateEnum } from './connector-state.graphql.ts';
+
+export enum ReservationStatusEnum {
+  SCHEDULED = 'SCHEDULED',
+  PENDING = 'PENDING',
+  UNKNOWN = 'UNKNOWN',
+  ACCEPTED = 'ACCEPTED',
+  CANCELLING = 'CANCELLING',
+  USED = 'USED',
+  CANCELLED = 'CANCELLED',
+  EXPIRED = 'EXPIRED',
+  REMOVED = 'REMOVED',
+  REJECTED = 'REJECTED',
+  FAILED = 'FAILED',
+}
+registerEnumType(ReservationStatusEnum, {
+  name: 'ReservationStatus',
+  description: 'Where a reservation stands. The first five hold the connector; the others are final.',
+  valuesConfig: {
+    SCHEDULED: { description: 'Booked: its window is held; the charger is asked at its start.' },
+    PENDING: { description: 'Stored; the charger is being asked.' },
+    UNKNOWN: {
+      description: 'The charger was asked and did not answer: it may hold the connector. It will be settled.',
+    },
+    ACCEPTED: { description: 'The charger holds the connector.' },
+    CANCELLING: { description: 'The charger is being told to let go, or has not answered yet.' },
+    USED: { description: 'The holder, or its group, started a transaction.' },
+    CANCELLED: { description: 'Ended by driver, operator or policy.' },
+    EXPIRED: { description: 'Reached its expiry date unused.' },
+    REMOVED: { description: 'The charger dropped it.' },
+    REJECTED: { description: 'The charger refused it.' },
+    FAILED: {
+      description:
+        'It never reached the charger, the charger was not ready for a booking in time, or the outcome was not learned before it expired.',
+    },
+  },
+});
+
+export enum ReasonEnum {
+  DRIVER_REQUEST = 'DRIVER_REQUEST',
+  OPERATOR_REQUEST = 'OPERATOR_REQUEST',
+  POLICY = 'POLICY',
+  PREEMPTED = 'PREEMPTED',
+  MOVED = 'MOVED',
+  NO_SHOW = 'NO_SHOW',
+  CHARGER_FAULTED = 'CHARGER_FAULTED',
+  CHARGER_UNAVAILABLE = 'CHARGER_UNAVAILABLE',
+  CHARGER_LOST = 'CHARGER_LOST',
+  NO_TRANSACTION = 'NO_TRANSACTION',
+  OCCUPIED = 'OCCUPIED',
+  FAULTED = 'FAULTED',
+  UNAVAILABLE = 'UNAVAILABLE',
+  REJECTED = 'REJECTED',
+  NOT_SUPPORTED = 'NOT_SUPPORTED',
+  TIMEOUT = 'TIMEOUT',
+  OFFLINE = 'OFFLINE',
+  REPLACED = 'REPLACED',
+}
+registerEnumType(ReasonEnum, {
+  name: 'ReservationReason',
+  description: 'Why a reservation stands where it does.',
+  valuesConfig: {
+    DRIVER_REQUEST: { description: 'The driver cancelled.' },
+    OPERATOR_REQUEST: { description: 'An operator cancelled.' },
+    POLICY: { description: 'The policy of the site ended it.' },
+    PREEMPTED: { description: 'A group of higher priority took its place.' },
+    MOVED: { description: 'It was moved to another connector: see the reservation whose `movedFrom` it is.' },
+    NO_SHOW: { description: 'Nobody came.' },
+    CHARGER_FAULTED: { description: 'The connector broke.' },
+    CHARGER_UNAVAILABLE: { description: 'The connector went out of service.' },
+    CHARGER_LOST: { description: 'The charger lost it, or its connection while being asked.' },
+    NO_TRANSACTION: { description: 'The idTag was presented and no transaction followed.' },
+    OCCUPIED: { description: 'The charger says: occupied, or already reserved.' },
+    FAULTED: { description: 'The charger says: faulted.' },
+    UNAVAILABLE: { description: 'The charger says: unavailable.' },
+    REJECTED: { description: 'The charger says: rejected.' },
+    NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
+    TIMEOUT: { description: 'The charger did not answer in time.' },
+    OFFLINE: { description: 'The charger was not connected.' },
+    REPLACED: { description: 'It is being held anew under a fresh reservationId.' },
+  },
+});
+
+enum EnforcementEnum {
+  CHARGER = 'CHARGER',
+  SERVER = 'SERVER',
+}
+registerEnumType(EnforcementEnum, {
+  name: 'Enforcement',
+  description: 'Who keeps others away from a held connector.',
+  valuesConfig: {
+    CHARGER: { description: 'The charger holds the reservation itself.' },
+    SERVER: {
+      description: 'The charger cannot be reserved; this server refuses everybody else when the charger asks it.',
+    },
+  },
+});
+
+enum ReservationUpdateEnum {
+  EXPIRED = 'EXPIRED',
+  REMOVED = 'REMOVED',
+  NO_TRANSACTION = 'NO_TRANSACTION',
+}
+registerEnumType(ReservationUpdateEnum, {
+  name: 'ReservationUpdate',
+  description: 'What an OCPP 2.x charger tells of a reservation that it ended.',
+  valuesConfig: {
+    EXPIRED: { description: 'It expired.' },
+    REMOVED: { description: 'The charger dropped it.' },
+    NO_TRANSACTION: { description: 'The idTag was presented and no transaction followed.' },
+  },
+});
+
+@ObjectType('AlternativeConnector', { description: 'A connector that would do instead.' })
+class AlternativeType {
+  @Field(() => ID, { description: 'Its charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'Its number on the charger.' })
+  connectorId!: number;
+}
+
+@ObjectType('Reservation', { description: 'A connector held for an idTag until an expiry date.' })
+export class ReservationType {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => Int, { description: 'Its id on the charger; unique among the charger’s live reservations only.' })
+  reservationId!: number;
+
+  @Field(() => ReservationStatusEnum, { description: 'Where it stands.' })
+  status!: ReservationStatusEnum;
+
+  @Field(() => ReasonEnum, { nullable: true, description: 'Why it stands there, where that needs a reason.' })
+  reason?: ReasonEnum;
+
+  @Field(() => Int, { description: 'Grows by one with each change.' })
+  version!: number;
+
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'The charger chooses among the connectors with that plug; null: named, or any.',
+  })
+  plugType?: string;
+
+  @Field(() => String, { nullable: true, description: 'The holder; null: the group alone.' })
+  idTag?: string;
+
+  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
+  parentIdTag?: string;
+
+  @Field(() => Int, { description: 'Version of the site’s policy that allowed it.' })
+  policyVersion!: number;
+
+  @Field(() => Date, { description: 'When the hold began, or the booking begins.' })
+  startsAt!: Date;
+
+  @Field(() => Date, { description: 'When the hold ends at the latest.' })
+  expiryDate!: Date;
+
+  @Field(() => Date, { description: 'When it was asked for.' })
+  createdAt!: Date;
+
+  @Field(() => Date, { nullable: true, description: 'When the charger first accepted it.' })
+  acceptedAt?: Date;
+
+  @Field(() => Boolean, { description: 'Whether it was made for later.' })
+  isBooking!: boolean;
+
+  @Field(() => Int, { description: 'How often it was extended.' })
+  extensions!: number;
+
+  @Field(() => Date, { nullable: true, description: 'When it ended; null while it holds.' })
+  endedAt?: Date;
+
+  @Field(() => ID, { nullable: true, description: 'The reservation that it takes the place of.' })
+  movedFrom?: string;
+
+  @Field(() => AlternativeType, {
+    nullable: true,
+    description: 'Of a booking that FAILED: a free connector of the site that would have fitted then.',
+  })
+  alternative?: AlternativeType;
+
+  @Field(() => Boolean, { description: 'Whether its holder cancelled it so late that it counts against it.' })
+  isLateCancel!: boolean;
+
+  @Field(() => Boolean, {
+    description: 'Whether it followed so soon on one that was left unused that it counts against its holder.',
+  })
+  isReReservation!: boolean;
+
+  @Field(() => ID, { nullable: true, description: 'Of USED: the transaction that used it.' })
+  transactionId?: string;
+
+  @Field(() => Int, { nullable: true, description: 'Of USED: the connector it was used on, where the charger said.' })
+  usedConnectorId?: number;
+
+  @Field(() => Boolean, { description: 'Whether somebody else charged on the held connector although refused.' })
+  isBreached!: boolean;
+
+  @Field(() => EnforcementEnum, { description: 'Who keeps others away.' })
+  enforcement!: EnforcementEnum;
+
+  @Field(() => ReservationUpdateEnum, {
+    nullable: true,
+    description: 'What the charger told of it after it had ended here; it changes nothing.',
+  })
+  chargerSaid?: ReservationUpdateEnum;
+}
+
+@ObjectType({ implements: Refusal, description: 'The charger is not connected.' })
+export class ChargerOffline extends Refusal {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Date, { nullable: true, description: 'When it was last heard of.' })
+  lastSeenAt?: Date;
+
+  @Field(() => ReservationType, {
+    nullable: true,
+    description: 'The reservation as it stands: one that was cancelled stays CANCELLING until the charger comes back.',
+  })
+  reservation?: ReservationType;
+}
+
+export enum ChargerAnswerEnum {
+  OCCUPIED = 'OCCUPIED',
+  FAULTED = 'FAULTED',
+  UNAVAILABLE = 'UNAVAILABLE',
+  REJECTED = 'REJECTED',
+  NOT_SUPPORTED = 'NOT_SUPPORTED',
+  CALL_ERROR = 'CALL_ERROR',
+}
+registerEnumType(ChargerAnswerEnum, {
+  name: 'ChargerAnswer',
+  description: 'What a charger answered instead of Accepted.',
+  valuesConfig: {
+    OCCUPIED: { description: 'The connector is occupied or already reserved.' },
+    FAULTED: { description: 'The connector is broken.' },
+    UNAVAILABLE: { description: 'The connector is out of service.' },
+    REJECTED: { description: 'It will not, without a reason.' },
+    NOT_SUPPORTED: { description: 'It cannot be reserved.' },
+    CALL_ERROR: { description: 'It failed to carry the command out.' },
+  },
+});
+
+@ObjectType({ implements: Refusal, description: 'The charger said no, or failed.' })
+export class ChargerRefused extends Refusal {
+  @Field(() => ChargerAnswerEnum, { description: 'What it answered.' })
+  answer!: ChargerAnswerEnum;
+
+  @Field(() => ReservationType, { nullable: true, description: 'The reservation as that leaves it.' })
+  reservation!: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The reservation has ended already.' })
+export class ReservationEnded extends Refusal {
+  @Field(() => Date, { nullable: true, description: 'When.' })
+  endedAt!: Date;
+
+  @Field(() => ReservationType, { nullable: true, description: 'How: see its status and reason.' })
+  reservation!: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The charger is being asked about the reservation.' })
+export class ReservationNotSettled extends Refusal {
+  @Field(() => ReservationType, { nullable: true, description: 'As it stands; null where it is somebody else’s.' })
+  reservation?: ReservationType;
+}
+
+@ObjectType({ implements: Refusal, description: 'The connector is in use or out of order.' })
+export class ConnectorNotFree extends Refusal {
+  @Field(() => ID, { description: 'The charger.' })
+  chargerId!: string;
+
+  @Field(() => Int, { description: 'The connector asked for; 0: any of the charger.' })
+  connectorId!: number;
+
+  @Field(() => ConnectorStateEnum, { description: 'What the charger last said of it.' })
+  state!: ConnectorStateEnum;
+}

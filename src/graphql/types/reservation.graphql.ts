@@ -1,0 +1,411 @@
+// Reservations in the API: the mutations that make and end them, the queries, and the subscription to every step.
+import {
+  Arg,
+  Args,
+  ArgsType,
+  Ctx,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  Query,
+  Resolver,
+  Root,
+  registerEnumType,
+} from 'type-graphql';
+import { isUuid } from '../../common/identifier.ts';
+import { fromNewestKey, newestKey } from '../../common/page.ts';
+import { present } from '../../common/present.ts';
+import { may, maySeeReservation, maySeeSite, reservationShare } from '../../model/access/rights.ts';
+import type { CancelReason, Reservation } from '../../model/reservation/reservation.ts';
+import type { CancelReservation } from '../../reserving/cancel-reservation.ts';
+import type { ExtendReservation } from '../../reserving/extend-reservation.ts';
+import type { MoveReservation } from '../../reserving/move-reservation.ts';
+import type { ReserveNow } from '../../reserving/reserve-now.ts';
+import type { ScheduleReservation } from '../../reserving/schedule-reservation.ts';
+import type { ReservationFilter, ReservationRepository } from '../../storage/reservations/reservation.repository.ts';
+import type { ApiContext } from '../operations/context.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
+import {
+  ConnectorTaken,
+  IdempotencyKeyReused,
+  IdTagRefused,
+  InvalidInput,
+  NoConnectorFree,
+  NotAllowed,
+  NotFound,
+  ReservationIdInUse,
+  ReservationNotSupported,
+  resultUnion,
+} from '../operations/refusals.ts';
+import { ChargerType } from './charger.graphql.ts';
+import { PolicyRefused } from './policy-type.graphql.ts';
+import {
+  ChargerOffline,
+  ChargerRefused,
+  ConnectorNotFree,
+  ReservationEnded,
+  ReservationNotSettled,
+  ReservationStatusEnum,
+  ReservationType,
+} from './reservation-type.graphql.ts';
+import { SiteType, siteOf } from './site.graphql.ts';
+
+@InputType({ description: 'What is to be held, and for whom.' })
+class HoldInput {
+  @Field(() => ID, { nullable: true, description: 'The charger; or else give `siteId`.' })
+  chargerId?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'Any free connector of this site; or else give `chargerId`.' })
+  siteId?: string | null;
+
+  @Field(() => Int, { defaultValue: 0, description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Any connector with that plug, for example CCS2: of the charger, or of the site.',
+  })
+  plugType?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'Whom to hold it for; a driver’s own. Null: the group alone.' })
+  idTag?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
+  parentIdTag?: string | null;
+
+  @Field(() => Date, { nullable: true, description: 'When the hold ends; or else give `durationMinutes`.' })
+  expiryDate?: Date | null;
+
+  @Field(() => Int, { nullable: true, description: 'How long to hold it. Default: as the policy says.' })
+  durationMinutes?: number | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The id on the charger, 1 to 2147483647. Default: the server assigns one.',
+  })
+  reservationId?: number | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Send the same key with the same input again, after a lost answer, and get the same reservation.',
+  })
+  idempotencyKey?: string | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Takes the place of reservations of lower priority, where the policy allows it (see `mayPreempt`), once their chargers have let go.',
+  })
+  preempt?: boolean | null;
+}
+
+@InputType({ description: 'A connector to hold now.' })
+class ReserveNowInput extends HoldInput {
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'How long to wait for the charger, in milliseconds, before the reservation is returned as it stands. Default: until it answers or its time is over.',
+  })
+  waitMs?: number | null;
+}
+
+@InputType({ description: 'A connector to book for later.' })
+class ScheduleReservationInput extends HoldInput {
+  @Field(() => Date, { description: 'When the reservation begins.' })
+  startsAt!: Date;
+}
+
+@InputType({ description: 'A reservation to move to another connector of its site.' })
+class MoveReservationInput {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => ID, { nullable: true, description: 'The charger. Default: the same.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { description: 'The connector; 0: the charger chooses.' })
+  connectorId!: number;
+}
+
+export enum CancelReasonEnum {
+  DRIVER_REQUEST = 'DRIVER_REQUEST',
+  OPERATOR_REQUEST = 'OPERATOR_REQUEST',
+  POLICY = 'POLICY',
+}
+registerEnumType(CancelReasonEnum, {
+  name: 'CancelReason',
+  description: 'Why a reservation is cancelled.',
+  valuesConfig: {
+    DRIVER_REQUEST: { description: 'The driver asks for it: the only one a driver may give.' },
+    OPERATOR_REQUEST: { description: 'An operator asks for it.' },
+    POLICY: { description: 'The policy of the site asks for it.' },
+  },
+});
+
+@InputType({ description: 'A reservation to cancel: by `id`, or by `chargerId` and `reservationId`.' })
+class CancelReservationInput {
+  @Field(() => ID, { nullable: true, description: 'Its key in this API.' })
+  id?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'The charger, together with `reservationId`.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'Its id on that charger.' })
+  reservationId?: number | null;
+
+  @Field(() => CancelReasonEnum, { nullable: true, description: 'Default: by the role of the caller.' })
+  reason?: CancelReason | null;
+
+  @Field(() => Boolean, {
+    defaultValue: false,
+    description: 'Operators: end it at once without waiting for the charger, which is told when it can be.',
+  })
+  force!: boolean;
+}
+
+@InputType({ description: 'A reservation to extend.' })
+class ExtendReservationInput {
+  @Field(() => ID, { description: 'Its key in this API.' })
+  id!: string;
+
+  @Field(() => Date, {
+    description: 'When the hold is to end; not before it does now. The same again is safe: it asks for the same.',
+  })
+  expiryDate!: Date;
+}
+
+const ReserveNowResult = resultUnion({
+  name: 'ReserveNowResult',
+  description:
+    'The reservation: ACCEPTED, or as it stands when the charger has not answered (PENDING, UNKNOWN). Or why nothing is held.',
+  success: ReservationType,
+  refusals: [
+    InvalidInput,
+    NotFound,
+    IdTagRefused,
+    PolicyRefused,
+    ConnectorTaken,
+    NoConnectorFree,
+    ConnectorNotFree,
+    ChargerOffline,
+    ChargerRefused,
+    ReservationNotSupported,
+    ReservationNotSettled,
+    ReservationIdInUse,
+    IdempotencyKeyReused,
+    NotAllowed,
+  ],
+});
+
+const ScheduleReservationResult = resultUnion({
+  name: 'ScheduleReservationResult',
+  description: 'The booking: SCHEDULED. Or why nothing is booked.',
+  success: ReservationType,
+  refusals: [
+    InvalidInput,
+    NotFound,
+    IdTagRefused,
+    PolicyRefused,
+    ConnectorTaken,
+    NoConnectorFree,
+    ConnectorNotFree,
+    ChargerOffline,
+    ReservationNotSupported,
+    ReservationNotSettled,
+    ReservationIdInUse,
+    IdempotencyKeyReused,
+    NotAllowed,
+  ],
+});
+
+const MoveReservationResult = resultUnion({
+  name: 'MoveReservationResult',
+  description: 'The new reservation, whose `movedFrom` is the old one. Or why it is not moved: the old one stays.',
+  success: ReservationType,
+  refusals: [
+    InvalidInput,
+    NotFound,
+    IdTagRefused,
+    PolicyRefused,
+    ConnectorTaken,
+    ConnectorNotFree,
+    ChargerOffline,
+    ChargerRefused,
+    ReservationNotSupported,
+    ReservationNotSettled,
+    ReservationEnded,
+    NotAllowed,
+  ],
+});
+
+const ExtendReservationResult = resultUnion({
+  name: 'ExtendReservationResult',
+  description:
+    'The reservation with its new expiry date, or UNKNOWN where the charger did not answer. Or why it is not extended.',
+  success: ReservationType,
+  refusals: [
+    InvalidInput,
+    NotFound,
+    ReservationEnded,
+    ReservationNotSettled,
+    PolicyRefused,
+    ConnectorTaken,
+    ChargerOffline,
+    ChargerRefused,
+    NotAllowed,
+  ],
+});
+
+const CancelReservationResult = resultUnion({
+  name: 'CancelReservationResult',
+  description:
+    'The reservation: CANCELLED, or CANCELLING while the charger has not answered. Or why it is not (or not yet) cancelled.',
+  success: ReservationType,
+  refusals: [NotFound, ReservationEnded, PolicyRefused, ChargerRefused, ChargerOffline, InvalidInput, NotAllowed],
+});
+
+@InputType({ description: 'Which reservations; what is left out does not filter.' })
+class ReservationFilterInput {
+  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  siteId?: string | null;
+
+  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  chargerId?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
+  connectorId?: number | null;
+
+  @Field(() => String, { nullable: true, description: 'Of this holder.' })
+  idTag?: string | null;
+
+  @Field(() => [ReservationStatusEnum], { nullable: true, description: 'In one of these states.' })
+  statuses?: ReservationStatusEnum[] | null;
+}
+
+@ArgsType()
+class ReservationsArgs extends PageArgs {
+  @Field(() => ReservationFilterInput, { nullable: true, description: 'Which reservations; without it, all.' })
+  filter?: ReservationFilterInput | null;
+}
+
+const ReservationConnection = pageTypes(ReservationType, 'Reservation', 'reservations');
+
+@Resolver(() => ReservationType)
+export class ReservationResolver {
+  constructor(
+    private readonly reservations: ReservationRepository,
+    private readonly reserve: ReserveNow,
+    private readonly schedule: ScheduleReservation,
+    private readonly move: MoveReservation,
+    private readonly cancel: CancelReservation,
+    private readonly extend: ExtendReservation,
+  ) {}
+
+  @Mutation(() => ReserveNowResult, {
+    description: 'Holds a connector for an idTag, on the charger itself, until an expiry date.',
+  })
+  reserveNow(
+    @Arg('input', () => ReserveNowInput, { description: 'The connector to hold.' }) input: ReserveNowInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { connectorId, ...rest } = input;
+    return this.reserve(caller, { connectorId, ...present(rest) });
+  }
+
+  @Mutation(() => ScheduleReservationResult, {
+    description: 'Books a connector for later: its window is held from now on, the charger is asked at its start.',
+  })
+  scheduleReservation(
+    @Arg('input', () => ScheduleReservationInput, { description: 'The connector to book.' })
+    input: ScheduleReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { connectorId, startsAt, ...rest } = input;
+    return this.schedule(caller, { connectorId, startsAt, ...present(rest) });
+  }
+
+  @Mutation(() => MoveReservationResult, {
+    description:
+      'Moves a reservation to another connector of its site: that one is held first, then this one ends (CANCELLED, MOVED).',
+  })
+  moveReservation(
+    @Arg('input', () => MoveReservationInput, { description: 'The reservation to move.' }) input: MoveReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    const { id, connectorId, ...rest } = input;
+    return this.move(caller, { id, connectorId, ...present(rest) });
+  }
+
+  @Mutation(() => CancelReservationResult, {
+    description: 'Ends a reservation and frees its connector, on the charger too.',
+  })
+  cancelReservation(
+    @Arg('input', () => CancelReservationInput, { description: 'The reservation to cancel.' })
+    input: CancelReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.cancel(caller, present(input));
+  }
+
+  @Mutation(() => ExtendReservationResult, {
+    description: 'Makes a reservation last longer, on the charger too; it counts once the charger has accepted it.',
+  })
+  extendReservation(
+    @Arg('input', () => ExtendReservationInput, { description: 'The reservation to extend.' })
+    input: ExtendReservationInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.extend(caller, input);
+  }
+
+  @Query(() => ReservationType, {
+    nullable: true,
+    description: 'A reservation; null where there is none, or none that is yours to see.',
+  })
+  async reservation(
+    @Arg('id', () => ID, { description: 'Its key in this API.' }) id: string,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Reservation | undefined> {
+    const found = isUuid(id) ? await this.reservations.byId(id) : undefined;
+    return found && maySeeReservation(caller, found) ? found : undefined;
+  }
+
+  @Query(() => ReservationConnection, {
+    name: 'reservations',
+    description: 'The reservations the caller may see, the newest first.',
+  })
+  list(
+    @Args(() => ReservationsArgs) { filter, ...page }: ReservationsArgs,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Page<Reservation>> {
+    const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
+    const wanted: ReservationFilter = { ...rest, ...reservationShare(caller, present({ siteId, idTag })) };
+    return readPage(page, newestKey, (limit, after) => this.reservations.page(wanted, limit, fromNewestKey(after)));
+  }
+
+  @FieldResolver(() => ChargerType, {
+    nullable: true,
+    description: 'The charger; null when it was removed, or moved to a site that is not yours to see.',
+  })
+  async charger(@Root() { chargerId }: Reservation, @Ctx() { caller, load }: ApiContext) {
+    if (!may(caller, 'chargers:read')) return undefined;
+    const charger = await load.charger(chargerId);
+    return charger && maySeeSite(caller, charger.siteId) ? charger : undefined;
+  }
+
+  @FieldResolver(() => SiteType, { description: 'The site.' })
+  site(@Root() { siteId }: Reservation, @Ctx() context: ApiContext) {
+    return siteOf(siteId, context);
+  }
+}
+
+type PresentFilter = {
+  siteId?: string;
+  chargerId?: string;
+  connectorId?: number;
+  idTag?: string;
+  statuses?: Reservation['status'][];
+};

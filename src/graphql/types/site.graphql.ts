@@ -1,0 +1,241 @@
+// Sites in the API.
+import {
+  Arg,
+  Args,
+  ArgsType,
+  Ctx,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+} from 'type-graphql';
+import type {
+  OverrideKey,
+  RemoveOverride,
+  RemoveSite,
+  SaveOverride,
+  SaveSite,
+} from '../../administration/save-site.ts';
+import { noCursor } from '../../common/page.ts';
+import { present } from '../../common/present.ts';
+import { may, mayAdministerSite, maySeeSite, needsPermission, siteScope } from '../../model/access/rights.ts';
+import { type PolicyOverride, type ReservationPolicy, resolvePolicy } from '../../model/site/policy.ts';
+import type { Site } from '../../model/site/site.ts';
+import type { PolicyChange, PolicyRepository } from '../../storage/sites/policy.repository.ts';
+import type { SiteRepository } from '../../storage/sites/site.repository.ts';
+import type { ApiContext } from '../operations/context.ts';
+import { forbidden } from '../operations/errors.ts';
+import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
+import { InUse, InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/refusals.ts';
+import {
+  PolicyChangeType,
+  PolicyOverrideType,
+  PolicyType,
+  ReservationPolicyInput,
+  toFields,
+} from './policy-type.graphql.ts';
+
+@ObjectType('Site', { description: 'A place with chargers and one reservation policy.' })
+export class SiteType {
+  @Field(() => ID, { description: 'Key of the site, chosen by its operator.' })
+  id!: string;
+
+  @Field(() => String, { description: 'Name for people.' })
+  name!: string;
+
+  @Field(() => String, { description: 'IANA time zone, for example Europe/Berlin.' })
+  timeZone!: string;
+}
+
+@ObjectType({ description: 'Something was removed.' })
+export class Removed {
+  @Field(() => ID, { description: 'Key of what was removed.' })
+  id!: string;
+}
+
+@InputType({ description: 'A site to make or to change.' })
+class SaveSiteInput {
+  @Field(() => ID, { description: 'Key of the site: 1 to 64 letters, digits, ".", "_" or "-".' })
+  id!: string;
+
+  @Field(() => String, { description: 'Name for people: 1 to 200 characters.' })
+  name!: string;
+
+  @Field(() => String, { description: 'IANA time zone, for example Europe/Berlin.' })
+  timeZone!: string;
+
+  @Field(() => ReservationPolicyInput, { nullable: true, description: 'What the site allows of reservations.' })
+  policy?: ReservationPolicyInput | null;
+}
+
+@InputType({ description: 'An override: of one charger, or of one group.' })
+class PolicyOverrideKey {
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+
+  @Field(() => ID, { nullable: true, description: 'The charger; or else give `parentIdTag`.' })
+  chargerId?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'The group; or else give `chargerId`.' })
+  parentIdTag?: string | null;
+}
+
+@InputType({ description: 'An override to make or to replace: of one charger, or of one group.' })
+class SavePolicyOverrideInput extends PolicyOverrideKey {
+  @Field(() => ReservationPolicyInput, { description: 'What it has otherwise than the site.' })
+  policy!: ReservationPolicyInput;
+}
+
+const SaveSiteResult = resultUnion({
+  name: 'SaveSiteResult',
+  description: 'The site as saved, or why not.',
+  success: SiteType,
+  refusals: [InvalidInput, NotFound, NotAllowed],
+});
+
+const RemoveSiteResult = resultUnion({
+  name: 'RemoveSiteResult',
+  description: 'That it was removed, or why not.',
+  success: Removed,
+  refusals: [NotFound, InUse, NotAllowed],
+});
+
+const SavePolicyOverrideResult = resultUnion({
+  name: 'SavePolicyOverrideResult',
+  description: 'The site with its overrides, or why not.',
+  success: SiteType,
+  refusals: [InvalidInput, NotFound, NotAllowed],
+});
+
+const PolicyChangeConnection = pageTypes(PolicyChangeType, 'PolicyChange', 'policy changes');
+
+@ArgsType()
+class PolicyChangesArgs extends PageArgs {
+  @Field(() => ID, { description: 'The site.' })
+  siteId!: string;
+}
+
+/** Of what stands at it, for whoever may see that; throws where the caller may not read sites. */
+export function siteOf(siteId: string, { caller, load }: ApiContext) {
+  if (!may(caller, 'sites:read')) throw forbidden(needsPermission('sites:read'));
+  return load.site(siteId);
+}
+
+const SiteConnection = pageTypes(SiteType, 'Site', 'sites');
+
+@Resolver(() => SiteType)
+export class SiteResolver {
+  constructor(
+    private readonly sites: SiteRepository,
+    private readonly policies: PolicyRepository,
+    private readonly save: SaveSite,
+    private readonly remove: RemoveSite,
+    private readonly saveOverride: SaveOverride,
+    private readonly removeOverride: RemoveOverride,
+  ) {}
+
+  @Query(() => SiteType, {
+    nullable: true,
+    description: 'A site; null where there is none, or none that is yours to see.',
+  })
+  async site(
+    @Arg('id', () => ID, { description: 'Key of the site.' }) id: string,
+    @Ctx() { caller, load }: ApiContext,
+  ): Promise<Site | undefined> {
+    return maySeeSite(caller, id) ? load.site(id) : undefined;
+  }
+
+  @Query(() => SiteConnection, { name: 'sites', description: 'The sites the caller may see, by their ids.' })
+  list(@Args(() => PageArgs) page: PageArgs, @Ctx() { caller }: ApiContext): Promise<Page<Site>> {
+    return readPage(
+      page,
+      ({ id }) => [id],
+      (limit, after) => this.sites.page(siteScope(caller), limit, after?.[0]),
+    );
+  }
+
+  @Mutation(() => SaveSiteResult, { description: 'Makes or changes a site. Admins; operators change their own.' })
+  saveSite(
+    @Arg('input', () => SaveSiteInput, { description: 'The site.' }) input: SaveSiteInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.save(caller, { ...input, policy: toFields(input.policy) });
+  }
+
+  @Mutation(() => RemoveSiteResult, { description: 'Removes a site that never had a charger. Admins.' })
+  removeSite(@Arg('id', () => ID, { description: 'Key of the site.' }) id: string, @Ctx() { caller }: ApiContext) {
+    return this.remove(caller, id);
+  }
+
+  @Mutation(() => SavePolicyOverrideResult, {
+    description: 'Sets what one charger, or one group, has otherwise than its site. Admins, and operators of the site.',
+  })
+  savePolicyOverride(
+    @Arg('input', () => SavePolicyOverrideInput, { description: 'The override.' }) input: SavePolicyOverrideInput,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.saveOverride(caller, { ...toKey(input), policy: toFields(input.policy) });
+  }
+
+  @Mutation(() => SavePolicyOverrideResult, {
+    description:
+      'Removes an override: the charger, or the group, has what its site has. Admins, and operators of the site.',
+  })
+  removePolicyOverride(
+    @Arg('input', () => PolicyOverrideKey, { description: 'The override.' }) input: PolicyOverrideKey,
+    @Ctx() { caller }: ApiContext,
+  ) {
+    return this.removeOverride(caller, toKey(input));
+  }
+
+  @Query(() => PolicyChangeConnection, {
+    description: 'The versions of a site’s policy, the newest first. Admins, and operators of the site.',
+  })
+  async policyChanges(
+    @Args(() => PolicyChangesArgs) { siteId, ...page }: PolicyChangesArgs,
+    @Ctx() { caller }: ApiContext,
+  ): Promise<Page<PolicyChange>> {
+    if (!mayAdministerSite(caller, siteId)) throw forbidden('Admins and the operators of the site see who changed it.');
+    return readPage(
+      page,
+      ({ version }) => [`${version}`],
+      (limit, after) => this.policies.changes(siteId, limit, after ? toVersion(after[0]) : NEWEST),
+    );
+  }
+
+  @FieldResolver(() => PolicyType, { description: 'What the site allows of reservations, before any override.' })
+  policy(@Root() { policies }: Site): ReservationPolicy {
+    return resolvePolicy(policies);
+  }
+
+  @FieldResolver(() => Int, { description: 'The version of all of the site’s policy; each change makes a new one.' })
+  policyVersion(@Root() { policies }: Site): number {
+    return policies.version;
+  }
+
+  @FieldResolver(() => [PolicyOverrideType], {
+    description: 'What single chargers and groups have otherwise. Admins, and operators of the site; else empty.',
+  })
+  policyOverrides(@Root() { id, policies }: Site, @Ctx() { caller }: ApiContext): readonly PolicyOverride[] {
+    return mayAdministerSite(caller, id) ? policies.overrides : [];
+  }
+}
+
+const NEWEST = 2_147_483_647;
+
+function toVersion(text: string | undefined): number {
+  const version = Number(text);
+  if (!Number.isInteger(version) || version < 0 || version > NEWEST) throw noCursor();
+  return version;
+}
+
+const toKey = ({ siteId, ...key }: PolicyOverrideKey): OverrideKey => {
+  const { chargerId, parentIdTag } = present(key);
+  return { siteId, ...present({ chargerId, parentIdTag }) };
+};

@@ -1,0 +1,159 @@
+// Who may do what, in two questions: which operations (a permission, by role and scope), and on whose things (by sites,
+// idTags and groups). The one place that knows the roles. The same for GraphQL, its subscriptions and REST.
+import { sameId } from '../charger/id-tag.ts';
+import type { Reservation } from '../reservation/reservation.ts';
+import { type Caller, type Permission, permissions, type Role } from './caller.ts';
+
+const driver: readonly Permission[] = [
+  'reservations:read',
+  'reservations:write',
+  'sites:read',
+  'chargers:read',
+  'events:read',
+];
+const operator: readonly Permission[] = [
+  ...driver,
+  'sites:write',
+  'chargers:write',
+  'id-tags:read',
+  'reports:read',
+  'webhooks:read',
+  'webhooks:write',
+];
+const ofRole: Record<Role, readonly Permission[]> = { DRIVER: driver, OPERATOR: operator, ADMIN: permissions };
+
+/** What each operation of the API needs: the names of GraphQL’s root fields, which REST’s routes use, too. */
+export const operations = {
+  reservation: 'reservations:read',
+  reservations: 'reservations:read',
+  reservationOptions: 'reservations:read',
+  availability: 'reservations:read',
+  authorization: 'chargers:read',
+  charger: 'chargers:read',
+  chargers: 'chargers:read',
+  site: 'sites:read',
+  sites: 'sites:read',
+  policyChanges: 'reports:read',
+  reservationUsage: 'reports:read',
+  reservationBlocks: 'reports:read',
+  idTags: 'id-tags:read',
+  events: 'events:read',
+  eventCursor: 'events:read',
+  reservationChanged: 'events:read',
+  connectorChanged: 'events:read',
+  reserveNow: 'reservations:write',
+  scheduleReservation: 'reservations:write',
+  moveReservation: 'reservations:write',
+  extendReservation: 'reservations:write',
+  cancelReservation: 'reservations:write',
+  liftReservationBlock: 'sites:write',
+  saveSite: 'sites:write',
+  removeSite: 'sites:write',
+  savePolicyOverride: 'sites:write',
+  removePolicyOverride: 'sites:write',
+  saveCharger: 'chargers:write',
+  removeCharger: 'chargers:write',
+  changeChargerPassword: 'chargers:write',
+  renewChargerCertificate: 'chargers:write',
+  revokeChargerCertificate: 'chargers:write',
+  saveIdTag: 'id-tags:write',
+  removeIdTag: 'id-tags:write',
+  apiKeys: 'api-keys:read',
+  createApiKey: 'api-keys:write',
+  revokeApiKey: 'api-keys:write',
+  auditEntries: 'audit:read',
+  webhooks: 'webhooks:read',
+  saveWebhook: 'webhooks:write',
+  removeWebhook: 'webhooks:write',
+  pauseWebhook: 'webhooks:write',
+  resumeWebhook: 'webhooks:write',
+  rotateWebhookSecret: 'webhooks:write',
+} as const satisfies Record<string, Permission>;
+export type OperationName = keyof typeof operations;
+
+/** Scopes only take away; undefined: all that the role allows. */
+export function permissionsOf(role: Role, scopes: readonly string[] | undefined): ReadonlySet<Permission> {
+  return new Set(scopes ? ofRole[role].filter((one) => scopes.includes(one)) : ofRole[role]);
+}
+
+export const may = (caller: Caller, permission: Permission): boolean => caller.permissions.has(permission);
+
+export const needsPermission = (permission: Permission): string =>
+  `This needs the permission ${permission}, which the role or the scopes of the caller do not give.`;
+
+export const mayUseIdTag = (caller: Caller, idTag: string): boolean =>
+  caller.role !== 'DRIVER' || caller.idTags.some((own) => sameId(own, idTag));
+
+/** May reserve for the group alone: its members are who uses it. */
+export const mayUseGroup = (caller: Caller, parentIdTag: string): boolean =>
+  caller.role !== 'DRIVER' || caller.groups.some((own) => sameId(own, parentIdTag));
+
+/** Drivers look for chargers at every site; an operator sees only its own. */
+export const maySeeSite = (caller: Caller, siteId: string): boolean =>
+  caller.role !== 'OPERATOR' || caller.sites.includes(siteId);
+
+export const mayAdministerSite = (caller: Caller, siteId: string): boolean =>
+  caller.role === 'ADMIN' || (caller.role === 'OPERATOR' && caller.sites.includes(siteId));
+
+/** Sites that are not there yet, too. */
+export const mayAdministerEverySite = (caller: Caller): boolean => caller.role === 'ADMIN';
+
+/** What concerns all of these sites; undefined: every site. */
+export const mayAdministerSites = (caller: Caller, siteIds: readonly string[] | undefined): boolean =>
+  siteIds === undefined ? mayAdministerEverySite(caller) : siteIds.every((siteId) => mayAdministerSite(caller, siteId));
+
+/** Acts for whoever holds a reservation, by force too, and outside of what the policy allows its holder. */
+export const actsForOthers = (caller: Caller): boolean => caller.role !== 'DRIVER';
+
+/** A driver sees what its idTags hold, and what is held for its groups alone. */
+export function maySeeReservation(
+  caller: Caller,
+  { siteId, idTag, parentIdTag }: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,
+): boolean {
+  if (caller.role !== 'DRIVER') return maySeeSite(caller, siteId);
+  if (idTag !== undefined) return mayUseIdTag(caller, idTag);
+  return parentIdTag !== undefined && mayUseGroup(caller, parentIdTag);
+}
+
+/** Two callers with the same see the same. */
+export function rightsOf(caller: Caller): string {
+  const set = (ids: readonly string[]) => [...new Set(ids)].toSorted();
+  const folded = (ids: readonly string[]) => set(ids.map((id) => id.toLowerCase()));
+  const allowed = [...caller.permissions].toSorted();
+  switch (caller.role) {
+    case 'DRIVER':
+      return JSON.stringify([caller.role, allowed, folded(caller.idTags), folded(caller.groups)]);
+    case 'OPERATOR':
+      return JSON.stringify([caller.role, allowed, set(caller.sites)]);
+    case 'ADMIN':
+      return JSON.stringify([caller.role, allowed]);
+    default:
+      return caller satisfies never;
+  }
+}
+
+interface Share {
+  readonly siteIds?: readonly string[];
+  /** Held by one of these, or, with `groups`, for one of those alone. */
+  readonly idTags?: readonly string[];
+  readonly groups?: readonly string[];
+}
+
+/** The caller's share of reservations, cut down to a site and a holder where these are asked for. */
+export function reservationShare(caller: Caller, asked: { readonly siteId?: string; readonly idTag?: string }): Share {
+  const { siteId, idTag } = asked;
+  const { siteIds } = siteScope(caller);
+  const { idTags, groups } = caller.role === 'DRIVER' ? caller : {};
+  const sites = siteId === undefined ? siteIds : (siteIds ?? [siteId]).filter((one) => one === siteId);
+  const holders = idTag === undefined ? idTags : (idTags ?? [idTag]).filter((one) => sameId(one, idTag));
+  return {
+    ...(sites && { siteIds: sites }),
+    ...(holders && { idTags: holders }),
+    // Whoever asks for an idTag does not ask for what a group holds alone.
+    ...(groups && idTag === undefined && { groups }),
+  };
+}
+
+/** The caller's share of a list of sites or chargers. */
+export const siteScope = (caller: Caller): { siteIds?: readonly string[] } =>
+  caller.role === 'OPERATOR' ? { siteIds: caller.sites } : {};

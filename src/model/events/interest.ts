@@ -1,0 +1,97 @@
+// Which events somebody is meant to get: what was asked for, cut down to the rights of who asked. Two that ask for the
+// same in other words have the same interest.
+import { sameId } from '../charger/id-tag.ts';
+import type { LogEvent } from './event.ts';
+
+/** What is left out does not restrict. */
+export interface Interest {
+  readonly kinds: readonly LogEvent['kind'][];
+  readonly siteIds?: readonly string[];
+  readonly chargerId?: string;
+  readonly connectorId?: number;
+  /** Of reservations; what chargers say has none. */
+  readonly reservationId?: string;
+  /** Of reservations: held for one of these idTags, or for one of these groups alone. */
+  readonly holders?: Holders;
+}
+
+export interface Holders {
+  readonly idTags: readonly string[];
+  readonly groups: readonly string[];
+}
+
+export function isOfInterest(event: LogEvent, interest: Interest): boolean {
+  const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
+  return (
+    kinds.includes(event.kind) &&
+    (siteIds === undefined || siteIds.includes(event.siteId)) &&
+    (chargerId === undefined || event.chargerId === chargerId) &&
+    (connectorId === undefined || event.connectorId === connectorId) &&
+    (event.kind !== 'RESERVATION' ||
+      ((reservationId === undefined || event.reservation.id === reservationId) &&
+        (holders === undefined || isHeldBy(event.reservation, holders))))
+  );
+}
+
+function isHeldBy({ idTag, parentIdTag }: { idTag?: string; parentIdTag?: string }, { idTags, groups }: Holders) {
+  if (idTag !== undefined) return idTags.some((one) => sameId(one, idTag));
+  return groups.some((one) => sameId(one, parentIdTag));
+}
+
+/** Identifiers of drivers and groups count without regard to case. */
+const fold = (id: string) => id.toLowerCase();
+
+/**
+ * Finds, for an event, those whose interest it may be, without passing by all the others: each stands under the narrowest
+ * thing it asks for, and an event looks under every thing it concerns.
+ */
+export class Routes<T> {
+  readonly #places = new Map<string, Set<T>>();
+
+  add(interest: Interest, target: T): void {
+    for (const place of placesOf(interest)) {
+      const targets = this.#places.get(place) ?? new Set<T>();
+      this.#places.set(place, targets.add(target));
+    }
+  }
+
+  remove(interest: Interest, target: T): void {
+    for (const place of placesOf(interest)) {
+      const targets = this.#places.get(place);
+      if (targets?.delete(target) && targets.size === 0) this.#places.delete(place);
+    }
+  }
+
+  /** Hands each of them over once; who is removed meanwhile may still come. */
+  forEach(event: LogEvent, visit: (target: T) => void): void {
+    for (const place of placesConcerned(event)) this.#places.get(place)?.forEach(visit);
+  }
+}
+
+function placesOf({ kinds, siteIds, chargerId, connectorId, reservationId, holders }: Interest): string[] {
+  const narrowest = (kind: LogEvent['kind']): string[] => {
+    if (kind === 'RESERVATION' && reservationId !== undefined) return [`/reservation/${reservationId}`];
+    if (kind === 'RESERVATION' && holders !== undefined) {
+      const { idTags, groups } = holders;
+      return [...idTags.map((id) => `/idTag/${fold(id)}`), ...groups.map((id) => `/group/${fold(id)}`)];
+    }
+    if (chargerId !== undefined) {
+      return [connectorId === undefined ? `/charger/${chargerId}` : `/connector/${connectorId}/${chargerId}`];
+    }
+    return siteIds?.map((id) => `/site/${id}`) ?? [''];
+  };
+  return kinds.flatMap((kind) => [...new Set(narrowest(kind))].map((place) => `${kind}${place}`));
+}
+
+/** All different, and of each sort of place at most one: nobody is found twice. */
+function placesConcerned(event: LogEvent): string[] {
+  const { kind, siteId, chargerId, connectorId } = event;
+  const places = [kind, `${kind}/site/${siteId}`, `${kind}/charger/${chargerId}`];
+  places.push(`${kind}/connector/${connectorId}/${chargerId}`);
+  if (event.kind !== 'RESERVATION') return places;
+  const { id, idTag, parentIdTag } = event.reservation;
+  places.push(`${kind}/reservation/${id}`);
+  if (idTag !== undefined) places.push(`${kind}/idTag/${fold(idTag)}`);
+  else if (parentIdTag !== undefined) places.push(`${kind}/group/${fold(parentIdTag)}`);
+  return places;
+}

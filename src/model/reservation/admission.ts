@@ -1,0 +1,268 @@
+// May this hold, or this booking, be made? Pure: the facts of charger, site and idTag against the request.
+// It must not know where the facts come from, nor send anything.
+
+import { present } from '../../common/present.ts';
+import type { OcppVersion } from '../charger/charger.ts';
+import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
+import { type IdTag, maxIdTagLength, statusOf } from '../charger/id-tag.ts';
+import type { NotFoundRefusal } from '../refusals/not-found.ts';
+import type { Refusal } from '../refusals/refusal.ts';
+import { decide, type PolicyFacts, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
+import type { ReservationPolicy } from '../site/policy.ts';
+import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from './occupancy.ts';
+import type { Enforcement, LiveStatus } from './reservation.ts';
+
+/** A hold or a booking on the charger, as far as it stands in the way. */
+export interface OtherHold extends Held {
+  readonly id: string;
+  readonly status: LiveStatus;
+  readonly group?: string;
+}
+
+export interface AdmissionFacts extends PolicyFacts {
+  readonly siteId: string;
+  /** The policy that holds for this charger and this group, and the version of the site's it is taken from. */
+  readonly policy: ReservationPolicy;
+  readonly policyVersion: number;
+  readonly ocppVersion?: OcppVersion;
+  readonly isConnected: boolean;
+  readonly lastSeenAt?: Date;
+  readonly supportsReservation?: boolean;
+  readonly supportsConnectorZero?: boolean;
+  /** Empty until the charger has reported its connectors. */
+  readonly connectors: readonly Place[];
+  /** What is held or booked on the charger within the window. */
+  readonly holds: readonly OtherHold[];
+  /** The one that was asked for: a live reservation has it, or one that the charger has still to let go. */
+  readonly isReservationIdInUse: boolean;
+  readonly idTag: IdTag | undefined;
+  /** Absent where the holder has no group. In lower case. */
+  readonly group?: string;
+  /** The rank of the group that has it, and whether the asker's is higher and may take its place. */
+  readonly priorityOf: (hold: OtherHold) => number;
+  readonly isPreemptible: (hold: OtherHold) => boolean;
+  /** When the last reservation of the idTag on this charger that was left unused ended. */
+  readonly lastUnusedEnd?: Date;
+}
+
+export interface HoldRequest {
+  readonly chargerId: string;
+  readonly connectorId: number;
+  /** Any connector with that plug. */
+  readonly plugType?: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly startsAt: Date;
+  readonly expiryDate: Date;
+  readonly reservationId?: number;
+  /** For later: the charger need not be there, nor the connector free, yet. */
+  readonly isBooking: boolean;
+}
+
+export interface IdTagRefusal extends Refusal {
+  readonly code: 'ID_TAG_INVALID' | 'ID_TAG_BLOCKED' | 'ID_TAG_EXPIRED' | 'ID_TAG_TOO_LONG' | 'NOT_YOUR_ID_TAG';
+  readonly idTag: string;
+}
+export interface TakenRefusal extends Refusal {
+  readonly code: 'RESERVED';
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly reservedFrom: Date;
+  readonly reservedUntil: Date;
+  /** Whether the caller's group may take its place (`preempt`). */
+  readonly mayPreempt: boolean;
+}
+export interface NotFreeRefusal extends Refusal {
+  readonly code: 'CONNECTOR_NOT_FREE';
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly state: ConnectorState;
+}
+export interface OfflineRefusal extends Refusal {
+  readonly code: 'CHARGER_OFFLINE';
+  readonly chargerId: string;
+  readonly lastSeenAt?: Date;
+}
+export interface NotSupportedRefusal extends Refusal {
+  readonly code: 'NOT_SUPPORTED' | 'CONNECTOR_ZERO_NOT_SUPPORTED';
+  readonly chargerId: string;
+}
+export interface ReservationIdRefusal extends Refusal {
+  readonly code: 'RESERVATION_ID_IN_USE';
+  readonly reservationId: number;
+}
+export type AdmissionRefusal =
+  | NotFoundRefusal
+  | IdTagRefusal
+  | TakenRefusal
+  | NotFreeRefusal
+  | OfflineRefusal
+  | NotSupportedRefusal
+  | ReservationIdRefusal
+  | PolicyRefusal;
+
+/** The first obstacle; of the policy's, all. */
+export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): AdmissionRefusal | undefined {
+  const { chargerId, reservationId } = request;
+  const isNow = !request.isBooking;
+  return (
+    refuseConnector(facts, request) ??
+    refuseIdTag(facts, request) ??
+    policyRefusal(decide(facts.policy, facts, { ...request, ...present({ group: facts.group }) }, now)) ??
+    refuseUnsupported(facts, request) ??
+    refuseTaken(facts, request) ??
+    (facts.isReservationIdInUse && reservationId !== undefined
+      ? reservationIdInUse(chargerId, reservationId)
+      : undefined) ??
+    (facts.isConnected || !isNow ? undefined : offline(facts, chargerId)) ??
+    (facts.policy.precheckStatus && isNow ? refuseNotFree(facts, request) : undefined)
+  );
+}
+
+function refuseConnector(
+  { connectors }: AdmissionFacts,
+  { chargerId, connectorId, plugType }: HoldRequest,
+): NotFoundRefusal | undefined {
+  const ids = connectors.map((one) => one.connectorId);
+  if (connectorId > 0 && ids.length > 0 && !ids.includes(connectorId)) {
+    const known = ids.toSorted((a, b) => a - b).join(', ');
+    const message = `Charger "${chargerId}" has no connector ${connectorId}; it has ${known}.`;
+    return { code: 'CONNECTOR_NOT_FOUND', message };
+  }
+  if (plugType === undefined || connectors.some((one) => hasPlug(one, plugType))) return undefined;
+  const known = [...new Set(connectors.flatMap(({ plugTypes }) => plugTypes))].toSorted().join(', ') || 'none known';
+  return {
+    code: 'CONNECTOR_NOT_FOUND',
+    message: `Charger "${chargerId}" has no connector with the plug "${plugType}"; its plugs: ${known}.`,
+  };
+}
+
+/**
+ * A charger of 2.x finds a connector with that plug itself; for any other, and where the caller's words are not the
+ * wire's, one is chosen here: free throughout, and, for now, not in use, what says Available first.
+ */
+export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): HoldRequest {
+  const { plugType, connectorId } = request;
+  if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
+  const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
+  const window = { from: request.startsAt, until: request.expiryDate };
+  const free = freePlaces(facts.connectors, facts.holds, window).filter((one) => hasPlug(one, plugType));
+  const isNow = !request.isBooking;
+  const rank = (one: Place) => (isNow && isTaken(one) ? 2 : isNow && one.state !== 'AVAILABLE' ? 1 : 0);
+  const [best = fitting[0]] = free.toSorted((a, b) => rank(a) - rank(b) || a.connectorId - b.connectorId);
+  const { plugType: _, ...rest } = request;
+  return best ? { ...rest, connectorId: best.connectorId } : request;
+}
+
+const mayChooseByPlug = (
+  { ocppVersion, supportsConnectorZero, supportsReservation, policy }: AdmissionFacts,
+  plugType: string,
+): boolean =>
+  policy.connectorZeroAllowed &&
+  (ocppVersion === '2.0.1' || ocppVersion === '2.1') &&
+  supportsConnectorZero !== false &&
+  supportsReservation !== false &&
+  standardPlugType(plugType) !== undefined;
+
+export const reservationIdInUse = (chargerId: string, reservationId: number): ReservationIdRefusal => ({
+  code: 'RESERVATION_ID_IN_USE',
+  message: `Charger "${chargerId}" has a live reservation with reservationId ${reservationId}; choose another, or leave it out.`,
+  reservationId,
+});
+
+function offline(facts: AdmissionFacts, chargerId: string): OfflineRefusal {
+  const { lastSeenAt } = facts;
+  const message = `Charger "${chargerId}" is not connected; nothing was reserved.`;
+  return { code: 'CHARGER_OFFLINE', message, chargerId, ...(lastSeenAt && { lastSeenAt }) };
+}
+
+function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: HoldRequest): IdTagRefusal | undefined {
+  const status = idTag === undefined ? 'ACCEPTED' : statusOf(facts.idTag, startsAt);
+  if (status === 'INVALID') {
+    return { code: 'ID_TAG_INVALID', message: `The idTag "${idTag}" is not known here.`, idTag: idTag ?? '' };
+  }
+  if (status !== 'ACCEPTED') {
+    return {
+      code: `ID_TAG_${status}`,
+      message: `The idTag "${idTag}" is ${status.toLowerCase()}.`,
+      idTag: idTag ?? '',
+    };
+  }
+  const limit = maxIdTagLength(facts.ocppVersion);
+  const tooLong = [idTag, parentIdTag].find((tag) => tag !== undefined && tag.length > limit);
+  if (tooLong === undefined) return undefined;
+  const message = `"${tooLong}" has ${tooLong.length} characters; this charger takes ${limit}.`;
+  return { code: 'ID_TAG_TOO_LONG', message, idTag: tooLong };
+}
+
+function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupportedRefusal | undefined {
+  const { chargerId, connectorId } = request;
+  if (enforcementOf(facts) === 'SERVER') return undefined;
+  if (facts.supportsReservation === false) {
+    return { code: 'NOT_SUPPORTED', message: `Charger "${chargerId}" cannot be reserved.`, chargerId };
+  }
+  if (connectorId > 0 || facts.supportsConnectorZero !== false) return undefined;
+  const message = `Charger "${chargerId}" cannot choose the connector itself; name one.`;
+  return { code: 'CONNECTOR_ZERO_NOT_SUPPORTED', message, chargerId };
+}
+
+/** A charger that cannot be reserved is held by this server where the policy allows it. */
+export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): Enforcement =>
+  supportsReservation === false && policy.serverSideHoldAllowed ? 'SERVER' : 'CHARGER';
+
+/** By what the charger last said of its connectors; for connector 0, of all of them that would do. */
+function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
+  const { chargerId, connectorId, plugType } = request;
+  const wanted = connectors.filter(
+    (one) => (connectorId === 0 && hasPlug(one, plugType)) || one.connectorId === connectorId,
+  );
+  const [taken] = wanted;
+  if (!taken || wanted.some((one) => !isTaken(one))) return undefined;
+  const what = connectorId > 0 ? `Connector ${connectorId}` : 'Every connector';
+  const message = `${what} of charger "${chargerId}" is in use or out of order.`;
+  return { code: 'CONNECTOR_NOT_FREE', message, chargerId, connectorId, state: taken.state };
+}
+
+/** Holds that name a connector and holds that do not never exceed the connectors together, at any instant of the window. */
+function refuseTaken(facts: AdmissionFacts, request: HoldRequest): TakenRefusal | undefined {
+  const { chargerId, connectorId } = request;
+  const inTheWay = conflictOf(facts.connectors, facts.holds, toHeld(request));
+  if (!inTheWay) return undefined;
+  const soonest = inTheWay.toSorted((a, b) => a.until.getTime() - b.until.getTime())[0] ?? toHeld(request);
+  return taken(chargerId, connectorId, soonest, victimsOf(facts, request) !== undefined);
+}
+
+const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: HoldRequest): Held => ({
+  connectorId,
+  ...(plugType !== undefined && { plugType }),
+  from: startsAt,
+  until: expiryDate,
+});
+
+/** The holds that must end for this one: all of lower priority, and as few as will do; undefined where that is not allowed. */
+export function victimsOf(facts: AdmissionFacts, request: HoldRequest): OtherHold[] | undefined {
+  const wished = toHeld(request);
+  const victims: OtherHold[] = [];
+  for (;;) {
+    const rest = facts.holds.filter((hold) => !victims.includes(hold));
+    const inTheWay = conflictOf(facts.connectors, rest, wished) as OtherHold[] | undefined;
+    if (!inTheWay) return victims;
+    const [lowest] = inTheWay
+      .filter((hold) => facts.isPreemptible(hold))
+      .toSorted((a, b) => facts.priorityOf(a) - facts.priorityOf(b));
+    if (!lowest) return undefined;
+    victims.push(lowest);
+  }
+}
+
+export function taken(
+  chargerId: string,
+  connectorId: number,
+  { from, until }: { readonly from: Date; readonly until: Date },
+  mayPreempt = false,
+): TakenRefusal {
+  const what = connectorId > 0 ? `Connector ${connectorId} of charger "${chargerId}"` : `Charger "${chargerId}"`;
+  const message = `${what} is reserved from ${from.toISOString()} until ${until.toISOString()}.`;
+  const place = { chargerId, connectorId, reservedFrom: from, reservedUntil: until };
+  return { code: 'RESERVED', message, ...place, mayPreempt };
+}

@@ -1,0 +1,46 @@
+// Which reservation does a starting transaction use? Pure. The charger's own label (reservationId) is a hint: it counts
+// only where the idTag fits too; without one, idTag or group, connector and window decide.
+import { addMs } from '../../common/clock.ts';
+import { sameId, type TokenType } from '../charger/id-tag.ts';
+import type { Presentation } from '../charger/transaction.ts';
+import { isLive, type Reservation } from './reservation.ts';
+
+/** Chargers' clocks run late; a start this much before the hold still counts as within it. */
+export const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+export function matchUse(
+  reservations: readonly Reservation[],
+  presented: Presentation & { readonly parentIdTag?: string },
+): Reservation | undefined {
+  const here = reservations.filter((reservation) => isHere(reservation, presented));
+  const labelled = here.find((reservation) => reservation.reservationId === presented.reservationId);
+  // With the label, the same idTag counts whatever type of token the charger takes it for.
+  if (labelled && isHolder(labelled, { ...presented, tokenType: labelled.tokenType })) return labelled;
+  const fitting = here.filter((reservation) => isHolder(reservation, presented));
+  const inWindow = fitting.filter(
+    (reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS),
+  );
+  return inWindow.toSorted(byPreference)[0];
+}
+
+export function isHolder(
+  reservation: Reservation,
+  presented: Pick<Presentation, 'idTag' | 'tokenType'> & { readonly parentIdTag?: string },
+): boolean {
+  const isSameTag =
+    sameId(reservation.idTag, presented.idTag) && isSameType(reservation.tokenType, presented.tokenType);
+  return isSameTag || sameId(reservation.parentIdTag, presented.parentIdTag);
+}
+
+/** 2.x compares token and type; 1.6 has no types. */
+const isSameType = (held: TokenType, presented: TokenType | undefined) => presented === undefined || presented === held;
+
+/** A hold without connector is used anywhere on the charger; where the connector is not told yet, so is any. */
+const isHere = (reservation: Reservation, { connectorId }: Presentation) =>
+  reservation.connectorId === 0 || connectorId === undefined || reservation.connectorId === connectorId;
+
+/** A live hold before one that ended, one that names the connector before one that does not, then the oldest. */
+const byPreference = (one: Reservation, other: Reservation): number =>
+  Number(isLive(other.status)) - Number(isLive(one.status)) ||
+  Number(other.connectorId > 0) - Number(one.connectorId > 0) ||
+  one.createdAt.getTime() - other.createdAt.getTime();

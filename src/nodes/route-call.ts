@@ -1,0 +1,42 @@
+// A call goes to the node that holds the charger's socket: this one, or another over the bus.
+import type { ChargerCalls, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
+
+export interface RoutePorts {
+  readonly local: () => ChargerCalls & { isConnected(chargerId: string): boolean };
+  readonly nodeId: () => number;
+  readonly nodeOf: (chargerId: string) => Promise<number | undefined>;
+  readonly request: (nodeId: number, topic: 'call', body: RemoteCall, timeoutMs: number) => Promise<unknown>;
+  readonly answerTimeoutMs: number;
+}
+
+export interface RemoteCall {
+  readonly chargerId: string;
+  readonly command: ChargerCommand;
+}
+
+/** On top of what the other node waits for the charger: in its queue, and for the answer. */
+const BUS_MS = 1000;
+
+export const routeCall = (ports: RoutePorts): ChargerCalls => ({
+  async call(chargerId, command) {
+    const local = ports.local();
+    if (local.isConnected(chargerId)) return local.call(chargerId, command);
+    let node: number | undefined;
+    try {
+      node = await ports.nodeOf(chargerId);
+      if (node === undefined || node === ports.nodeId()) return { type: 'offline' };
+    } catch {
+      return { type: 'offline' }; // Nothing was sent.
+    }
+    const outcome = await ports
+      .request(node, 'call', { chargerId, command }, 2 * ports.answerTimeoutMs + BUS_MS)
+      .catch(() => undefined);
+    return (outcome as Outcome | undefined) ?? { type: 'timed-out' };
+  },
+});
+
+/** The other end: JSON has no dates. */
+export function executeRemoteCall(local: ChargerCalls, { chargerId, command }: RemoteCall): Promise<Outcome> {
+  if (command.type !== 'ReserveNow') return local.call(chargerId, command);
+  return local.call(chargerId, { ...command, expiryDate: new Date(command.expiryDate) });
+}

@@ -1,0 +1,81 @@
+// What one OCPP version must give the gateway: the answers to a charger's calls, and the wire's words for our commands.
+
+import type { AuthorizeIdTag } from '../../charging/authorize-id-tag.ts';
+import type { ConnectCharger, ReclaimCharger } from '../../charging/follow-connection.ts';
+import type { AuthenticateCharger } from '../../charging/login/authenticate-charger.ts';
+import type { SignCertificate } from '../../charging/login/sign-certificate.ts';
+import type { StartedTransaction, TransactionReport } from '../../charging/report-transaction.ts';
+import type { BootReport, Capabilities, OcppVersion } from '../../model/charger/charger.ts';
+import type { ChargerAnswer, ChargerCommand, ReservationCommand } from '../../model/charger/charger-calls.ts';
+import type { StatusReport } from '../../model/charger/connector.ts';
+import type { Authorization } from '../../model/reservation/authorize.ts';
+import type { ReservationUpdate } from '../../model/reservation/reservation.ts';
+import type { Connection as Ownership } from '../../storage/chargers/charger.repository.ts';
+
+/** The use cases that chargers reach, given by app.ts. */
+export interface ChargerUseCases {
+  readonly authenticate: AuthenticateCharger;
+  readonly connect: ConnectCharger;
+  readonly disconnect: (chargerId: string, ownership: Ownership) => Promise<void>;
+  readonly recordBoot: (chargerId: string, boot: BootReport) => Promise<void>;
+  readonly reclaim: ReclaimCharger;
+  readonly recordSeen: (chargerId: string) => Promise<void>;
+  readonly recordClockSkew: (chargerId: string, seconds: number) => Promise<void>;
+  readonly recordStatus: (chargerId: string, version: OcppVersion, report: StatusReport) => Promise<void>;
+  readonly signCertificate: SignCertificate;
+  readonly recordCapabilities: (chargerId: string, told: Capabilities) => Promise<void>;
+  readonly authorizeIdTag: AuthorizeIdTag;
+  readonly startTransaction: (
+    chargerId: string,
+    start: StartedTransaction,
+  ) => Promise<{ wireId: string; authorization: Authorization }>;
+  readonly stopTransaction: (chargerId: string, wireId: string, at: Date) => Promise<void>;
+  readonly recordEnergy: (chargerId: string, wireId: string) => Promise<void>;
+  readonly reportTransaction: (report: TransactionReport) => Promise<Authorization | undefined>;
+  readonly recordReservationUpdate: (
+    chargerId: string,
+    reservationId: number,
+    update: ReservationUpdate,
+  ) => Promise<void>;
+  readonly settleLateAnswer: (chargerId: string, command: ReservationCommand, answer: ChargerAnswer) => Promise<void>;
+}
+
+/** What an action has at hand while it answers a charger. */
+export interface ActionContext {
+  readonly chargerId: string;
+  readonly version: OcppVersion;
+  readonly now: Date;
+  readonly heartbeatIntervalSeconds: number;
+  readonly useCases: ChargerUseCases;
+  readonly isEncrypted: boolean;
+  /** Does that once the charger's call is answered. */
+  readonly afterwards: (task: () => void) => void;
+  /** Asks the charger what it supports, once its call is answered. */
+  readonly learnCapabilities: () => void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the payload has passed the schema of its action
+export type Action = (payload: any, context: ActionContext) => Promise<object>;
+
+export interface WireCall {
+  readonly action: string;
+  readonly payload: object;
+}
+
+export interface Protocol {
+  readonly version: OcppVersion;
+  readonly subprotocol: string;
+  /** The calls a charger may make; any other is answered NotImplemented. */
+  readonly actions: Readonly<Record<string, Action>>;
+  /** The calls that a charger keeps while it is offline and sends when it is back. */
+  readonly keptOffline: readonly string[];
+  /** The calls that are answered before those that wait for the database. */
+  readonly unordered: readonly string[];
+  /** The actions we call. */
+  readonly calls: readonly string[];
+  encode(command: ChargerCommand): WireCall;
+  /** The charger's status, once its payload has passed the schema of the action. */
+  decodeAnswer(action: string, payload: object): ChargerAnswer;
+  readonly capabilityCall: WireCall;
+  decodeCapabilities(payload: object): Capabilities;
+}

@@ -1,0 +1,161 @@
+// The facts that a hold is decided on: what the site's policy makes one ask the database, and what its answer means.
+
+import { addMs, MINUTE_MS } from '../common/clock.ts';
+import { present } from '../common/present.ts';
+import { type AdmissionFacts, type OtherHold } from '../model/reservation/admission.ts';
+import { fewestFree } from '../model/reservation/occupancy.ts';
+import { localDay, type Window } from '../model/site/opening-hours.ts';
+import {
+  isSetAnywhere,
+  largestAnywhere,
+  type ReservationPolicy,
+  resolvePolicy,
+  type SitePolicies,
+} from '../model/site/policy.ts';
+import type { Sql } from '../storage/database.ts';
+import { guardKeys, type HoldStore } from '../storage/reservations/hold.repository.ts';
+import type { FactsQuery, Guards, HoldFacts } from '../storage/reservations/hold-facts.repository.ts';
+import type { KnownPolicies } from '../storage/sites/known-policies.ts';
+
+/** Who asks for what; without an expiry date the policy's default duration counts. */
+export interface Asked {
+  readonly chargerId: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly reservationId?: number;
+  readonly startsAt: Date;
+  readonly expiryDate?: Date;
+  readonly durationMinutes?: number;
+  /** The reservation that is being changed, or moved from: it counts for no limit. */
+  readonly except?: string;
+}
+
+export interface Known {
+  readonly facts: AdmissionFacts;
+  readonly expiryDate: Date;
+  readonly guards: Guards;
+  readonly policies: SitePolicies;
+  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  readonly isHolding: boolean;
+  readonly isClaimed: boolean;
+}
+
+/** Reads the facts, by the policy as it stands now; undefined where there is no such charger. */
+export async function readFacts(
+  {
+    holds,
+    policies: known,
+    sql,
+  }: { readonly holds: Pick<HoldStore, 'facts'>; readonly policies: KnownPolicies; readonly sql?: Sql | undefined },
+  asked: Asked,
+  now: Date,
+): Promise<Known | undefined> {
+  for (;;) {
+    const policies = await known.ofCharger(asked.chargerId, sql);
+    if (!policies) return undefined;
+    const raw = await holds.facts(queryOf(policies, asked, now), now);
+    if (raw && raw.siteId === policies.siteId && raw.policyVersion === policies.version) {
+      return toKnown(policies, raw, asked, now);
+    }
+    // The policy was changed, or the charger stands elsewhere now, or nowhere.
+    known.forget(policies, asked.chargerId);
+  }
+}
+
+const strikeLimits = [
+  'noShowLimit',
+  'noShowLimitPerGroup',
+  'lateCancelLimit',
+  'lateCancelLimitPerGroup',
+  'reReservationLimit',
+  'reReservationLimitPerGroup',
+] as const satisfies (keyof ReservationPolicy)[];
+
+const idTagLimits = [
+  'maxActivePerIdTag',
+  'maxPerDayPerIdTag',
+  'cooldownMinutes',
+  'overlappingAllowed',
+  'reReservationLimit',
+] as const satisfies (keyof ReservationPolicy)[];
+
+/** Which group asks, and so which override counts, is known only with the answer: any layer's need is read. */
+function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
+  const { chargerId, startsAt, except } = asked;
+  const { idTag, parentIdTag, reservationId } = asked;
+  const wants = {
+    lastEnd: isSetAnywhere(policies, 'cooldownMinutes'),
+    site: isSetAnywhere(policies, 'minFreeConnectors'),
+  };
+  const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
+  // What lasts longer than any layer allows is refused for that: nobody need read on to its end.
+  const longest = addMs(startsAt, largestAnywhere(policies, 'maxDurationMinutes') * MINUTE_MS);
+  const minutes = asked.durationMinutes ?? largestAnywhere(policies, 'defaultDurationMinutes');
+  const wanted = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
+  const until = wanted < longest ? wanted : longest;
+  const aroundMs = largestAnywhere(policies, 'cooldownMinutes') * MINUTE_MS;
+  return {
+    chargerId,
+    ...present({ idTag, parentIdTag, reservationId, except }),
+    window: { from: startsAt, until },
+    wants,
+    ...(isSetAnywhere(policies, 'cooldownMinutes', 'overlappingAllowed') && {
+      near: { from: addMs(startsAt, -aroundMs), until: addMs(until, aroundMs) },
+    }),
+    ...(isSetAnywhere(policies, 'maxActivePerIdTag') && {
+      maxOfIdTag: largestAnywhere(policies, 'maxActivePerIdTag'),
+    }),
+    ...(isSetAnywhere(policies, 'maxActivePerGroup') && {
+      maxOfGroup: largestAnywhere(policies, 'maxActivePerGroup'),
+    }),
+    ...(isSetAnywhere(policies, 'maxPerDayPerIdTag') && { day: localDay(startsAt, policies.timeZone) }),
+    ...(isSetAnywhere(policies, ...strikeLimits) && {
+      strikesSince: ago(largestAnywhere(policies, 'abuseWindowMinutes') + largestAnywhere(policies, 'blockMinutes')),
+    }),
+    ...(isSetAnywhere(policies, 'reReservationMinutes') && {
+      unusedSince: ago(largestAnywhere(policies, 'reReservationMinutes')),
+    }),
+  } as FactsQuery;
+}
+
+function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date): Known {
+  const { sitePlaces, siteHolds, guards, isHolding = false, isClaimed = false, ...facts } = raw;
+  const { chargerId, startsAt } = asked;
+  const { group } = facts;
+  const policy = resolvePolicy(policies, { chargerId, group });
+  const minutes = asked.durationMinutes ?? policy.defaultDurationMinutes;
+  const expiryDate = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
+  const window: Window = { from: startsAt, until: expiryDate };
+  const isTooLong = expiryDate.getTime() - startsAt.getTime() > policy.maxDurationMinutes * MINUTE_MS;
+  const isCounted = policy.minFreeConnectors > 0 && !isTooLong;
+  const free = isCounted ? fewestFree(sitePlaces, siteHolds, window, now) : undefined;
+  const policyOf = (hold: OtherHold) => resolvePolicy(policies, { chargerId, group: hold.group });
+  return {
+    policies,
+    isHolding,
+    isClaimed,
+    expiryDate,
+    guards: guardsOf(policies, raw, asked),
+    facts: {
+      ...facts,
+      policy,
+      timeZone: policies.timeZone,
+      ...(free && { free: { ...free, count: free.count - 1 } }),
+      priorityOf: (hold) => policyOf(hold).priority,
+      isPreemptible: (hold) => policyOf(hold).preemptionAllowed && policyOf(hold).priority < policy.priority,
+    },
+  };
+}
+
+/** What the hold counts for where any layer of the site limits it: others that count for the same wait for each other. */
+function guardsOf(policies: SitePolicies, { siteId, group, guards }: HoldFacts, { chargerId, idTag }: Asked): Guards {
+  const keys = [guardKeys.charger(chargerId)];
+  if (idTag !== undefined && isSetAnywhere(policies, ...idTagLimits)) {
+    keys.push(guardKeys.idTag(siteId, idTag));
+  }
+  if (group !== undefined && isSetAnywhere(policies, 'maxActivePerGroup', 'reReservationLimitPerGroup')) {
+    keys.push(guardKeys.group(siteId, group));
+  }
+  if (isSetAnywhere(policies, 'minFreeConnectors')) keys.push(guardKeys.site(siteId));
+  return new Map(keys.map((key) => [key, guards.get(key) ?? 0]));
+}

@@ -1,0 +1,208 @@
+// extendReservation: the same hold, longer. It counts only once the charger has accepted it.
+
+import type { Background } from '../common/background.ts';
+import { addMs, withDeadline } from '../common/clock.ts';
+import { present } from '../common/present.ts';
+import { askAgain, doubt } from '../lifecycle/ask-again.ts';
+import { reasonOf, type SettlePorts, type SettleReserve, settleHeld } from '../lifecycle/settle-reservation.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { maySeeReservation } from '../model/access/rights.ts';
+import type { ChargerCalls } from '../model/charger/charger-calls.ts';
+import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
+import { chargerNotFound, type NotFoundRefusal, reservationNotFound } from '../model/refusals/not-found.ts';
+import { isRefusal } from '../model/refusals/refusal.ts';
+import { type OfflineRefusal, type TakenRefusal, taken } from '../model/reservation/admission.ts';
+import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
+import { conflictOf } from '../model/reservation/occupancy.ts';
+import {
+  type ChargerRefusal,
+  type EndedRefusal,
+  ended,
+  type NotSettledRefusal,
+  notSettled,
+  unchanged,
+} from '../model/reservation/refusals.ts';
+import { isLive, type Reservation } from '../model/reservation/reservation.ts';
+import { decideExtension, type PolicyRefusal, policyRefusal } from '../model/site/decide.ts';
+import type { ReservationPolicy } from '../model/site/policy.ts';
+import type { HoldRepository } from '../storage/reservations/hold.repository.ts';
+import type { KnownPolicies } from '../storage/sites/known-policies.ts';
+import { type Known, readFacts } from './admission-facts.ts';
+import { findOwn } from './cancel-reservation.ts';
+import { isStorable } from './hold-input.ts';
+
+export interface ExtendReservationInput {
+  readonly id: string;
+  /** When it is to end; the same request again asks for the same. */
+  readonly expiryDate: Date;
+}
+
+export type ExtendReservationRefusal =
+  | NotFoundRefusal
+  | EndedRefusal
+  | NotSettledRefusal
+  | PolicyRefusal
+  | InputRefusal
+  | TakenRefusal
+  | ChargerRefusal
+  | OfflineRefusal;
+
+export interface ExtendReservationPorts extends SettlePorts {
+  readonly holds: HoldRepository;
+  readonly policies: KnownPolicies;
+  readonly calls: ChargerCalls;
+  readonly settleReserve: SettleReserve;
+  readonly background: Background;
+  readonly answerTimeoutMs: number;
+  readonly callLeaseMs: number;
+}
+
+export type ExtendReservation = (
+  caller: Caller,
+  input: ExtendReservationInput,
+) => Promise<Reservation | ExtendReservationRefusal>;
+
+/** An extension may take three commands: the replacing one, a cancel, and a fresh one. */
+const COMMANDS = 3;
+
+/**
+ * Returns the reservation with its new expiry date; or as UNKNOWN where the charger did not answer, in which case it is
+ * settled with the old one. A charger's refusal leaves it as it was, once it is clear that the charger still holds it.
+ * A booking, of which the charger does not know yet, is extended here alone.
+ */
+export const extendReservation =
+  (ports: ExtendReservationPorts): ExtendReservation =>
+  async (caller, input) => {
+    const { reservations, transition, clock, wakeSettler, answerTimeoutMs, log } = ports;
+    const found = await findOwn(reservations, input, (one) => maySeeReservation(caller, one));
+    if (!found) return reservationNotFound;
+    if (!isLive(found.status)) return ended(found);
+    const { expiryDate } = input;
+    if (expiryDate < found.expiryDate) {
+      const message = `It must not be before ${found.expiryDate.toISOString()}; to end it, cancel it.`;
+      return invalidInput('expiryDate', message);
+    }
+    if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It is too far away.');
+    if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
+    if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
+
+    const claimed = await claim(ports, found, expiryDate);
+    if (isRefusal(claimed)) return claimed;
+    if (found.enforcement === 'SERVER' || found.status === 'SCHEDULED')
+      return settledBy(await transition(found, { type: 'extended', expiryDate }, caller.role));
+    wakeSettler(claimed.until);
+    const asked = ports.background.track(ask(ports, found, expiryDate, claimed.policy));
+    asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
+    const answer = await withDeadline(clock, asked, COMMANDS * 2 * answerTimeoutMs);
+    return answer ?? (await reservations.byId(found.id)) ?? found;
+  };
+
+/**
+ * Holds the connector here until the new end, before the charger is asked: nobody else books it meanwhile. One at a
+ * time: two extensions could reach the charger in another order than the database.
+ */
+async function claim(
+  ports: ExtendReservationPorts,
+  found: Reservation,
+  expiryDate: Date,
+): Promise<{ readonly until: Date; readonly policy: ReservationPolicy } | ExtendReservationRefusal> {
+  const { reservations, holds, clock } = ports;
+  for (;;) {
+    const now = clock.now();
+    const { chargerId, idTag, holderGroup, id, expiryDate: startsAt } = found;
+    const who = present({ idTag, parentIdTag: holderGroup });
+    const known = await readFacts(ports, { ...who, chargerId, startsAt, expiryDate, except: id }, now);
+    if (!known) return chargerNotFound(chargerId);
+    const refusal = check(known, found, expiryDate, now);
+    if (refusal) return refusal;
+    const until = addMs(now, COMMANDS * ports.callLeaseMs);
+    const claimed = await holds.claimToExtend(found, { extendingTo: expiryDate, until, now }, known.guards);
+    if (claimed === 'CLAIMED') return { until, policy: known.facts.policy };
+    const current = (await reservations.byId(id)) ?? found;
+    if (!isLive(current.status)) return ended(current);
+    // Another hold was made in between: decide anew. Else somebody is at this reservation.
+    if (claimed === 'NOT_NOW' || current.version !== found.version) return notSettled(current);
+  }
+}
+
+function check(
+  { facts }: Known,
+  found: Reservation,
+  expiryDate: Date,
+  now: Date,
+): PolicyRefusal | TakenRefusal | undefined {
+  const { chargerId, connectorId, plugType } = found;
+  const refusal = policyRefusal(decideExtension(facts.policy, facts, found, expiryDate, now));
+  if (refusal) return refusal;
+  const wished = { connectorId, ...present({ plugType }), from: found.expiryDate, until: expiryDate };
+  // An extension that is under way holds the connector for itself.
+  const others = facts.holds.filter(({ id }) => id !== found.id);
+  const [first] = conflictOf(facts.connectors, others, wished) ?? [];
+  return first && taken(chargerId, connectorId, first);
+}
+
+async function ask(
+  ports: ExtendReservationPorts,
+  found: Reservation,
+  expiryDate: Date,
+  policy: ReservationPolicy,
+): Promise<Reservation | ExtendReservationRefusal> {
+  const { reservations, transition, calls } = ports;
+  const outcome = await calls.call(found.chargerId, reserveCommand({ ...found, expiryDate }));
+  switch (outcome.type) {
+    case 'answer':
+    case 'call-error': {
+      const answer = outcome.type === 'answer' ? outcome.answer : 'CALL_ERROR';
+      if (answer === 'ACCEPTED') {
+        return settledBy(
+          await settleHeld(ports, found, { type: 'extended', expiryDate }, { actor: 'CHARGER', isRepeat: true }),
+        );
+      }
+      if (policy.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
+      // Some charger lost the hold over this: it is verified once its connector has had the time to say so.
+      await doubt(ports, found.id, { givesBackClaim: true });
+      return refused((await reservations.byId(found.id)) ?? found, answer);
+    }
+    case 'timed-out':
+    case 'connection-lost':
+      return settledBy(await transition(found, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER'));
+    case 'offline':
+      // Nothing was sent; a charger that comes back is asked no more than it was.
+      await askAgain(ports, found.id, { givesBackClaim: true });
+      return unchanged(found);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** A charger that does not replace: cancel, and hold under a fresh id, while the connector stays held here. */
+async function replace(
+  ports: ExtendReservationPorts,
+  found: Reservation,
+  expiryDate: Date,
+  answer: ChargerRefusal['answer'],
+): Promise<Reservation | ExtendReservationRefusal> {
+  const { reservations, transition, calls, settleReserve } = ports;
+  const cancelled = await calls.call(found.chargerId, cancelCommand(found));
+  if (cancelled.type !== 'answer') {
+    await transition(found, { type: 'unverified', reason: 'TIMEOUT' }, 'SERVER');
+    return refused((await reservations.byId(found.id)) ?? found, answer);
+  }
+  const reservationId = await reservations.nextReservationId();
+  const replaced = await transition(found, { type: 'replaced', reservationId, expiryDate }, 'SERVER');
+  if (!replaced.isChanged) return settledBy(replaced);
+  const outcome = await calls.call(found.chargerId, reserveCommand(replaced.reservation));
+  if (outcome.type === 'offline') return replaced.reservation;
+  const { reservation } = await settleReserve(replaced.reservation, outcome);
+  return reservation.status === 'REJECTED' ? refused(reservation, answer) : reservation;
+}
+
+const settledBy = ({ reservation }: { readonly reservation: Reservation }): Reservation | EndedRefusal =>
+  isLive(reservation.status) ? reservation : ended(reservation);
+
+const refused = (reservation: Reservation, answer: ChargerRefusal['answer']): ChargerRefusal => ({
+  code: 'CHARGER_REFUSED',
+  message: `Charger "${reservation.chargerId}" refused to extend the reservation: ${answer}.`,
+  answer,
+  reservation,
+});

@@ -1,0 +1,227 @@
+// Makes a hold, or a booking: reads the facts, decides, stores, and begins anew where the facts changed in between.
+// Whoever loses such a race twice decides under a lock, so that nobody waits longer than those before him take.
+import { randomUUID } from 'node:crypto';
+import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { present } from '../common/present.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { actsForOthers, maySeeSite } from '../model/access/rights.ts';
+import { sameId } from '../model/charger/id-tag.ts';
+import type { Actor } from '../model/events/event.ts';
+import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
+import { chargerNotFound } from '../model/refusals/not-found.ts';
+import {
+  type AdmissionRefusal,
+  admit,
+  chooseConnector,
+  enforcementOf,
+  type HoldRequest,
+  type OtherHold,
+  reservationIdInUse,
+  victimsOf,
+} from '../model/reservation/admission.ts';
+import { type NotSettledRefusal, notSettled } from '../model/reservation/refusals.ts';
+import { apply, type Reservation } from '../model/reservation/reservation.ts';
+import { isReReservation } from '../model/site/decide.ts';
+import type { Sql } from '../storage/database.ts';
+import {
+  type HoldRepository,
+  type HoldStore,
+  holdStore,
+  type NewReservation,
+} from '../storage/reservations/hold.repository.ts';
+import { advanceIn } from '../storage/reservations/reservation.repository.ts';
+import type { KnownPolicies } from '../storage/sites/known-policies.ts';
+import { type Asked, type Known, readFacts } from './admission-facts.ts';
+
+export interface HoldPorts {
+  readonly holds: HoldRepository;
+  readonly policies: KnownPolicies;
+  readonly announce: () => void;
+  readonly wakeSettler: (at: Date) => void;
+  readonly clock: Clock;
+  readonly callLeaseMs: number;
+}
+
+export interface HoldWish extends Omit<Asked, 'except'> {
+  /** For later: it is activated at its start, however soon that is. */
+  readonly isBooking: boolean;
+  readonly connectorId: number;
+  readonly plugType?: string;
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+  /** The reservation that ends once this one holds. */
+  readonly movedFrom?: Reservation;
+  /** Takes the place of holds of lower priority, where the policy allows it. */
+  readonly preempt?: boolean;
+  /** Default: the caller's role. */
+  readonly actor?: Actor;
+}
+
+export type HoldRefusal = AdmissionRefusal | InputRefusal | NotSettledRefusal;
+
+/** The holds that must end before this one can be made; none: they have changed, and are to be looked for anew. */
+export interface InTheWay {
+  readonly victims: readonly OtherHold[];
+}
+
+type Made = Reservation | HoldRefusal | InTheWay | 'IDEMPOTENCY_KEY_USED';
+
+/** So many races are lost before the guards are locked. */
+const FREE_ROUNDS = 2;
+
+export const isInTheWay = (made: Made): made is InTheWay => typeof made === 'object' && 'victims' in made;
+
+/**
+ * The reservation as stored: PENDING, or SCHEDULED where it is a booking. `ended` are victims that the charger has let
+ * go: they end in the same transaction, so that nobody else comes in between.
+ */
+export async function holdConnector(
+  ports: HoldPorts,
+  caller: Caller,
+  wish: HoldWish,
+  ended: readonly Reservation[] = [],
+): Promise<Made> {
+  const now = ports.clock.now();
+  let keys: readonly string[] = [];
+  for (let round = 0; ; round += 1) {
+    const attempt = (store: HoldStore, sql?: Sql) => decideAndStore({ ...ports, store }, caller, wish, now, ended, sql);
+    const isLocked = keys.length > 0 && (round >= FREE_ROUNDS || ended.length > 0);
+    const made = isLocked
+      ? await ports.holds.underLock(keys, (sql) => attempt(holdStore(sql), sql)).catch(onlyUndone)
+      : await attempt(ports.holds);
+    if (made === 'VICTIM_CHANGED') return { victims: [] };
+    if (typeof made === 'object' && 'guardKeys' in made) {
+      keys = made.guardKeys;
+      continue;
+    }
+    if (typeof made === 'object' && 'status' in made) {
+      ports.announce();
+      ports.wakeSettler(made.status === 'SCHEDULED' ? made.startsAt : made.expiryDate);
+    }
+    return made;
+  }
+}
+
+/** The facts changed, or must be locked first: begin anew. */
+interface Again {
+  readonly guardKeys: readonly string[];
+}
+
+/** Undoes the ends that were part of it. */
+class Undone extends Error {
+  constructor(readonly why: Again | 'VICTIM_CHANGED') {
+    super('The hold was not stored');
+  }
+}
+function onlyUndone(error: unknown): Again | 'VICTIM_CHANGED' {
+  if (error instanceof Undone) return error.why;
+  throw error;
+}
+
+type AttemptPorts = HoldPorts & { readonly store: HoldStore };
+
+async function decideAndStore(
+  ports: AttemptPorts,
+  caller: Caller,
+  wish: HoldWish,
+  now: Date,
+  ended: readonly Reservation[],
+  sql: Sql | undefined,
+): Promise<Made | Again> {
+  const { chargerId, parentIdTag, idTag, movedFrom } = wish;
+  const asked: Asked = { ...wish, ...(movedFrom && { except: movedFrom.id }) };
+  const known = await readFacts({ holds: ports.store, policies: ports.policies, sql }, asked, now);
+  if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
+  if (movedFrom && movedFrom.siteId !== known.facts.siteId) return chargerNotFound(chargerId);
+  // The settler moves what it has claimed itself.
+  const isMovable = known.isHolding && (!known.isClaimed || wish.actor === 'SERVER');
+  if (movedFrom && !isMovable) return notSettled(movedFrom);
+  const again = { guardKeys: [...known.guards.keys()] };
+  if (ended.length > 0 && !sql) return again;
+  const isOwnGroup = idTag === undefined || sameId(parentIdTag, known.facts.idTag?.parentIdTag);
+  if (parentIdTag !== undefined && !actsForOthers(caller) && !isOwnGroup) {
+    return invalidInput('parentIdTag', `"${parentIdTag}" is not the parentIdTag of "${idTag}".`);
+  }
+  const facts = { ...known.facts, holds: known.facts.holds.filter(({ id }) => !ended.some((one) => one.id === id)) };
+  const request = chooseConnector(facts, toRequest(wish, known));
+  const refusal = admit(facts, request, now);
+  if (refusal?.code === 'RESERVED' && wish.preempt) {
+    const victims = victimsOf(facts, request);
+    // Whatever else stands in the way is told first: before that nobody is ended.
+    const rest = victims && { ...facts, holds: facts.holds.filter((hold) => !victims.includes(hold)) };
+    return rest ? (admit(rest, request, now) ?? { victims }) : refusal;
+  }
+  if (refusal) return refusal;
+  if (sql) for (const one of ended) await end(sql, one, caller, now);
+  const made = await ports.store.insert(toNew(ports, caller, wish, request, { ...known, facts }, now), known.guards);
+  if (typeof made === 'object') return made;
+  if (sql && ended.length > 0) throw new Undone(again);
+  switch (made) {
+    case 'IDEMPOTENCY_KEY_USED':
+      return made;
+    case 'RESERVATION_ID_IN_USE':
+      return reservationIdInUse(chargerId, wish.reservationId ?? 0);
+    case 'BEING_MOVED':
+      return notSettled(movedFrom as Reservation);
+    default:
+      return again;
+  }
+}
+
+const toRequest = (wish: HoldWish, { expiryDate }: Known): HoldRequest => {
+  const { chargerId, connectorId, plugType, idTag, parentIdTag, startsAt, reservationId, isBooking } = wish;
+  const where = { chargerId, connectorId, startsAt, expiryDate, isBooking };
+  return { ...where, ...present({ plugType, idTag, parentIdTag, reservationId }) };
+};
+
+function toNew(
+  { callLeaseMs }: HoldPorts,
+  caller: Caller,
+  { startsAt, isBooking, idempotencyKey, requestDigest, movedFrom, actor = caller.role }: HoldWish,
+  request: HoldRequest,
+  { facts, expiryDate }: Pick<Known, 'facts' | 'expiryDate'>,
+  now: Date,
+): NewReservation {
+  const { policy } = facts;
+  const begins = Math.max(startsAt.getTime(), now.getTime());
+  const activateUntil = Math.min(begins + policy.activationTimeoutMinutes * MINUTE_MS, expiryDate.getTime());
+  const leaseUntil = addMs(now, callLeaseMs);
+  return {
+    ...request,
+    id: randomUUID(),
+    status: isBooking ? 'SCHEDULED' : 'PENDING',
+    tokenType: facts.idTag?.tokenType ?? (request.idTag === undefined ? 'CENTRAL' : 'ISO14443'),
+    policyVersion: facts.policyVersion,
+    createdAt: now,
+    createdBy: movedFrom?.createdBy ?? caller.subject,
+    actor,
+    enforcement: enforcementOf(facts),
+    // A process that dies between the two halves of a move leaves them to the settler.
+    dueAt: isBooking && (!movedFrom || startsAt < leaseUntil) ? startsAt : leaseUntil,
+    isBooking: movedFrom?.isBooking ?? isBooking,
+    isReReservation: movedFrom ? movedFrom.isReReservation : isReReservation(policy, facts.lastUnusedEnd, now),
+    extensions: movedFrom?.extensions ?? 0,
+    ...present({
+      holderGroup: facts.group,
+      activateUntil: isBooking ? new Date(activateUntil) : undefined,
+      noShowMinutes: policy.noShowTimeoutMinutes,
+      noticeMinutes: policy.endingNoticeMinutes,
+      idempotencyKey,
+      requestDigest,
+      movedFrom: movedFrom?.id,
+    }),
+  };
+}
+
+/** In the same transaction as what takes its place. One that changed meanwhile undoes it all. */
+async function end(sql: Sql, victim: Reservation, { role }: Caller, at: Date): Promise<void> {
+  // One that was being cancelled already keeps its reason.
+  const happening =
+    victim.status === 'SCHEDULED'
+      ? ({ type: 'cancel-requested', reason: 'PREEMPTED' } as const)
+      : ({ type: 'released', reason: victim.status === 'CANCELLING' ? victim.reason : 'PREEMPTED' } as const);
+  const next = apply(victim, happening, at);
+  const isStored =
+    next && (await advanceIn(sql)(victim, next, { type: 'CANCELLED', actor: role, at }, { isReleaseOwed: false }));
+  if (!isStored) throw new Undone('VICTIM_CHANGED');
+}

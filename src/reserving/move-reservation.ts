@@ -1,0 +1,140 @@
+// moveReservation: to another connector, as one operation that never leaves the holder without both. The new one is made
+// first, under all the rules, and the old one ends once the new one holds; the settler finishes what is left half done.
+
+import { present } from '../common/present.ts';
+import type { SettleCancel } from '../lifecycle/settle-reservation.ts';
+import type { Transition } from '../lifecycle/transition.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { maySeeReservation } from '../model/access/rights.ts';
+import type { ChargerCalls } from '../model/charger/charger-calls.ts';
+import type { Actor } from '../model/events/event.ts';
+import { invalidInput } from '../model/refusals/input.ts';
+import { chargerNotFound, type NotFoundRefusal, reservationNotFound } from '../model/refusals/not-found.ts';
+import { isRefusal } from '../model/refusals/refusal.ts';
+import { cancelCommand } from '../model/reservation/commands.ts';
+import { type EndedRefusal, ended, notSettled } from '../model/reservation/refusals.ts';
+import { type CancelReason, isLive, type Reservation } from '../model/reservation/reservation.ts';
+import { changeUntil, policyRefusal } from '../model/site/decide.ts';
+import { resolvePolicy } from '../model/site/policy.ts';
+import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import { findOwn } from './cancel-reservation.ts';
+import { type HoldPorts, holdConnector, isInTheWay } from './hold-connector.ts';
+import { type AskPorts, askFor, type ReserveNowRefusal } from './reserve-now.ts';
+
+export interface MoveReservationInput {
+  readonly id: string;
+  /** Of the same site; absent: the same charger. */
+  readonly chargerId?: string;
+  readonly connectorId: number;
+}
+
+export type MoveReservationRefusal = ReserveNowRefusal | EndedRefusal | NotFoundRefusal;
+
+export interface MoveReservationPorts extends HoldPorts, AskPorts {
+  readonly endMoved: EndMoved;
+}
+
+export type MoveReservation = (
+  caller: Caller,
+  input: MoveReservationInput,
+) => Promise<Reservation | MoveReservationRefusal>;
+
+/**
+ * Returns the new reservation; `movedFrom` names the old one, which ends as CANCELLED, MOVED. A refusal leaves the old
+ * one as it is. Where the charger has not answered, both stay until it is clear that the new one holds.
+ */
+export const moveReservation =
+  (ports: MoveReservationPorts): MoveReservation =>
+  async (caller, input) => {
+    const found = await findOwn(ports.reservations, input, (one) => maySeeReservation(caller, one));
+    if (!found) return reservationNotFound;
+    if (!isLive(found.status)) return ended(found);
+    const chargerId = input.chargerId ?? found.chargerId;
+    const { connectorId } = input;
+    if (!Number.isInteger(connectorId) || connectorId < 0 || connectorId > 65_535)
+      return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+    if (chargerId === found.chargerId && connectorId === found.connectorId)
+      return invalidInput('connectorId', 'The reservation holds that connector already.');
+    if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
+    const before = await ports.reservations.movedTo(found.id);
+    if (before) return notSettled(found);
+
+    const now = ports.clock.now();
+    const policies = await ports.policies.ofSite(found.siteId);
+    const policy = policies && resolvePolicy(policies, { chargerId: found.chargerId, group: found.holderGroup });
+    const tooLate = policy && changeUntil(policy, found, now);
+    const forbidden = policyRefusal(tooLate ? [tooLate] : []);
+    if (forbidden) return forbidden;
+    const target = await ports.policies.ofCharger(chargerId);
+    if (target?.siteId !== found.siteId) return chargerNotFound(chargerId, 'at the site of the reservation');
+    return moveTo(ports, caller, found, { chargerId, connectorId });
+  };
+
+/** With everything but the connector as it is, its start and its extensions included: a move is no way round a limit. */
+export async function moveTo(
+  ports: MoveReservationPorts,
+  caller: Caller,
+  found: Reservation,
+  place: { readonly chargerId: string; readonly connectorId: number },
+  actor: Actor = caller.role,
+): Promise<Reservation | MoveReservationRefusal> {
+  const { idTag, parentIdTag, plugType, expiryDate } = found;
+  const made = await holdConnector(ports, caller, {
+    ...place,
+    ...present({ idTag, parentIdTag, plugType: place.connectorId === 0 ? plugType : undefined }),
+    startsAt: found.startsAt,
+    // What has not begun stays a booking, even where its start has come: it is activated at once.
+    isBooking: found.status === 'SCHEDULED',
+    expiryDate,
+    movedFrom: found,
+    actor,
+  });
+  if (typeof made === 'string' || isInTheWay(made)) return notSettled(found);
+  if (isRefusal(made)) return made;
+  const held = made.status === 'SCHEDULED' ? made : await askFor(ports, made, undefined);
+  if (isRefusal(held)) return held;
+  if (held.status === 'ACCEPTED' || held.status === 'SCHEDULED') await ports.endMoved(held, actor);
+  return (await ports.reservations.byId(held.id)) ?? held;
+}
+
+export interface EndMovedPorts {
+  readonly reservations: ReservationRepository;
+  readonly calls: ChargerCalls;
+  readonly transition: Transition;
+  readonly settleCancel: SettleCancel;
+}
+
+export type EndMoved = (reservation: Reservation, actor: Actor) => Promise<void>;
+
+/**
+ * The new one holds: the old one goes. Where the old one was used or cancelled meanwhile, nobody wants the new one: it
+ * goes. Called again, it does no harm.
+ */
+export const endMoved =
+  (ports: EndMovedPorts): EndMoved =>
+  async (made, actor) => {
+    const old = made.movedFrom === undefined ? undefined : await ports.reservations.byId(made.movedFrom);
+    if (!old) return;
+    if (isLive(old.status)) {
+      const left = await letGo(ports, old, 'MOVED', actor);
+      if (left.status !== 'USED') return;
+    }
+    const isCancelled = old.status === 'CANCELLED' && old.reason !== 'MOVED';
+    if (isCancelled) await letGo(ports, made, old.reason as CancelReason, actor);
+    else if (old.status === 'USED' || isLive(old.status)) await letGo(ports, made, 'MOVED', actor);
+  };
+
+/** Cancels it, on the charger, too. Not answered, it stays CANCELLING, and the settler brings it to its end. */
+async function letGo(
+  { calls, transition, settleCancel }: EndMovedPorts,
+  found: Reservation,
+  reason: CancelReason,
+  actor: Actor,
+): Promise<Reservation> {
+  const { reservation } = await transition(found, { type: 'cancel-requested', reason }, actor);
+  if (reservation.status !== 'CANCELLING') return reservation;
+  if (reservation.enforcement === 'SERVER')
+    return (await transition(reservation, { type: 'released', reason }, actor)).reservation;
+  const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
+  return (await settleCancel(reservation, outcome, reservation.reason, actor)).reservation;
+}

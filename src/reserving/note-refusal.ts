@@ -1,0 +1,39 @@
+// A request that was refused is noted in the log of events, so that the use of a site can be read whole.
+
+import type { Background } from '../common/background.ts';
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Caller } from '../model/access/caller.ts';
+import { type Refusal } from '../model/refusals/refusal.ts';
+import type { PolicyRefusal } from '../model/site/decide.ts';
+import type { UsageRepository } from '../storage/reservations/usage.repository.ts';
+import type { HoldInput } from './hold-input.ts';
+
+export interface NoteRefusalPorts {
+  readonly usage: UsageRepository;
+  readonly background: Background;
+  readonly announce: () => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export type NoteRefusal = (caller: Caller, input: HoldInput, refusal: Refusal) => void;
+
+/** Not of the caller's own mistakes, nor of what the charger itself refused: that is an event of the reservation. */
+const unnoted = new Set([
+  ...['INVALID_INPUT', 'FORBIDDEN', 'NOT_YOUR_ID_TAG', 'CHARGER_REFUSED', 'IDEMPOTENCY_KEY_REUSED'],
+  ...['SITE_NOT_FOUND', 'CHARGER_NOT_FOUND', 'CONNECTOR_NOT_FOUND', 'NOT_SETTLED'],
+]);
+
+/** Nobody waits for it: the answer does not depend on it. */
+export const noteRefusal =
+  ({ usage, background, announce, clock, log }: NoteRefusalPorts): NoteRefusal =>
+  (caller, input, refusal) => {
+    if (unnoted.has(refusal.code)) return;
+    const rules = refusal.code === 'POLICY' ? (refusal as PolicyRefusal).reasons.map(({ rule }) => rule) : [];
+    const noted = usage.noteRefusal({ ...input, at: clock.now(), actor: caller.role, code: refusal.code, rules });
+    background
+      .track(noted)
+      .then(announce)
+      .catch((error) => log.warn({ error, code: refusal.code }, 'a refusal was not noted'));
+  };

@@ -1,0 +1,60 @@
+// A group of higher priority takes the place of holds of lower priority, where the policy allows it. Their holders are
+// told; the newcomer is stored only once the charger has confirmed that it lets go, in the transaction that ends them.
+
+import type { Transition } from '../lifecycle/transition.ts';
+import type { Caller } from '../model/access/caller.ts';
+import type { ChargerCalls } from '../model/charger/charger-calls.ts';
+import { isRefusal } from '../model/refusals/refusal.ts';
+import { cancelCommand } from '../model/reservation/commands.ts';
+import type { NotSettledRefusal } from '../model/reservation/refusals.ts';
+import { isLive, type Reservation } from '../model/reservation/reservation.ts';
+import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+
+export interface PreemptPorts extends HoldPorts {
+  readonly reservations: ReservationRepository;
+  readonly calls: ChargerCalls;
+  readonly transition: Transition;
+}
+
+export type Hold = (caller: Caller, wish: HoldWish) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
+
+/**
+ * Makes the hold, after those in its way have ended where that is wished. Refuses with NOT_SETTLED where the charger has
+ * not confirmed: the victim stays CANCELLING and is told to let go until it does, so that the same request can be sent
+ * again.
+ */
+export const holdOrPreempt =
+  (ports: PreemptPorts): Hold =>
+  async (caller, wish) => {
+    for (let ended: Reservation[] = []; ; ) {
+      const made = await holdConnector(ports, caller, wish, ended);
+      if (made === 'IDEMPOTENCY_KEY_USED' || isRefusal(made) || !isInTheWay(made)) return made;
+      ended = [];
+      for (const { id } of made.victims) {
+        const victim = await letGo(ports, caller, id);
+        if (isRefusal(victim)) return victim;
+        if (isLive(victim.status)) ended.push(victim);
+      }
+    }
+  };
+
+/** The victim as it stands once its charger holds it no longer; a booking is not there yet. */
+async function letGo({ reservations, calls, transition }: PreemptPorts, { role }: Caller, id: string) {
+  const victim = await reservations.byId(id);
+  if (!victim) throw new Error(`Reservation ${id} is gone`);
+  if (!isLive(victim.status) || victim.status === 'SCHEDULED') return victim;
+  const wished = await transition(victim, { type: 'cancel-requested', reason: 'PREEMPTED' }, role);
+  const { reservation } = wished;
+  if (reservation.status !== 'CANCELLING' || reservation.enforcement === 'SERVER') return reservation;
+  const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
+  // A use that came first has ended it; the newcomer then finds the connector in use.
+  const current = (await reservations.byId(id)) ?? reservation;
+  return outcome.type === 'answer' || !isLive(current.status) ? current : notConfirmed(current.chargerId);
+}
+
+/** It does not show whose hold that is. */
+const notConfirmed = (chargerId: string): NotSettledRefusal => ({
+  code: 'NOT_SETTLED',
+  message: `Charger "${chargerId}" has not confirmed that it lets go of the lower reservation; try again in a moment.`,
+});

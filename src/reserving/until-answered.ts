@@ -1,0 +1,36 @@
+// Waits for somebody else's Call: the reservation leaves PENDING, wherever that happens.
+import { type Clock, withDeadline } from '../common/clock.ts';
+import type { Feed } from '../event-log/feed.ts';
+import type { Reservation } from '../model/reservation/reservation.ts';
+import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+
+/** Undefined when it is still PENDING after `waitMs`. */
+export const untilAnswered =
+  (feed: Feed, reservations: ReservationRepository, clock: Clock) =>
+  async (id: string, waitMs: number): Promise<Reservation | undefined> => {
+    // Begins before it looks: an answer that comes in between is not missed.
+    const { end } = await feed.bounds();
+    let stop = () => {};
+    const answered = new Promise<Reservation>((resolve, reject) => {
+      const following = feed.follow(
+        { kinds: ['RESERVATION'], reservationId: id },
+        { position: end },
+        {
+          take: ({ event }) => {
+            if (event.kind === 'RESERVATION' && event.to !== 'PENDING') resolve(event.reservation);
+            return undefined;
+          },
+          fail: reject,
+        },
+      );
+      stop = following.stop;
+    });
+    answered.catch(() => {}); // Told below, if it is waited for.
+    try {
+      const current = await reservations.byId(id);
+      if (current && current.status !== 'PENDING') return current;
+      return await withDeadline(clock, answered, waitMs);
+    } finally {
+      stop();
+    }
+  };

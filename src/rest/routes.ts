@@ -1,0 +1,313 @@
+// REST: the main job for those who do not speak GraphQL. Thin: each route is a use case, its rights and its audit entry
+// those of the mutation or query of the same name.
+import { Ajv } from 'ajv';
+import addFormats from 'ajv-formats';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Audit } from '../audit/audit.ts';
+import type { Authenticate } from '../auth/authenticate.ts';
+import type { RequestLimits } from '../auth/request-limits.ts';
+import type { Clock } from '../common/clock.ts';
+import { isUuid } from '../common/identifier.ts';
+import { BadPageArgument, fromNewestKey, newestKey, readRows } from '../common/page.ts';
+import { present } from '../common/present.ts';
+import type { Deadlines } from '../http/deadlines.ts';
+import { type Problem, ProblemError, sendProblem } from '../http/problem.ts';
+import type { Caller } from '../model/access/caller.ts';
+import {
+  may,
+  maySeeReservation,
+  needsPermission,
+  type OperationName,
+  operations,
+  reservationShare,
+} from '../model/access/rights.ts';
+import { reservationNotFound } from '../model/refusals/not-found.ts';
+import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
+import type { EndedRefusal } from '../model/reservation/refusals.ts';
+import type { CancelReason, Reservation, ReservationStatus } from '../model/reservation/reservation.ts';
+import { reservationBody } from '../model/reservation/reservation-body.ts';
+import type { CancelReservation } from '../reserving/cancel-reservation.ts';
+import type { ReserveNow } from '../reserving/reserve-now.ts';
+import type { ReservationFilter, ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import { addEvents, type EventPorts } from './events.ts';
+import { refusalProblem, unanswered } from './refusal-problem.ts';
+import * as schemas from './schemas.ts';
+
+export interface RestPorts extends EventPorts {
+  readonly reserveNow: ReserveNow;
+  readonly cancelReservation: CancelReservation;
+  readonly reservations: ReservationRepository;
+  readonly authenticate: Authenticate;
+  readonly limits: RequestLimits;
+  readonly audit: Audit;
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+}
+
+export interface RestEdge {
+  /** Ends the streams of events. */
+  close(): Promise<void>;
+}
+
+/** In the units of GraphQL’s operations. */
+const COST_OF_A_CHANGE = 60;
+const COST_OF_A_ROW = 25;
+
+const problems = (...statuses: readonly number[]) =>
+  Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: meanings[status] ?? '',
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+      },
+    ]),
+  );
+const meanings: Record<number, string> = {
+  400: 'A field is wrong: see `field`.',
+  401: 'No credential, or one that is not good.',
+  403: 'The caller may not.',
+  404: 'There is no such thing, or it is not yours to see.',
+  409: 'Something stands in the way: it is held, in use, or over.',
+  410: 'The log of events does not reach back so far: see `oldestCursor`.',
+  422: 'The policy, or the idTag, does not allow it.',
+  429: 'Too many requests: see Retry-After.',
+  502: 'The charger refused: see `answer`.',
+  503: 'The charger is offline, or the server cannot answer now: see `code` and Retry-After.',
+  504: 'The charger has not answered: the outcome may still change. See `reservation`.',
+};
+const ok = (description: string, schema: string) => ({
+  200: { description, content: { 'application/json': { schema: { $ref: `${schema}#` } } } },
+});
+
+export async function addRest(http: FastifyInstance, ports: RestPorts): Promise<RestEdge> {
+  let close = async () => {};
+  await http.register(async (scope) => {
+    checkStrictly(scope);
+    for (const schema of [schemas.reservation, schemas.reservationPage, schemas.problem]) scope.addSchema(schema);
+    await scope.register(async (bounded) => {
+      bounded.addHook('onRequest', async (request, reply) =>
+        ports.deadlines.begin(request, reply, () => void sendProblem(reply, timedOut)),
+      );
+      addReservations(bounded, ports);
+    });
+    ({ close } = addEvents(scope, ports, (request) => admit(ports, request, 'events', COST_OF_A_CHANGE)));
+  });
+  return { close: () => close() };
+}
+
+function addReservations(scope: FastifyInstance, ports: RestPorts): void {
+  const { reservations } = ports;
+  const security = [{ bearer: [] }];
+  const changing = { tags: ['Reservations'], security, headers: schemas.idempotencyHeader };
+
+  scope.post<{ Params: { id: string }; Body: ReserveBody | undefined }>(
+    '/chargers/:id/actions/reserve-now',
+    {
+      schema: {
+        ...{ operationId: 'reserveNow', summary: 'Hold a connector', ...changing },
+        description: 'Holds a connector for an idTag, on the charger itself, until an expiry date.',
+        ...{ params: schemas.chargerParams, body: schemas.reserveNowBody },
+        response: {
+          ...ok('The charger holds the connector.', 'Reservation'),
+          ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
+        },
+      },
+    },
+    async (request) => {
+      const { expiryDate, connectorId = 0, ...rest } = request.body ?? {};
+      const { 'idempotency-key': idempotencyKey } = request.headers;
+      const until = expiryDate === undefined ? {} : { expiryDate: new Date(expiryDate) };
+      const key = typeof idempotencyKey === 'string' ? { idempotencyKey } : {};
+      const input = { ...rest, ...until, ...key, chargerId: request.params.id, connectorId };
+      const made = orProblem(
+        await change(ports, request, 'reserveNow', input, (caller) => ports.reserveNow(caller, input)),
+      );
+      if (made.status === 'PENDING' || made.status === 'UNKNOWN') throw unanswered(made);
+      return reservationBody(made);
+    },
+  );
+
+  scope.post<{ Params: { id: string }; Body: CancelBody | undefined }>(
+    '/chargers/:id/actions/cancel-reservation',
+    {
+      schema: {
+        ...{ operationId: 'cancelReservation', summary: 'End a reservation', ...changing },
+        description:
+          'Ends a reservation and frees its connector, on the charger too. With an Idempotency-Key, one that is CANCELLED already is answered as if this had done it.',
+        ...{ params: schemas.chargerParams, body: schemas.cancelReservationBody },
+        response: {
+          ...ok('It is cancelled.', 'Reservation'),
+          ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
+        },
+      },
+    },
+    async (request) => {
+      const { id: chargerId } = request.params;
+      const { id, reservationId, ...how } = request.body ?? {};
+      const which = { ...present({ id, reservationId }), ...how };
+      const answer = await change(ports, request, 'cancelReservation', { chargerId, ...which }, async (caller) => {
+        if (id === undefined) return ports.cancelReservation(caller, { chargerId, ...which });
+        const found = reservationId === undefined ? await reservations.byId(id) : undefined;
+        // Of another charger it is not there.
+        const isHere = reservationId !== undefined || found?.chargerId === chargerId;
+        return isHere ? ports.cancelReservation(caller, which) : reservationNotFound;
+      });
+      const before =
+        isRefusal(answer) && answer.code === 'ALREADY_ENDED' ? (answer as EndedRefusal).reservation : undefined;
+      const isSame = before?.status === 'CANCELLED' && request.headers['idempotency-key'] !== undefined;
+      const ended = isSame ? before : orProblem(answer);
+      if (ended.status === 'CANCELLING') throw unanswered(ended);
+      return reservationBody(ended);
+    },
+  );
+
+  scope.get<{ Querystring: ReservationsQuery }>(
+    '/reservations',
+    {
+      schema: {
+        ...{ tags: ['Reservations'], security, operationId: 'reservations', summary: 'List reservations' },
+        description: 'The reservations the caller may see, the newest first.',
+        querystring: schemas.reservationsQuery,
+        response: { ...ok('A page.', 'ReservationPage'), ...problems(400, 401, 403, 429, 503) },
+      },
+    },
+    async (request) => {
+      const { siteId, idTag, status, first, after, ...rest } = request.query;
+      const caller = await admit(ports, request, 'reservations', first * COST_OF_A_ROW);
+      const share = reservationShare(caller, present({ siteId, idTag }));
+      const filter: ReservationFilter = { ...rest, ...share, ...(status && { statuses: status }) };
+      const page = await readRows({ first, ...(after !== undefined && { after }) }, newestKey, (limit, key) =>
+        reservations.page(filter, limit, fromNewestKey(key)),
+      ).catch((error) => {
+        if (!(error instanceof BadPageArgument)) throw error;
+        const { argument: field, message: detail } = error;
+        throw new ProblemError({ status: 400, code: 'INVALID_INPUT', detail, field });
+      });
+      const items = page.rows.map(({ node }) => reservationBody(node));
+      return { items, ...(page.hasNext && { nextCursor: page.rows.at(-1)?.cursor }) };
+    },
+  );
+
+  scope.get<{ Params: { id: string } }>(
+    '/reservations/:id',
+    {
+      schema: {
+        ...{ tags: ['Reservations'], security, operationId: 'reservation', summary: 'Read a reservation' },
+        description: 'A reservation, as it stands.',
+        params: schemas.reservationParams,
+        response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429, 503) },
+      },
+    },
+    async (request) => {
+      const caller = await admit(ports, request, 'reservation', COST_OF_A_ROW);
+      const found = isUuid(request.params.id) ? await reservations.byId(request.params.id) : undefined;
+      if (!found || !maySeeReservation(caller, found)) throw new ProblemError(refusalProblem(reservationNotFound));
+      return reservationBody(found);
+    },
+  );
+}
+
+interface ReserveBody {
+  readonly connectorId?: number;
+  readonly plugType?: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly expiryDate?: string;
+  readonly durationMinutes?: number;
+  readonly reservationId?: number;
+  readonly preempt?: boolean;
+  readonly waitMs?: number;
+}
+
+interface CancelBody {
+  readonly id?: string;
+  readonly reservationId?: number;
+  readonly reason?: CancelReason;
+  readonly force?: boolean;
+}
+
+interface ReservationsQuery {
+  readonly siteId?: string;
+  readonly chargerId?: string;
+  readonly connectorId?: number;
+  readonly idTag?: string;
+  readonly status?: ReservationStatus[];
+  readonly first: number;
+  readonly after?: string;
+}
+
+/** Throws what keeps the caller from the operation. */
+async function admit(
+  ports: RestPorts,
+  request: FastifyRequest,
+  operation: OperationName,
+  cost: number,
+): Promise<Caller> {
+  const caller = await enter(ports, request, cost);
+  const refusal = refusalOf(caller, operation);
+  if (refusal) throw new ProblemError(refusalProblem(refusal));
+  return caller;
+}
+
+async function enter(ports: RestPorts, request: FastifyRequest, cost: number): Promise<Caller> {
+  const { authenticate, limits, deadlines } = ports;
+  const caller = await authenticate(request.headers.authorization, request.address);
+  limits.countBy(caller);
+  limits.spend(caller, cost);
+  if (deadlines.signalOf(request).aborted) throw new ProblemError(timedOut);
+  return caller;
+}
+
+const timedOut: Problem = {
+  status: 503,
+  code: 'TIMED_OUT',
+  detail:
+    'The request took too long. What it began goes on: ask for its outcome, or send it again with its Idempotency-Key.',
+  headers: { 'retry-after': '1' },
+};
+
+function refusalOf(caller: Caller, operation: OperationName): Refusal | undefined {
+  const permission = operations[operation];
+  return may(caller, permission) ? undefined : { code: 'FORBIDDEN', message: needsPermission(permission) };
+}
+
+/** What the use case answers, once it is written down. */
+async function change(
+  ports: RestPorts,
+  request: FastifyRequest,
+  operation: 'reserveNow' | 'cancelReservation',
+  input: object,
+  run: (caller: Caller) => Promise<Reservation | Refusal>,
+): Promise<Reservation | Refusal> {
+  const caller = await enter(ports, request, COST_OF_A_CHANGE);
+  const source = { address: request.address, via: 'REST' } as const;
+  const checked = () => refusalOf(caller, operation) ?? run(caller);
+  return ports.audit.record<Reservation | Refusal>(caller, source, operation, { input }, checked);
+}
+
+function orProblem(answer: Reservation | Refusal): Reservation {
+  if (isRefusal(answer)) throw new ProblemError(refusalProblem(answer));
+  return answer;
+}
+
+/** A body is taken as it is written; what stands in an address is text, and becomes what it must be. */
+function checkStrictly(scope: FastifyInstance): void {
+  const ajv = (options: object) => {
+    const made = new Ajv({ strict: false, allErrors: false, ...options });
+    (addFormats as unknown as (ajv: Ajv) => void)(made);
+    return made;
+  };
+  const strict = ajv({});
+  const lenient = ajv({ coerceTypes: 'array', useDefaults: true });
+  scope.setValidatorCompiler(({ schema, httpPart }) =>
+    (httpPart === 'body' ? strict : lenient).compile(schema as object),
+  );
+  scope.setSchemaErrorFormatter((errors, part) => {
+    const [{ instancePath = '', message = '', params = {} } = {}] = errors;
+    const extra = (params as { additionalProperty?: string }).additionalProperty;
+    const field = extra ?? (instancePath.slice(1).replaceAll('/', '.') || part);
+    const detail = extra === undefined ? `${field}: It ${message}.` : `${field}: There is no such field.`;
+    return new ProblemError({ status: 400, code: 'INVALID_INPUT', detail, field });
+  });
+}

@@ -1,0 +1,122 @@
+// A booking whose start has come: the charger is asked, again for as long as the site's policy says where it is offline
+// or its connector still occupied; then the booking fails, and its end names another connector that would have done.
+
+import type { UseEarly } from '../charging/use-reservation.ts';
+import type { SettleReserve } from '../lifecycle/settle-reservation.ts';
+import type { Caller } from '../model/access/caller.ts';
+import type { Outcome } from '../model/charger/charger-calls.ts';
+import { isInUse } from '../model/charger/connector.ts';
+import { isRefusal } from '../model/refusals/refusal.ts';
+import { reserveCommand } from '../model/reservation/commands.ts';
+import type { RefusalReason, Reservation } from '../model/reservation/reservation.ts';
+import { resolvePolicy } from '../model/site/policy.ts';
+import { type EndMoved, type MoveReservationPorts, moveTo } from '../reserving/move-reservation.ts';
+import { findAlternative } from '../reserving/place-at-site.ts';
+import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
+import type { OccupancyRepository } from '../storage/reservations/occupancy.repository.ts';
+import type { KnownPolicies } from '../storage/sites/known-policies.ts';
+import type { Progress, VerifyPorts } from './verify-hold.ts';
+
+export interface ActivatePorts extends VerifyPorts {
+  readonly settleReserve: SettleReserve;
+  readonly endMoved: EndMoved;
+  readonly useEarly: UseEarly;
+  readonly policies: KnownPolicies;
+  readonly occupancy: OccupancyRepository;
+  readonly moving: MoveReservationPorts;
+}
+
+export type Obstacle = RefusalReason | 'OFFLINE';
+
+/** Nobody's token stands behind what policy does. */
+const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15), permissions: new Set() };
+
+/** AGAIN: it is not time yet, or the charger is not ready. */
+export async function activate(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
+  const { reservation, activateUntil = due.reservation.expiryDate } = due;
+  const now = ports.clock.now();
+  if (reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
+  if (reservation.startsAt > now) return 'AGAIN';
+  const obstacle = await obstacleOf(ports, reservation);
+  if (!obstacle) return ask(ports, due);
+  if (obstacle === 'OCCUPIED') {
+    const who = await ports.useEarly(reservation);
+    if (who === 'USED') return 'DONE';
+    if (who === 'SOMEBODY_ELSE' && (await moveAway(ports, reservation))) return 'DONE';
+  }
+  if (now < activateUntil) return 'AGAIN';
+  await abandon(ports, reservation, obstacle);
+  return 'DONE';
+}
+
+/** What is known to stand in the way, without asking the charger. */
+async function obstacleOf(
+  { chargers }: ActivatePorts,
+  { chargerId, connectorId, enforcement }: Reservation,
+): Promise<Obstacle | undefined> {
+  const { state } = await chargers.lastReport(chargerId, connectorId);
+  if (connectorId > 0 && isInUse(state)) return 'OCCUPIED';
+  if (enforcement === 'SERVER') return undefined;
+  return (await chargers.nodeOf(chargerId)) === undefined ? 'OFFLINE' : undefined;
+}
+
+async function ask(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
+  const { transition, settleReserve, chargers, calls } = ports;
+  const activated = await transition(reservation, { type: 'activated' }, 'SERVER');
+  const pending = activated.reservation;
+  if (!activated.isChanged || pending.status !== 'PENDING') return 'DONE';
+  if (pending.enforcement === 'SERVER') {
+    await transition(pending, { type: 'accepted' }, 'SERVER');
+    return 'DONE';
+  }
+  const outcome = await calls.call(pending.chargerId, reserveCommand(pending));
+  const refusal = refusalOf(outcome);
+  if (!refusal) {
+    await settleReserve(pending, outcome);
+    return 'DONE';
+  }
+  if (refusal === 'NOT_SUPPORTED') await chargers.recordCapabilities(pending.chargerId, { supportsReservation: false });
+  await retreat(ports, { ...due, reservation: pending }, refusal);
+  return 'DONE';
+}
+
+/** The charger has refused: it is asked again later, or, when the time for that is over, the booking has failed. */
+export async function retreat(ports: ActivatePorts, due: DueReservation, reason: Obstacle): Promise<void> {
+  const { reservation, activateUntil = reservation.expiryDate } = due;
+  if (reason === 'NOT_SUPPORTED' || ports.clock.now() >= activateUntil) return abandon(ports, reservation, reason);
+  const actor = reason === 'OFFLINE' ? 'SERVER' : 'CHARGER';
+  await ports.transition(reservation, { type: 'postponed', reason }, actor);
+}
+
+/** Undefined where the charger holds it, or may. */
+export function refusalOf(outcome: Outcome): Obstacle | undefined {
+  switch (outcome.type) {
+    case 'answer':
+      return outcome.answer === 'ACCEPTED' ? undefined : outcome.answer;
+    case 'call-error':
+      return outcome.code === 'NotSupported' || outcome.code === 'NotImplemented' ? 'NOT_SUPPORTED' : 'REJECTED';
+    case 'offline':
+      return 'OFFLINE';
+    default:
+      return undefined;
+  }
+}
+
+async function abandon(ports: ActivatePorts, reservation: Reservation, reason: Obstacle): Promise<void> {
+  const alternative = await findAlternative(ports, reservation);
+  const happening = { type: 'abandoned', reason, ...(alternative && { alternative }) } as const;
+  // A charger that failed inside the command may have carried it out.
+  const isReleaseOwed = reservation.enforcement === 'CHARGER' && reservation.status !== 'SCHEDULED';
+  await ports.transition(reservation, happening, 'SERVER', { isReleaseOwed });
+}
+
+/** A vehicle that overstays: the booking moves, where the policy says so and another connector fits. */
+async function moveAway(ports: ActivatePorts, reservation: Reservation): Promise<boolean> {
+  const { chargerId, siteId, holderGroup } = reservation;
+  const policies = await ports.policies.ofSite(siteId);
+  if (!policies || resolvePolicy(policies, { chargerId, group: holderGroup }).overstayAction !== 'MOVE') return false;
+  const alternative = await findAlternative(ports, reservation);
+  if (!alternative) return false;
+  return !isRefusal(await moveTo(ports.moving, server, reservation, alternative, 'SERVER'));
+}

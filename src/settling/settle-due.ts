@@ -1,0 +1,153 @@
+// What one due reservation still needs, and the few commands that settle it. Decided from its row alone.
+//
+//   SCHEDULED    its start has come: ask the charger (activate-booking.ts)
+//   PENDING      its process died before the answer was stored -> it becomes UNKNOWN
+//   UNKNOWN      send the same id again; refused, then cancel it -> both prove where it stands
+//   CANCELLING   send the cancel again
+//   ACCEPTED     does the charger still hold it? (verify-hold.ts)
+//   ended        the charger may hold it all the same: cancel it there
+//
+// It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and whatever
+// the answer makes of the reservation is stored only over the version it was decided on.
+
+import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
+import { addMs } from '../common/clock.ts';
+import { doubtEach } from '../lifecycle/ask-again.ts';
+import type { SettleCancel } from '../lifecycle/settle-reservation.ts';
+import type { Outcome } from '../model/charger/charger-calls.ts';
+import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
+import { isFirstAsked, isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
+import { type ActivatePorts, activate, refusalOf, retreat } from './activate-booking.ts';
+import { askAnew, isBlind, type Progress, saysReserved, verifyHold } from './verify-hold.ts';
+
+export interface SettleDuePorts extends ActivatePorts {
+  readonly settleCancel: SettleCancel;
+}
+
+export type Duty = 'ACTIVATE' | 'LOST' | 'FIND_OUT' | 'CANCEL' | 'VERIFY' | 'RELEASE';
+
+export function dutyOf({ status }: Reservation): Duty {
+  switch (status) {
+    case 'SCHEDULED':
+      return 'ACTIVATE';
+    case 'PENDING':
+      return 'LOST';
+    case 'UNKNOWN':
+      return 'FIND_OUT';
+    case 'CANCELLING':
+      return 'CANCEL';
+    case 'ACCEPTED':
+      return 'VERIFY';
+    default:
+      return 'RELEASE';
+  }
+}
+
+/** DONE and CONFIRMED: nothing more is to be done for the row as it was claimed. One that has changed since is not its business. */
+export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
+  const duty = dutyOf(reservation);
+  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
+  if (duty !== 'ACTIVATE' && reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
+  switch (duty) {
+    case 'ACTIVATE':
+      return activate(ports, due);
+    case 'LOST':
+      // The frame may have been written.
+      await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
+      return 'DONE';
+    case 'FIND_OUT':
+      return findOut(ports, due);
+    case 'CANCEL':
+      return cancelAgain(ports, reservation);
+    case 'VERIFY':
+      return verifyHold(ports, due);
+    case 'RELEASE':
+      return release(ports, reservation);
+  }
+}
+
+/** A hold of this server's own: no charger need be asked. */
+async function settleHere({ transition }: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  if (reservation.status === 'PENDING') await transition(reservation, { type: 'accepted' }, 'SERVER');
+  if (reservation.status === 'CANCELLING') {
+    await transition(reservation, { type: 'released', reason: reservation.reason }, 'SERVER');
+  }
+  return 'DONE';
+}
+
+/**
+ * A charger that has it replaces it with itself. One that refuses, or fails, is told to let go, which proves that it is
+ * gone. Meanwhile the first answer may have come after all: then it stands, and nothing is cancelled.
+ */
+async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+  const { reservation } = due;
+  const { settleReserve, transition, reservations, chargers, calls } = ports;
+  const { id, chargerId, connectorId, version } = reservation;
+  const isReserved = async () => saysReserved(await chargers.lastReport(chargerId, connectorId), reservation);
+  const accept = async (): Promise<Progress> => {
+    await transition(reservation, { type: 'accepted' }, 'CHARGER');
+    return 'DONE';
+  };
+  // Of one that it had accepted before, Reserved does not tell until when it holds it.
+  if (isFirstAsked(reservation) && (await isReserved())) return accept();
+  const outcome = await calls.call(chargerId, reserveCommand(reservation));
+  const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
+  if (!isRefused) {
+    await settleReserve(reservation, outcome, { isRepeat: true });
+    return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
+  }
+  const current = await reservations.byId(id);
+  if (current?.version !== version) return 'DONE';
+  if (await isReserved()) return accept();
+  // What it had accepted before is asked for once more.
+  if (!isFirstAsked(reservation)) return askAnew(ports, reservation);
+  const cancelled = await cancel(ports, reservation);
+  if (cancelled.type !== 'answer') return 'AGAIN';
+  const refusal = refusalOf(outcome);
+  if (reservation.isBooking && refusal) {
+    await retreat(ports, due, refusal);
+    return 'DONE';
+  }
+  const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
+  // A late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
+  if (!isChanged && settled.status === 'ACCEPTED') {
+    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER', { isReleaseOwed: true });
+  }
+  return 'DONE';
+}
+
+async function cancelAgain(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  if (reservation.status !== 'CANCELLING') return 'DONE';
+  const outcome = await cancel(ports, reservation);
+  await ports.settleCancel(reservation, outcome, reservation.reason, 'SERVER');
+  return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
+}
+
+/** It ended here; the charger may not know. */
+async function release(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+  const { reservations, chargers, clock, log } = ports;
+  const now = clock.now();
+  const { chargerId, reservationId, connectorId, expiryDate, id } = reservation;
+  const holder = await reservations.byWireId(chargerId, reservationId);
+  if (holder && holder.id !== id && isHolding(holder.status)) return 'DONE'; // The id names a newer hold now.
+  if (addMs(expiryDate, OUTLIVES_EXPIRY_MS) <= now) return 'DONE';
+  if (expiryDate <= now) {
+    // A charger lets go of it by itself, and its connector says so; one that says nothing of it may have no clock.
+    const report = await chargers.lastReport(chargerId, connectorId);
+    if (!isBlind(report, reservation) && !saysReserved(report, reservation)) return 'DONE';
+  }
+  const outcome = await cancel(ports, reservation);
+  if (outcome.type !== 'answer') return 'AGAIN';
+  log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
+  if (outcome.answer === 'ACCEPTED') {
+    // The connector may have said Reserved for this one, and not for the hold that is live there.
+    const isThere = (hold: Reservation) => connectorId === 0 || hold.connectorId === connectorId;
+    await doubtEach(ports, chargerId, (hold) => hold.connectorId > 0 && isThere(hold));
+  }
+  return 'DONE';
+}
+
+const cancel = ({ calls }: SettleDuePorts, reservation: Reservation): Promise<Outcome> =>
+  calls.call(reservation.chargerId, cancelCommand(reservation));

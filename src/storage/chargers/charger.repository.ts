@@ -1,0 +1,489 @@
+// Chargers and their connectors in PostgreSQL.
+import { EntitySchema } from 'typeorm';
+import { present } from '../../common/present.ts';
+import type { BootReport, Capabilities, Charger, OcppVersion, SecurityProfile } from '../../model/charger/charger.ts';
+import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from '../../model/charger/connector.ts';
+import type { Admission } from '../../model/charger/login.ts';
+import { type Start, startAt } from '../../model/events/cursor.ts';
+import type { Interest } from '../../model/events/interest.ts';
+import type { Database, Statement } from '../database.ts';
+import { growGuard, guardKeys } from '../reservations/hold.repository.ts';
+import { live } from '../reservations/reservation-row.repository.ts';
+
+interface ChargerRow {
+  id: string;
+  siteId: string;
+  name: string;
+  passwordHash: string;
+  securityProfile: SecurityProfile;
+  ocppVersion: OcppVersion | null;
+  vendor: string | null;
+  model: string | null;
+  serialNumber: string | null;
+  firmwareVersion: string | null;
+  supportsReservation: boolean | null;
+  supportsConnectorZero: boolean | null;
+  connectedNode: number | null;
+  bootedAt: Date | null;
+  lastSeenAt: Date | null;
+  clockSkewSeconds: number | null;
+  removedAt: Date | null;
+}
+
+export const chargerSchema = new EntitySchema<ChargerRow>({
+  name: 'charger',
+  columns: {
+    id: { type: 'text', primary: true },
+    siteId: { type: 'text', name: 'site_id' },
+    name: { type: 'text' },
+    passwordHash: { type: 'text', name: 'password_hash', select: false },
+    securityProfile: { type: 'int', name: 'security_profile' },
+    ocppVersion: { type: 'text', name: 'ocpp_version', nullable: true },
+    vendor: { type: 'text', nullable: true },
+    model: { type: 'text', nullable: true },
+    serialNumber: { type: 'text', name: 'serial_number', nullable: true },
+    firmwareVersion: { type: 'text', name: 'firmware_version', nullable: true },
+    supportsReservation: { type: 'boolean', name: 'supports_reservation', nullable: true },
+    supportsConnectorZero: { type: 'boolean', name: 'supports_connector_zero', nullable: true },
+    connectedNode: { type: 'int', name: 'connected_node', nullable: true },
+    bootedAt: { type: 'timestamptz', name: 'booted_at', nullable: true },
+    lastSeenAt: { type: 'timestamptz', name: 'last_seen_at', nullable: true },
+    clockSkewSeconds: { type: 'int', name: 'clock_skew_seconds', nullable: true },
+    removedAt: { type: 'timestamptz', name: 'removed_at', nullable: true },
+  },
+});
+
+interface ConnectorRow {
+  chargerId: string;
+  connectorId: number;
+  state: ConnectorState;
+  errorCode: string | null;
+  plugTypes: string[];
+  stateAt: Date | null;
+}
+
+export const connectorSchema = new EntitySchema<ConnectorRow>({
+  name: 'connector',
+  columns: {
+    chargerId: { type: 'text', name: 'charger_id', primary: true },
+    connectorId: { type: 'int', name: 'connector_id', primary: true },
+    state: { type: 'text' },
+    errorCode: { type: 'text', name: 'error_code', nullable: true },
+    plugTypes: { type: 'text', name: 'plug_types', array: true },
+    stateAt: { type: 'timestamptz', name: 'state_at', nullable: true },
+  },
+});
+
+const toCharger = ({
+  id,
+  siteId,
+  name,
+  connectedNode,
+  removedAt: _,
+  passwordHash: __,
+  securityProfile,
+  ...row
+}: ChargerRow): Charger => ({
+  ...{ id, siteId, name, securityProfile },
+  ...present(row),
+  isConnected: connectedNode !== null,
+});
+
+const toConnector = ({ errorCode, stateAt, ...row }: ConnectorRow): Connector => ({
+  ...row,
+  ...present({ errorCode, stateAt }),
+});
+
+export interface SavedCharger {
+  readonly id: string;
+  readonly siteId: string;
+  readonly name: string;
+  /** Absent: it has the password that it has. */
+  readonly passwordHash?: string;
+  /** It becomes no lower than it is. */
+  readonly securityProfile: SecurityProfile;
+  readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
+}
+
+/** What the charger last said of one of its connectors, and when it last started. */
+export interface LastReport {
+  readonly version?: OcppVersion;
+  readonly bootedAt?: Date;
+  readonly state: ConnectorState;
+  readonly stateAt?: Date;
+}
+
+/** A connector as the charger last told of it, and whether the charger is there. */
+export interface ConnectorNow extends Connector {
+  readonly siteId: string;
+  readonly isConnected: boolean;
+}
+
+export interface Credentials {
+  readonly passwordHash: string;
+  /** Those that the charger was told to take, and has not come with yet. */
+  readonly offeredHashes: readonly string[];
+  readonly securityProfile: SecurityProfile;
+}
+
+export interface Connection {
+  readonly nodeId: number;
+  readonly epoch: number;
+  /** The node that held the charger's socket until now. */
+  readonly supersededNode?: number;
+}
+
+const CONNECTOR_EVENT = `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, snapshot)`;
+
+const statements = {
+  credentials: {
+    name: 'charger-credentials',
+    text: `
+      SELECT password_hash AS "passwordHash", offered_hashes AS "offeredHashes", security_profile AS "securityProfile"
+      FROM charger WHERE id = $1 AND removed_at IS NULL`,
+  },
+  // An earlier offer that was never answered may have been taken: the last few stay.
+  offerPassword: {
+    name: 'charger-offer-password',
+    text: 'UPDATE charger SET offered_hashes = ($2::text || offered_hashes)[1:3] WHERE id = $1',
+  },
+  withdrawPassword: {
+    name: 'charger-withdraw-password',
+    text: 'UPDATE charger SET offered_hashes = array_remove(offered_hashes, $2) WHERE id = $1',
+  },
+  adoptPassword: {
+    name: 'charger-adopt-password',
+    text: `UPDATE charger SET password_hash = $2, offered_hashes = '{}' WHERE id = $1 AND $2 = ANY (offered_hashes)`,
+  },
+  // A new charger needs a password, and so does one that was removed. Whatever happens beside it, a profile is never lowered,
+  // and the charger is of the site ($6; null: of none) for which the caller's rights were looked at.
+  save: {
+    name: 'charger-save',
+    text: `
+      INSERT INTO charger AS c (id, site_id, name, password_hash, security_profile)
+      SELECT $1, $2, $3, coalesce($4, ''), $5
+      WHERE $4::text IS NOT NULL OR EXISTS (SELECT FROM charger WHERE id = $1 AND removed_at IS NULL)
+      ON CONFLICT (id) DO UPDATE SET site_id = $2, name = $3, removed_at = NULL,
+        password_hash = coalesce($4, c.password_hash), offered_hashes = CASE WHEN $4 IS NULL THEN c.offered_hashes ELSE '{}' END,
+        security_profile = greatest(c.security_profile, $5)
+        WHERE ($4 IS NOT NULL OR c.removed_at IS NULL) AND c.site_id = $6
+      RETURNING id`,
+  },
+  saveConnector: {
+    name: 'connector-save',
+    text: `
+      INSERT INTO connector (charger_id, connector_id, plug_types, state) VALUES ($1, $2, $3, 'UNKNOWN')
+      ON CONFLICT (charger_id, connector_id) DO UPDATE SET plug_types = excluded.plug_types`,
+  },
+  siteOf: {
+    name: 'charger-site',
+    text: 'SELECT site_id AS "siteId", security_profile AS "securityProfile" FROM charger WHERE id = $1',
+  },
+  connect: {
+    name: 'charger-connect',
+    text: `
+      WITH before AS (
+        SELECT id, connected_node FROM charger c
+        WHERE id = $1 AND removed_at IS NULL AND security_profile <= $5 AND ($6::text IS NULL OR password_hash = $6)
+          AND ($7::text IS NULL OR EXISTS (
+            SELECT FROM charger_certificate k WHERE k.fingerprint = $7 AND k.charger_id = c.id AND k.revoked_at IS NULL))
+        FOR UPDATE
+      ), changed AS (
+        UPDATE charger c SET connected_node = $2, connection_epoch = connection_epoch + 1, ocpp_version = $3, last_seen_at = $4
+        FROM before WHERE c.id = before.id
+        RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
+      ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
+      SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
+  },
+  // The same socket under the new id of its node, unless a newer connection has the charger. Who was told that it was gone
+  // is told that it is back.
+  reclaim: {
+    name: 'charger-reclaim',
+    text: `
+      WITH before AS (
+        SELECT id, connected_node FROM charger WHERE id = $1 AND connection_epoch <= $3 AND removed_at IS NULL FOR UPDATE
+      ), changed AS (
+        UPDATE charger c SET connected_node = $2, connection_epoch = $3 + 1
+        FROM before WHERE c.id = before.id RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
+      ), logged AS (
+        ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed WHERE was IS NULL
+      )
+      SELECT connection_epoch AS epoch FROM changed`,
+  },
+  disconnect: {
+    name: 'charger-disconnect',
+    text: `
+      WITH changed AS (
+        UPDATE charger SET connected_node = NULL, last_seen_at = $4
+        WHERE id = $1 AND connected_node = $2 AND connection_epoch = $3 RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  },
+  disconnectAll: {
+    name: 'charger-disconnect-all',
+    text: `
+      WITH changed AS (
+        UPDATE charger SET connected_node = NULL WHERE connected_node = ANY ($1::integer[]) RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT $2, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  },
+  nodeOf: {
+    name: 'charger-node',
+    text: 'SELECT connected_node AS node FROM charger WHERE id = $1 AND removed_at IS NULL',
+  },
+  seen: {
+    name: 'charger-seen',
+    text: `UPDATE charger SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2::timestamptz - interval '30 seconds')`,
+  },
+  boot: {
+    name: 'charger-boot',
+    text: `
+      UPDATE charger SET supports_reservation = NULL, supports_connector_zero = NULL, vendor = $2, model = $3, serial_number = $4, firmware_version = $5, booted_at = $6, last_seen_at = $6
+      WHERE id = $1`,
+  },
+  capabilities: {
+    name: 'charger-capabilities',
+    text: `
+      UPDATE charger SET supports_reservation = coalesce($2, supports_reservation),
+        supports_connector_zero = coalesce($3, supports_connector_zero) WHERE id = $1`,
+  },
+  clockSkew: {
+    name: 'charger-clock-skew',
+    text: 'UPDATE charger SET clock_skew_seconds = $2 WHERE id = $1 AND clock_skew_seconds IS DISTINCT FROM $2',
+  },
+  remove: {
+    name: 'charger-remove',
+    text: `
+      WITH removed AS (
+        UPDATE charger SET removed_at = $2, offered_hashes = '{}'
+        WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
+          AND r.status IN (${live}))
+        RETURNING id
+      ), revoked AS (
+        UPDATE charger_certificate k SET revoked_at = $2, revoked_by = $3 FROM removed
+        WHERE k.charger_id = removed.id AND k.revoked_at IS NULL
+      ) SELECT id FROM removed`,
+  },
+  // The charger row is locked first, as everywhere; reports of one charger come in order.
+  lockConnector: {
+    name: 'connector-lock',
+    text: `
+      SELECT c.site_id AS "siteId", k.state, k.plug_states AS "plugStates"
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1 FOR UPDATE OF c`,
+  },
+  saveState: {
+    name: 'connector-save-state',
+    text: `
+      WITH saved AS (
+        INSERT INTO connector (charger_id, connector_id, state, error_code, plug_states, state_at) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (charger_id, connector_id) DO UPDATE SET state = excluded.state, error_code = excluded.error_code,
+          plug_states = excluded.plug_states, state_at = excluded.state_at
+      ) ${CONNECTOR_EVENT}
+      SELECT $7, 'CONNECTOR', 'STATE_CHANGED', $8, $1, $2, $9, $3, jsonb_strip_nulls(jsonb_build_object('errorCode', $4::text))
+      WHERE $10`,
+  },
+  lastReport: {
+    name: 'charger-last-report',
+    text: `
+      SELECT c.ocpp_version AS version, c.booted_at AS "bootedAt", coalesce(k.state, 'UNKNOWN') AS state, k.state_at AS "stateAt"
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1`,
+  },
+  // One statement, so one snapshot; it tells of it even where there are no connectors.
+  connectorsNow: {
+    name: 'connectors-now',
+    text: `
+      SELECT pg_current_snapshot()::text AS snapshot, k.*
+      FROM (VALUES (1)) one LEFT JOIN LATERAL (
+        SELECT c.site_id AS "siteId", c.connected_node IS NOT NULL AS "isConnected", k.charger_id AS "chargerId",
+               k.connector_id AS "connectorId", k.state, k.error_code AS "errorCode", k.plug_types AS "plugTypes", k.state_at AS "stateAt"
+        FROM charger c JOIN connector k ON k.charger_id = c.id
+        WHERE c.removed_at IS NULL AND ($1::text[] IS NULL OR c.site_id = ANY ($1)) AND ($2::text IS NULL OR c.id = $2)
+          AND ($3::integer IS NULL OR k.connector_id = $3)
+        ORDER BY k.charger_id, k.connector_id LIMIT $4
+      ) k ON true`,
+  },
+  connectors: {
+    name: 'connectors-of',
+    text: `
+      SELECT charger_id AS "chargerId", connector_id AS "connectorId", state, error_code AS "errorCode",
+             plug_types AS "plugTypes", state_at AS "stateAt"
+      FROM connector WHERE charger_id = ANY($1::text[]) ORDER BY charger_id, connector_id`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type ChargerRepository = ReturnType<typeof chargerRepository>;
+
+export function chargerRepository(database: Database) {
+  const chargers = database.source.getRepository(chargerSchema);
+  return {
+    async credentials(chargerId: string): Promise<Credentials | undefined> {
+      const [row] = await database.query<Credentials>(statements.credentials, [chargerId]);
+      return row;
+    },
+
+    /** Of one that was removed, too. */
+    async belonging(
+      chargerId: string,
+    ): Promise<{ readonly siteId: string; readonly securityProfile: SecurityProfile } | undefined> {
+      type Row = { siteId: string; securityProfile: SecurityProfile };
+      const [row] = await database.query<Row>(statements.siteOf, [chargerId]);
+      return row;
+    },
+
+    /** From now on that one is good, too. */
+    async offerPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.offerPassword, [chargerId, hash]);
+    },
+
+    async withdrawPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.withdrawPassword, [chargerId, hash]);
+    },
+
+    /** The one that was offered is the only one from now on. */
+    async adoptPassword(chargerId: string, hash: string): Promise<void> {
+      await database.query(statements.adoptPassword, [chargerId, hash]);
+    },
+
+    /**
+     * The newest connection owns the charger; undefined where it was removed in between, or would not be let in any more by
+     * what it was admitted by.
+     */
+    async connect(
+      chargerId: string,
+      nodeId: number,
+      version: OcppVersion,
+      { profile, passwordHash, fingerprint }: Admission,
+      now: Date,
+    ): Promise<Connection | undefined> {
+      type Row = { epoch: number; supersededNode: number | null };
+      const values = [chargerId, nodeId, version, now, profile, passwordHash, fingerprint];
+      const [row] = await database.query<Row>(statements.connect, values);
+      return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
+    },
+
+    /** Undefined where a newer connection owns the charger, or it was removed. */
+    async reclaim(
+      chargerId: string,
+      nodeId: number,
+      { epoch }: Connection,
+      now: Date,
+    ): Promise<Connection | undefined> {
+      const [row] = await database.query<{ epoch: number }>(statements.reclaim, [chargerId, nodeId, epoch, now]);
+      return row && { nodeId, epoch: row.epoch };
+    },
+
+    async recordClockSkew(chargerId: string, seconds: number): Promise<void> {
+      await database.query(statements.clockSkew, [chargerId, seconds]);
+    },
+
+    /** Does nothing where a newer connection owns the charger. */
+    async disconnect(chargerId: string, connection: Connection, now: Date): Promise<void> {
+      await database.query(statements.disconnect, [chargerId, connection.nodeId, connection.epoch, now]);
+    },
+
+    /** The chargers of nodes that have died. */
+    async disconnectAll(nodeIds: readonly number[], now: Date): Promise<void> {
+      await database.query(statements.disconnectAll, [[...nodeIds], now]);
+    },
+
+    async nodeOf(chargerId: string): Promise<number | undefined> {
+      const [row] = await database.query<{ node: number | null }>(statements.nodeOf, [chargerId]);
+      return row?.node ?? undefined;
+    },
+
+    async recordSeen(chargerId: string, now: Date): Promise<void> {
+      await database.query(statements.seen, [chargerId, now]);
+    },
+
+    async recordBoot(chargerId: string, boot: BootReport, now: Date): Promise<void> {
+      const { vendor, model, serialNumber, firmwareVersion } = boot;
+      await database.query(statements.boot, [chargerId, vendor, model, serialNumber, firmwareVersion, now]);
+    },
+
+    async recordCapabilities(chargerId: string, told: Capabilities): Promise<void> {
+      const values = [chargerId, told.supportsReservation, told.supportsConnectorZero];
+      await database.query(statements.capabilities, values);
+    },
+
+    /** Stores the report and logs an event where the connector's state became another. Tells the state it has now. */
+    recordStatus(chargerId: string, report: StatusReport, now: Date): Promise<ConnectorState | undefined> {
+      const { connectorId, plug, errorCode } = report;
+      return database.transaction(async (sql) => {
+        type Row = { siteId: string; state: ConnectorState | null; plugStates: Record<string, ConnectorState> | null };
+        const [before] = await sql.query<Row>(statements.lockConnector, [chargerId, connectorId]);
+        if (!before) return undefined;
+        const plugStates = plug === undefined ? {} : { ...before.plugStates, [plug]: report.state };
+        const state = plug === undefined ? report.state : combinePlugs(Object.values(plugStates));
+        await sql.query(statements.saveState, [
+          ...[chargerId, connectorId, state, errorCode, JSON.stringify(plugStates), now, now],
+          ...[before.siteId, before.state, before.state !== state],
+        ]);
+        return state;
+      });
+    },
+
+    async lastReport(chargerId: string, connectorId: number): Promise<LastReport> {
+      type Row = { [K in keyof LastReport]-?: LastReport[K] | null };
+      const [row] = await database.query<Row>(statements.lastReport, [chargerId, connectorId]);
+      return { state: 'UNKNOWN', ...present(row ?? {}) };
+    },
+
+    async connectors(chargerIds: readonly string[]): Promise<Connector[]> {
+      return (await database.query<ConnectorRow>(statements.connectors, [[...chargerIds]])).map(toConnector);
+    },
+
+    /** At most `limit` of the connectors of that interest, and the place in the log whose state they are. */
+    async connectorsOf(interest: Interest, limit: number): Promise<{ start: Start; connectors: ConnectorNow[] }> {
+      const { siteIds, chargerId, connectorId } = interest;
+      type Row = { snapshot: string } & (
+        | (ConnectorRow & { siteId: string; isConnected: boolean })
+        | { chargerId: null }
+      );
+      const rows = await database.query<Row>(statements.connectorsNow, [siteIds, chargerId, connectorId, limit]);
+      const start = startAt(rows[0]?.snapshot);
+      const connectors = rows.flatMap(({ snapshot: _, ...row }) => {
+        if (row.chargerId === null) return [];
+        const { siteId, isConnected, ...connector } = row;
+        return [{ ...toConnector(connector), siteId, isConnected }];
+      });
+      return { start, connectors };
+    },
+
+    async byIds(ids: readonly string[]): Promise<Charger[]> {
+      const query = chargers.createQueryBuilder('c').where('c.id = ANY(:ids) AND c.removedAt IS NULL', { ids });
+      return (await query.getMany()).map(toCharger);
+    },
+
+    /** In the order of their ids; `after` is the last id of the page before. */
+    async page(filter: { siteIds?: readonly string[] }, first: number, after?: string): Promise<Charger[]> {
+      const query = chargers.createQueryBuilder('c').where('c.removedAt IS NULL');
+      if (filter.siteIds) query.andWhere('c.siteId = ANY(:siteIds)', { siteIds: filter.siteIds });
+      if (after !== undefined) query.andWhere('c.id > :after', { after });
+      return (await query.orderBy('c.id').limit(first).getMany()).map(toCharger);
+    },
+
+    /**
+     * Makes or changes a charger; one that was removed comes back. False where it needs a password and has none, or is not of
+     * the site that it was of (`before`; absent: it was not there) any more.
+     */
+    save(
+      { id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger,
+      before?: string,
+    ): Promise<boolean> {
+      return database.transaction(async (sql) => {
+        const saved = await sql.query(statements.save, [id, siteId, name, passwordHash, securityProfile, before]);
+        if (saved.length === 0) return false;
+        for (const { connectorId, plugTypes } of connectors)
+          await sql.query(statements.saveConnector, [id, connectorId, [...plugTypes]]);
+        return true;
+      });
+    },
+
+    /** Its history stays; the charger can connect and be reserved no longer. False while it has live reservations. */
+    remove(chargerId: string, now: Date, by: string): Promise<boolean> {
+      return database.transaction(async (sql) => {
+        // Nobody makes a hold there meanwhile; whoever decided on one before finds that it has changed.
+        await growGuard(sql, guardKeys.charger(chargerId));
+        return (await sql.query(statements.remove, [chargerId, now, by])).length > 0;
+      });
+    },
+  };
+}

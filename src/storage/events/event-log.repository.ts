@@ -1,0 +1,213 @@
+// Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running; and drops
+// what is older than it is kept for.
+import { present } from '../../common/present.ts';
+import { isBehind, type Position, startAt, toCursor } from '../../model/events/cursor.ts';
+import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from '../../model/events/event.ts';
+import type { Interest } from '../../model/events/interest.ts';
+import type { Database, Statement } from '../database.ts';
+import { type ReservationRow, toReservation } from '../reservations/reservation-row.repository.ts';
+
+/** An event in its place. */
+export interface Entry {
+  readonly position: Position;
+  readonly event: LogEvent;
+}
+
+export interface Bounds {
+  /** The last place that is gone: who has read up to it, or further, misses nothing. */
+  readonly horizon: Position;
+  /** As far as it can be read: everything that is committed from now on lies behind it. */
+  readonly end: Position;
+  /** No transaction has a number beyond this one yet. */
+  readonly newest: bigint;
+}
+
+/** The log does not reach back so far any more: what came behind the position is not all there. */
+export class CursorExpired extends Error {
+  override readonly name = 'CursorExpired';
+  constructor(
+    /** Behind it nothing is missing. */
+    readonly horizon: Position,
+  ) {
+    super('The event log does not reach back so far');
+  }
+}
+
+interface EventRow {
+  xid: string;
+  id: string;
+  at: Date;
+  kind: LogEvent['kind'];
+  type: string;
+  siteId: string;
+  chargerId: string;
+  connectorId: number;
+  from: string | null;
+  to: string | null;
+  reason: string | null;
+  actor: string | null;
+  snapshot: unknown;
+}
+
+/** The columns of an event, or none of them, beside what is told of every page. */
+type PageRow<Told> = Told & (EventRow | { xid: null });
+
+const COLUMNS = `e.xid::text, e.id::text, e.at, e.kind, e.type, e.site_id AS "siteId", e.charger_id AS "chargerId",
+  e.connector_id AS "connectorId", e.from_status AS "from", e.to_status AS "to", e.reason, e.actor, e.snapshot`;
+const HORIZON = 'h.xid::text AS "horizonXid", h.id::text AS "horizonId"';
+/** The events among which one page of a narrow interest is looked for: no statement reads the whole log. */
+const SPAN = 5000;
+
+/** What the usage of a site is counted from, as the view `usage` has it; it is kept when the event itself is dropped. */
+const USAGE = 'site_id, at, type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late';
+const USAGE_TYPES = `'REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED'`;
+
+/** Dropped in one transaction. As text: a plan for any number of them would read the whole log. */
+export const TRIM_STEP = 1000;
+
+const statements = {
+  bounds: {
+    name: 'event-bounds',
+    text: `SELECT ${HORIZON}, pg_current_snapshot()::text AS snapshot FROM event_horizon h`,
+  },
+  // Those that an older transaction keeps back come too, unread: to know that they are there.
+  after: {
+    name: 'event-after',
+    text: `
+      SELECT ${HORIZON}, e.xid < pg_snapshot_xmin(pg_current_snapshot()) AS "isReadable", ${COLUMNS}
+      FROM event_horizon h LEFT JOIN LATERAL (
+        SELECT * FROM event WHERE (xid, id) > ($1::text::xid8, $2::bigint) ORDER BY event.xid, event.id LIMIT $3
+      ) e ON true ORDER BY e.xid, e.id`,
+  },
+  of: {
+    name: 'event-of-interest',
+    text: `
+      WITH span AS MATERIALIZED (
+        SELECT * FROM (
+          (SELECT event.xid, event.id FROM event
+           WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+           ORDER BY event.xid, event.id OFFSET ${SPAN - 1} LIMIT 1)
+          UNION ALL SELECT pg_snapshot_xmin(pg_current_snapshot()), 0
+        ) ends ORDER BY ends.xid, ends.id LIMIT 1
+      )
+      SELECT ${HORIZON}, span.xid::text AS "spanXid", span.id::text AS "spanId",
+             span.xid = pg_snapshot_xmin(pg_current_snapshot()) AS "isEnd", ${COLUMNS}
+      FROM event_horizon h CROSS JOIN span LEFT JOIN LATERAL (
+        SELECT * FROM event
+        WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND (event.xid, event.id) <= (span.xid, span.id)
+          AND kind = ANY ($4::text[])
+          AND ($5::text[] IS NULL OR site_id = ANY ($5)) AND ($6::text IS NULL OR charger_id = $6)
+          AND ($7::integer IS NULL OR connector_id = $7)
+          AND (kind <> 'RESERVATION' OR (
+            ($8::uuid IS NULL OR reservation_id = $8)
+            AND ($9::text[] IS NULL OR lower(snapshot ->> 'idTag') = ANY ($9)
+                 OR (snapshot ->> 'idTag' IS NULL AND lower(snapshot ->> 'parentIdTag') = ANY ($10::text[])))))
+        ORDER BY event.xid, event.id LIMIT $3
+      ) e ON true ORDER BY e.xid, e.id`,
+  },
+  // One node at a time, and in small transactions: while one runs, the log is not read beyond it. What goes is a prefix of
+  // the log, so that the horizon tells all that is missing; found by its place in the table, not looked for again.
+  trim: {
+    name: 'event-trim',
+    text: `
+      WITH turn AS (SELECT FROM event_horizon FOR UPDATE SKIP LOCKED),
+      head AS MATERIALIZED (
+        SELECT e.place, bool_and(e.at < $1) OVER (ORDER BY e.xid, e.id) AS "isStale"
+        FROM (SELECT ctid AS place, xid, id, at FROM event
+              WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT ${TRIM_STEP}) e
+      ), dropped AS (
+        DELETE FROM event WHERE ctid = ANY (ARRAY(SELECT head.place FROM head, turn WHERE "isStale"))
+        RETURNING xid, id, ${USAGE}
+      ), kept AS (
+        INSERT INTO past_usage (${USAGE}) SELECT ${USAGE} FROM dropped WHERE type IN (${USAGE_TYPES})
+      ), moved AS (
+        UPDATE event_horizon h SET xid = last.xid, id = last.id
+        FROM (SELECT xid, id FROM dropped ORDER BY xid DESC, id DESC LIMIT 1) last
+      )
+      SELECT count(*)::integer AS dropped FROM dropped`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type EventLog = ReturnType<typeof eventLog>;
+
+export function eventLog(database: Database) {
+  return {
+    /** Where the log begins and ends now. */
+    async bounds(): Promise<Bounds> {
+      const [row] = await database.query<Horizon & { snapshot: string }>(statements.bounds, []);
+      if (!row) throw new Error('The log has no horizon');
+      const { position: end, seen } = startAt(row.snapshot);
+      return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
+    },
+
+    /** The next events, whatever they are, and whether older transactions keep others back. Throws CursorExpired. */
+    async after({ xid, id }: Position, limit: number): Promise<{ entries: Entry[]; isHeldBack: boolean }> {
+      const values = [`${xid}`, `${id}`, limit];
+      const rows = await database.query<PageRow<Horizon & { isReadable: boolean | null }>>(statements.after, values);
+      checkHorizon(rows[0], { xid, id });
+      const readable = rows.filter(({ isReadable }) => isReadable);
+      return { entries: toEntries(readable), isHeldBack: rows.some(({ isReadable }) => isReadable === false) };
+    },
+
+    /**
+     * The next events of that interest, at most `limit`, and how far the log was looked through for them: `isEnd` as far
+     * as it can be read now. Throws CursorExpired.
+     */
+    async of(interest: Interest, { xid, id }: Position, limit: number) {
+      const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
+      const rows = await database.query<PageRow<Horizon & { spanXid: string; spanId: string; isEnd: boolean }>>(
+        statements.of,
+        [
+          ...[`${xid}`, `${id}`, limit, kinds, siteIds, chargerId, connectorId, reservationId],
+          ...[holders?.idTags.map((one) => one.toLowerCase()), holders?.groups.map((one) => one.toLowerCase())],
+        ],
+      );
+      checkHorizon(rows[0], { xid, id });
+      const entries = toEntries(rows);
+      const last = entries.at(-1);
+      const [first] = rows;
+      if (!first) throw new Error('The log has no horizon');
+      if (last && entries.length === limit) return { entries, end: last.position, isEnd: false };
+      return { entries, end: { xid: BigInt(first.spanXid), id: BigInt(first.spanId) }, isEnd: first.isEnd };
+    },
+
+    /** Drops at most TRIM_STEP of the oldest events, those from before that instant; what usage is counted from is kept. */
+    async trim(before: Date): Promise<number> {
+      const [answer] = await database.query<{ dropped: number }>(statements.trim, [before]);
+      return answer?.dropped ?? 0;
+    },
+  };
+}
+
+interface Horizon {
+  readonly horizonXid: string;
+  readonly horizonId: string;
+}
+
+const toHorizon = ({ horizonXid, horizonId }: Horizon) => ({ xid: BigInt(horizonXid), id: BigInt(horizonId) });
+
+function checkHorizon(row: Horizon | undefined, position: Position): void {
+  if (!row) throw new Error('The log has no horizon');
+  const horizon = toHorizon(row);
+  if (isBehind(horizon, position)) throw new CursorExpired(horizon);
+}
+
+const toEntries = (rows: readonly PageRow<unknown>[]): Entry[] =>
+  rows.flatMap((row) => {
+    if (row.xid === null) return [];
+    const position = { xid: BigInt(row.xid), id: BigInt(row.id) };
+    return [{ position, event: toEvent(row, position) }];
+  });
+
+function toEvent(row: EventRow, position: Position): LogEvent {
+  const { at, siteId, chargerId, connectorId, type } = row;
+  const place = { cursor: toCursor({ position }), at, siteId, chargerId, connectorId, type };
+  const change = present({ from: row.from, to: row.to, reason: row.reason });
+  if (row.kind === 'CONNECTOR') {
+    const { errorCode } = row.snapshot as { errorCode?: string };
+    return { kind: 'CONNECTOR', ...place, ...change, ...present({ errorCode }) } as ConnectorEvent;
+  }
+  if (row.kind === 'REFUSAL') return { kind: 'REFUSAL', ...place, ...change, actor: row.actor } as RefusalEvent;
+  const reservation = toReservation(row.snapshot as ReservationRow);
+  return { kind: 'RESERVATION', ...place, ...change, actor: row.actor, reservation } as ReservationEvent;
+}

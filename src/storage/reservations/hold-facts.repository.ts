@@ -1,0 +1,215 @@
+// What a hold is decided on, read from PostgreSQL as one snapshot: what nobody asks for is not read.
+
+import { present } from '../../common/present.ts';
+import type { IdTag } from '../../model/charger/id-tag.ts';
+import { type AdmissionFacts, type OtherHold } from '../../model/reservation/admission.ts';
+import type { Place, SiteHold, SitePlace } from '../../model/reservation/occupancy.ts';
+import type { PolicyFacts } from '../../model/site/decide.ts';
+import type { Window } from '../../model/site/opening-hours.ts';
+import type { Strike, StrikeKind } from '../../model/site/strikes.ts';
+import type { Sql, Statement } from '../database.ts';
+import { live, touching } from './reservation-row.repository.ts';
+
+/** What is asked about, and how far one has to look: what a policy does not ask for is not read. */
+export interface FactsQuery {
+  readonly chargerId: string;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly reservationId?: number;
+  readonly window: Window;
+  /** A reservation that is left out of what counts for limits: the one that is being changed. */
+  readonly except?: string;
+  readonly day?: Window;
+  readonly strikesSince?: Date;
+  readonly unusedSince?: Date;
+  /** What of the same idTag comes near: its live reservations that touch this window. */
+  readonly near?: Window;
+  /** So many live reservations of the idTag, and of its group, matter. */
+  readonly maxOfIdTag?: number;
+  readonly maxOfGroup?: number;
+  readonly wants: { readonly lastEnd: boolean; readonly site: boolean };
+}
+
+/** As the database has it; the policy, which the caller knows, makes AdmissionFacts of it. */
+export interface HoldFacts
+  extends Omit<AdmissionFacts, 'policy' | 'timeZone' | 'free' | 'priorityOf' | 'isPreemptible'>,
+    Omit<PolicyFacts, 'timeZone' | 'free'> {
+  readonly sitePlaces: readonly SitePlace[];
+  readonly siteHolds: readonly SiteHold[];
+  readonly guards: Guards;
+  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  readonly isHolding?: boolean;
+  readonly isClaimed?: boolean;
+}
+
+/** The versions of what the hold counts for. */
+export type Guards = ReadonlyMap<string, number>;
+
+const TOUCHING_COLUMNS = `r.id, r.charger_id AS "chargerId", r.connector_id AS "connectorId", r.plug_type AS "plugType", r.status,
+  r.starts_at AS "from", r.held_until AS "until", r.holder_group AS "group"`;
+
+/** For SQL: the rows as one JSON array. */
+export const json = (query: string) => `(SELECT coalesce(json_agg(q), '[]') FROM (${query}) q)`;
+
+/** For SQL: a row, aliased r, that counts against its holder. */
+export const STRIKE = `(r.status = 'EXPIRED' OR (r.status = 'CANCELLED' AND r.is_late_cancel)
+  OR (r.is_re_reservation AND r.status NOT IN ('REJECTED', 'FAILED')))`;
+export const STRIKE_COLUMNS = `r.status = 'EXPIRED' AS "isNoShow", r.status = 'CANCELLED' AND r.is_late_cancel AS "isLateCancel",
+  r.is_re_reservation AS "isReReservation", r.ended_at AS "endedAt", r.created_at AS "createdAt"`;
+
+const strikesOf = (who: string, scope: string, key: string) => `
+  SELECT ${STRIKE_COLUMNS}, (SELECT p.pardoned_at FROM pardon p
+    WHERE p.site_id = c.site_id AND p.scope = '${scope}' AND p.key = ${key}) AS "pardonedAt"
+  FROM reservation r
+  WHERE r.site_id = c.site_id AND ${who} AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $11`;
+
+const statements = {
+  facts: {
+    name: 'hold-facts',
+    text: `
+      SELECT c.site_id AS "siteId", s.policy_version AS "policyVersion", c.ocpp_version AS "ocppVersion",
+             c.supports_reservation AS "supportsReservation", c.supports_connector_zero AS "supportsConnectorZero",
+             c.connected_node IS NOT NULL AS "isConnected", c.last_seen_at AS "lastSeenAt", who.grp AS "group",
+             CASE WHEN t.id_tag IS NOT NULL THEN json_build_object('idTag', t.id_tag, 'tokenType', t.token_type,
+               'parentIdTag', t.parent_id_tag, 'status', t.status, 'expiryDate', t.expiry_date) END AS "idTag",
+             ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
+               WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS connectors,
+             ${json(touching('$1', '$6', '$7', TOUCHING_COLUMNS))} AS holds,
+             (SELECT r.status IN ('ACCEPTED', 'SCHEDULED') FROM reservation r WHERE r.id = $8::uuid) AS "isHolding",
+             (SELECT r.claimed_until > $3 FROM reservation r WHERE r.id = $8) AS "isClaimed",
+             $4::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
+               AND r.reservation_id = $4 AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
+             CASE WHEN $12::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
+               FROM reservation r WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
+                 AND r.held_until > greatest($3, $12) AND r.starts_at < $16::timestamptz
+                 AND r.id IS DISTINCT FROM $8::uuid`)} END AS "ofIdTag",
+             CASE WHEN $17::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
+                 AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
+               ORDER BY r.held_until DESC LIMIT $17`)} END AS "endsOfIdTag",
+             CASE WHEN $18::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+               WHERE r.site_id = c.site_id AND r.holder_group = who.grp AND r.holder_group IS NOT NULL
+                 AND r.status IN (${live}) AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
+               ORDER BY r.held_until DESC LIMIT $18`)} END AS "endsOfGroup",
+             CASE WHEN $9::timestamptz IS NOT NULL THEN (SELECT count(*)::integer FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.starts_at >= $9
+                 AND r.starts_at < $10::timestamptz AND r.status NOT IN ('REJECTED', 'FAILED')
+                 AND r.reason IS DISTINCT FROM 'MOVED'
+                 AND r.id IS DISTINCT FROM $8::uuid) END AS "startingThatDay",
+             CASE WHEN $13::boolean THEN (SELECT r.ended_at FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2)
+                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.ended_at > r.starts_at
+                 AND (r.status = 'USED' OR r.reason IN ('NO_SHOW', 'DRIVER_REQUEST'))
+                 AND r.id IS DISTINCT FROM $8::uuid
+               ORDER BY r.ended_at DESC LIMIT 1) END AS "lastEndedAt",
+             CASE WHEN $14::timestamptz IS NOT NULL THEN (SELECT r.ended_at FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.charger_id = c.id
+                 AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.reason IN ('NO_SHOW', 'DRIVER_REQUEST')
+                 AND r.ended_at >= $14
+               ORDER BY r.ended_at DESC LIMIT 1) END AS "lastUnusedEnd",
+             CASE WHEN $11::timestamptz IS NOT NULL THEN
+               ${json(strikesOf('lower(r.id_tag) = lower($2)', 'ID_TAG', 'lower($2)'))} END AS "strikesOfIdTag",
+             CASE WHEN $11 IS NOT NULL THEN
+               ${json(strikesOf('r.holder_group = who.grp', 'GROUP', 'who.grp'))} END AS "strikesOfGroup",
+             CASE WHEN $15::boolean THEN ${json(`SELECT k.charger_id AS "chargerId", k.connector_id AS "connectorId",
+                 k.state, k.plug_types AS "plugTypes"
+               FROM connector k JOIN charger o ON o.id = k.charger_id
+               WHERE o.site_id = c.site_id AND o.removed_at IS NULL`)} END AS "sitePlaces",
+             CASE WHEN $15 THEN ${json(`SELECT h.* FROM charger o CROSS JOIN LATERAL (
+                 ${touching('o.id', '$6', '$7', TOUCHING_COLUMNS)}) h
+               WHERE o.site_id = c.site_id AND o.removed_at IS NULL AND h.id IS DISTINCT FROM $8::uuid`)}
+             END AS "siteHolds",
+             ${json(`SELECT g.key, g.version FROM hold_guard g WHERE g.key IN ('C/' || c.id, 'S/' || c.site_id,
+               'T/' || c.site_id || '/' || lower($2), 'G/' || c.site_id || '/' || who.grp)`)} AS guards
+      FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN id_tag t ON lower(t.id_tag) = lower($2)
+        CROSS JOIN LATERAL (SELECT lower(coalesce($5, t.parent_id_tag)) AS grp) who
+      WHERE c.id = $1 AND c.removed_at IS NULL`,
+  },
+} as const satisfies Record<string, Statement>;
+
+type Raw<T> = { [K in keyof T]: T[K] extends Date | undefined ? string | null : T[K] };
+export interface RawStrike {
+  isNoShow: boolean;
+  isLateCancel: boolean;
+  isReReservation: boolean;
+  endedAt: string | Date | null;
+  createdAt: string | Date;
+  /** What was before it counts no more. */
+  pardonedAt?: string | Date | null;
+}
+interface FactsRow {
+  siteId: string;
+  policyVersion: number;
+  isConnected: boolean;
+  isReservationIdInUse: boolean;
+  isHolding: boolean | null;
+  isClaimed: boolean | null;
+  lastSeenAt: Date | null;
+  lastEndedAt: Date | null;
+  lastUnusedEnd: Date | null;
+  startingThatDay: number | null;
+  group: string | null;
+  idTag: (Omit<Raw<IdTag>, 'parentIdTag'> & { parentIdTag: string | null }) | null;
+  connectors: Place[];
+  holds: Raw<OtherHold>[];
+  ofIdTag: Raw<Window>[] | null;
+  endsOfIdTag: { until: string }[] | null;
+  endsOfGroup: { until: string }[] | null;
+  strikesOfIdTag: RawStrike[] | null;
+  strikesOfGroup: RawStrike[] | null;
+  sitePlaces: SitePlace[] | null;
+  siteHolds: Raw<SiteHold>[] | null;
+  guards: { key: string; version: number }[];
+}
+
+const toWindow = <W extends { from: string | null; until: string | null }>(raw: W) => ({
+  ...present(raw),
+  from: new Date(raw.from ?? 0),
+  until: new Date(raw.until ?? 0),
+});
+
+export function toStrikes(rows: readonly RawStrike[]): Strike[] {
+  return rows.flatMap(({ isNoShow, isLateCancel, isReReservation, endedAt, createdAt, pardonedAt }) => {
+    const kinds: [boolean, StrikeKind, string | Date | null][] = [
+      [isNoShow, 'NO_SHOW', endedAt],
+      [isLateCancel, 'LATE_CANCEL', endedAt],
+      [isReReservation, 'RE_RESERVATION', createdAt],
+    ];
+    const counts = (at: string | Date) => !pardonedAt || new Date(at) > new Date(pardonedAt);
+    return kinds.flatMap(([is, kind, at]) => (is && at && counts(at) ? [{ kind, at: new Date(at) }] : []));
+  });
+}
+
+/** On the pool, or within a transaction. Undefined where there is no such charger. */
+export const factsIn =
+  (sql: Sql) =>
+  async (query: FactsQuery, now: Date): Promise<HoldFacts | undefined> => {
+    const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
+    const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
+      ...[chargerId, idTag, now, reservationId, parentIdTag, window.from, window.until, except],
+      ...[day?.from, day?.until, strikesSince, near?.from, wants.lastEnd, query.unusedSince, wants.site, near?.until],
+      ...[query.maxOfIdTag, query.maxOfGroup],
+    ]);
+    if (!row) return undefined;
+    const { idTag: tag, guards, ...facts } = row;
+    return {
+      ...(present(facts) as unknown as HoldFacts),
+      holds: row.holds.map((raw) => toWindow(raw) as OtherHold),
+      ofIdTag: (row.ofIdTag ?? []).map(toWindow),
+      endsOfIdTag: (row.endsOfIdTag ?? []).map(({ until }) => new Date(until)),
+      endsOfGroup: (row.endsOfGroup ?? []).map(({ until }) => new Date(until)),
+      startingThatDay: row.startingThatDay ?? 0,
+      strikesOfIdTag: toStrikes(row.strikesOfIdTag ?? []),
+      strikesOfGroup: toStrikes(row.strikesOfGroup ?? []),
+      sitePlaces: row.sitePlaces ?? [],
+      siteHolds: (row.siteHolds ?? []).map((raw) => toWindow(raw) as SiteHold),
+      guards: new Map(guards.map(({ key, version }) => [key, version])),
+      idTag: tag ? toIdTag(tag) : undefined,
+    };
+  };
+
+const toIdTag = ({ expiryDate, parentIdTag, ...rest }: NonNullable<FactsRow['idTag']>): IdTag => ({
+  ...(rest as IdTag),
+  ...present({ parentIdTag }),
+  ...(expiryDate && { expiryDate: new Date(expiryDate) }),
+});

@@ -1,0 +1,196 @@
+// Making holds in PostgreSQL: the statement that stores one unless what it was decided on has changed since. Whatever
+// counts for a limit grows the guards of what it counts for; a hold that was decided on older guards is not stored.
+
+import type { TokenType } from '../../model/charger/id-tag.ts';
+import type { Actor } from '../../model/events/event.ts';
+import type { Enforcement, Reservation } from '../../model/reservation/reservation.ts';
+import { type Database, type Sql, type Statement, violatedConstraint } from '../database.ts';
+import { factsIn, type Guards } from './hold-facts.repository.ts';
+import { aliased, appendEvent, type ReservationRow, toReservation } from './reservation-row.repository.ts';
+
+export interface NewReservation {
+  readonly id: string;
+  readonly status: 'PENDING' | 'SCHEDULED';
+  readonly chargerId: string;
+  readonly connectorId: number;
+  readonly plugType?: string;
+  readonly idTag?: string;
+  readonly tokenType: TokenType;
+  readonly parentIdTag?: string;
+  readonly holderGroup?: string;
+  readonly policyVersion: number;
+  readonly createdAt: Date;
+  readonly startsAt: Date;
+  readonly expiryDate: Date;
+  readonly createdBy: string;
+  readonly actor: Actor;
+  readonly enforcement: Enforcement;
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+  /** The caller's own; without it the sequence gives one. */
+  readonly reservationId?: number;
+  /** When the settler takes over: at its start, or if the process dies on the way. */
+  readonly dueAt: Date;
+  readonly activateUntil?: Date;
+  readonly isBooking: boolean;
+  readonly noShowMinutes?: number;
+  readonly noticeMinutes?: number;
+  readonly isReReservation: boolean;
+  /** Of the one that it takes the place of. */
+  readonly extensions: number;
+  readonly movedFrom?: string;
+}
+
+export type InsertConflict =
+  | 'FACTS_CHANGED'
+  | 'CONNECTOR_HELD'
+  | 'RESERVATION_ID_IN_USE'
+  | 'IDEMPOTENCY_KEY_USED'
+  | 'BEING_MOVED';
+
+export const guardKeys = {
+  charger: (chargerId: string) => `C/${chargerId}`,
+  idTag: (siteId: string, idTag: string) => `T/${siteId}/${idTag.toLowerCase()}`,
+  group: (siteId: string, group: string) => `G/${siteId}/${group.toLowerCase()}`,
+  site: (siteId: string) => `S/${siteId}`,
+};
+
+/** For SQL: it holds what it may be moved from, and nobody is at work on it but the settler ($2), who may be moving it. */
+const MOVABLE = `status IN ('ACCEPTED', 'SCHEDULED')
+  AND (claimed_until IS NULL OR claimed_until <= $1 OR $2 = 'SERVER')`;
+
+const statements = {
+  lockGuards: {
+    name: 'hold-lock-guards',
+    // In the order of their keys, everywhere: nobody waits for somebody who waits for him.
+    text: `
+      INSERT INTO hold_guard AS g (key, version) SELECT key, 0 FROM unnest($1::text[]) AS k (key) ORDER BY key
+      ON CONFLICT (key) DO UPDATE SET version = g.version`,
+  },
+  growGuard: {
+    name: 'hold-grow-guard',
+    text: `
+      INSERT INTO hold_guard AS g (key, version) VALUES ($1, 1)
+      ON CONFLICT (key) DO UPDATE SET version = g.version + 1`,
+  },
+  insert: {
+    name: 'hold-insert',
+    text: `
+      WITH ${guarded('$4', '$5')}, moved AS (
+        -- It must still be there, and nobody else at work on it.
+        SELECT id FROM reservation WHERE id = $27::uuid AND ${MOVABLE} FOR UPDATE
+      ), admitted AS (
+        SELECT c.id, c.site_id FROM charger c JOIN site s ON s.id = c.site_id
+        WHERE c.id = $3 AND c.removed_at IS NULL AND s.policy_version = $22
+          AND (SELECT count(*) FROM guarded) = cardinality($4::text[])
+          AND ($27 IS NULL OR EXISTS (SELECT FROM moved))
+          -- The charger may still hold an ended reservation under that id, and will be told to let it go.
+          AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = $3 AND reservation_id = $7 AND is_release_owed)
+      ), made AS (
+        INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
+          parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
+          request_digest, due_at, enforcement, plug_type, holder_group, policy_version, activate_until, no_show_minutes,
+          notice_minutes, notice_at, is_re_reservation, moved_from, extensions, is_booking)
+        SELECT $6, coalesce($7::integer, nextval('reservation_wire_id')::integer), site_id, id, $8::integer, $9, $10,
+               $11, $19, 1, $20::timestamptz, $12::timestamptz, $1, $13, $14, $15, $16, $17, $18, $21, $22, $23, $24,
+               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27, $28, $29
+        FROM admitted RETURNING ${aliased}
+      ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', CASE c.status WHEN 'PENDING' THEN 'REQUESTED' ELSE c.status END")})
+      SELECT * FROM made`,
+  },
+  claimToExtend: {
+    name: 'hold-claim-to-extend',
+    text: `
+      WITH ${guarded('$6', '$7')}, claimed AS (
+        UPDATE reservation SET due_at = $3, claimed_until = $3, extending_to = $5, attempts = least(attempts + 1, 1000),
+          doubted_at = CASE WHEN status = 'ACCEPTED' AND enforcement = 'CHARGER' THEN $4::timestamptz ELSE doubted_at END
+        WHERE id = $1 AND version = $2 AND expiry_date > $4 AND (SELECT count(*) FROM guarded) = cardinality($6::text[])
+          AND (claimed_until IS NULL OR claimed_until <= $4)
+          AND ((status = 'ACCEPTED' AND due_at IS NULL) OR status = 'SCHEDULED')
+        RETURNING id
+      )
+      SELECT (SELECT count(*) FROM guarded) = cardinality($6::text[]) AS "isCurrent",
+             EXISTS (SELECT FROM claimed) AS "isClaimed"`,
+  },
+} as const satisfies Record<string, Statement>;
+
+/** For SQL: grows the guards `keys` from `versions`, in the order of the keys; one that has grown since is left out. */
+function guarded(keys: string, versions: string): string {
+  return `guarded AS (
+    INSERT INTO hold_guard AS g (key, version)
+    SELECT key, version + 1 FROM unnest(${keys}::text[], ${versions}::bigint[]) AS w (key, version) ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET version = g.version + 1 WHERE g.version = excluded.version - 1
+    RETURNING g.key
+  )`;
+}
+
+export type HoldStore = ReturnType<typeof holdStore>;
+
+/** On the pool, or within a transaction. */
+export function holdStore(sql: Sql) {
+  return {
+    facts: factsIn(sql),
+
+    /** Stores the hold, unless what it was admitted on has changed since: nothing is stored on a conflict. */
+    async insert(made: NewReservation, guards: Guards): Promise<Reservation | InsertConflict> {
+      try {
+        const [row] = await sql.query<ReservationRow>(statements.insert, [
+          ...[made.createdAt, made.actor, made.chargerId, [...guards.keys()], [...guards.values()], made.id],
+          ...[made.reservationId, made.connectorId, made.idTag, made.tokenType, made.parentIdTag, made.expiryDate],
+          ...[made.createdBy, made.idempotencyKey, made.requestDigest, made.dueAt, made.enforcement, made.plugType],
+          ...[made.status, made.startsAt, made.holderGroup, made.policyVersion, made.activateUntil, made.noShowMinutes],
+          ...[made.noticeMinutes, made.isReReservation, made.movedFrom, made.extensions, made.isBooking],
+        ]);
+        return row ? toReservation(row) : 'FACTS_CHANGED';
+      } catch (error) {
+        switch (violatedConstraint(error)) {
+          case 'reservation_connector_held':
+            return 'CONNECTOR_HELD';
+          case 'reservation_live_wire_id':
+            return made.reservationId === undefined ? 'FACTS_CHANGED' : 'RESERVATION_ID_IN_USE';
+          case 'reservation_idempotency':
+            return 'IDEMPOTENCY_KEY_USED';
+          case 'reservation_moved_from':
+            return 'BEING_MOVED';
+          default:
+            throw error;
+        }
+      }
+    },
+
+    /**
+     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it. From
+     * then on the connector is held here until `extendingTo`, and what the charger holds is in doubt until the extension
+     * is stored; if it never is, the row falls due.
+     */
+    async claimToExtend(
+      { id, version }: Reservation,
+      { extendingTo, until, now }: { readonly extendingTo: Date; readonly until: Date; readonly now: Date },
+      guards: Guards,
+    ): Promise<'CLAIMED' | 'NOT_NOW' | 'FACTS_CHANGED'> {
+      const values = [id, version, until, now, extendingTo, [...guards.keys()], [...guards.values()]];
+      try {
+        type Row = { isCurrent: boolean; isClaimed: boolean };
+        const [row] = await sql.query<Row>(statements.claimToExtend, values);
+        return row?.isClaimed ? 'CLAIMED' : row?.isCurrent ? 'NOT_NOW' : 'FACTS_CHANGED';
+      } catch (error) {
+        if (violatedConstraint(error) === 'reservation_connector_held') return 'FACTS_CHANGED';
+        throw error;
+      }
+    },
+  };
+}
+
+/** What was decided on this before is not stored. */
+export const growGuard = (sql: Sql, key: string): Promise<unknown> => sql.query(statements.growGuard, [key]);
+
+export const holdRepository = (database: Database) => ({
+  ...holdStore(database),
+  /** In a transaction that has the guards: what is read in it nobody changes meanwhile. */
+  underLock: <T>(keys: readonly string[], work: (sql: Sql) => Promise<T>): Promise<T> =>
+    database.transaction(async (sql) => {
+      await sql.query(statements.lockGuards, [[...keys]]);
+      return work(sql);
+    }),
+});
+export type HoldRepository = ReturnType<typeof holdRepository>;

@@ -1,0 +1,138 @@
+// A row of `reservation` <-> a Reservation, and the event that each change of one appends.
+import { EntitySchema } from 'typeorm';
+import { present } from '../../common/present.ts';
+import type { TokenType } from '../../model/charger/id-tag.ts';
+import {
+  type Alternative,
+  type Enforcement,
+  holdingStatuses,
+  liveStatuses,
+  type Reason,
+  type Reservation,
+  type ReservationUpdate,
+} from '../../model/reservation/reservation.ts';
+import { columnsOf } from '../row-mapping.ts';
+
+/** A row of `reservation` as TypeORM and our statements give it; the event's snapshot is the same as JSON. */
+export interface ReservationRow {
+  id: string;
+  reservationId: number;
+  siteId: string;
+  chargerId: string;
+  connectorId: number;
+  plugType: string | null;
+  idTag: string | null;
+  tokenType: TokenType;
+  parentIdTag: string | null;
+  holderGroup: string | null;
+  policyVersion: number;
+  status: Reservation['status'];
+  version: number;
+  startsAt: Date | string;
+  expiryDate: Date | string;
+  createdAt: Date | string;
+  createdBy: string;
+  reason: Reason | null;
+  endedAt: Date | string | null;
+  usedConnectorId: number | null;
+  transactionId: string | null;
+  isBreached: boolean;
+  enforcement: Enforcement;
+  chargerSaid: ReservationUpdate | null;
+  acceptedAt: Date | string | null;
+  isBooking: boolean;
+  extensions: number;
+  isLateCancel: boolean;
+  isReReservation: boolean;
+  movedFrom: string | null;
+  alternative: Alternative | null;
+}
+
+export const reservationSchema = new EntitySchema<ReservationRow>({
+  name: 'reservation',
+  columns: {
+    id: { type: 'uuid', primary: true },
+    reservationId: { type: 'int', name: 'reservation_id' },
+    siteId: { type: 'text', name: 'site_id' },
+    chargerId: { type: 'text', name: 'charger_id' },
+    connectorId: { type: 'int', name: 'connector_id' },
+    plugType: { type: 'text', name: 'plug_type', nullable: true },
+    idTag: { type: 'text', name: 'id_tag', nullable: true },
+    tokenType: { type: 'text', name: 'token_type' },
+    parentIdTag: { type: 'text', name: 'parent_id_tag', nullable: true },
+    holderGroup: { type: 'text', name: 'holder_group', nullable: true },
+    policyVersion: { type: 'int', name: 'policy_version' },
+    status: { type: 'text' },
+    version: { type: 'int' },
+    startsAt: { type: 'timestamptz', name: 'starts_at' },
+    expiryDate: { type: 'timestamptz', name: 'expiry_date' },
+    createdAt: { type: 'timestamptz', name: 'created_at' },
+    createdBy: { type: 'text', name: 'created_by' },
+    reason: { type: 'text', nullable: true },
+    endedAt: { type: 'timestamptz', name: 'ended_at', nullable: true },
+    usedConnectorId: { type: 'int', name: 'used_connector_id', nullable: true },
+    transactionId: { type: 'uuid', name: 'transaction_id', nullable: true },
+    isBreached: { type: 'boolean', name: 'is_breached' },
+    enforcement: { type: 'text' },
+    chargerSaid: { type: 'text', name: 'charger_said', nullable: true },
+    acceptedAt: { type: 'timestamptz', name: 'accepted_at', nullable: true },
+    isBooking: { type: 'boolean', name: 'is_booking' },
+    extensions: { type: 'int' },
+    isLateCancel: { type: 'boolean', name: 'is_late_cancel' },
+    isReReservation: { type: 'boolean', name: 'is_re_reservation' },
+    movedFrom: { type: 'uuid', name: 'moved_from', nullable: true },
+    alternative: { type: 'jsonb', nullable: true },
+  },
+});
+
+/** An event keeps the reservation as it was written then: what columns came later it does not have. */
+const inOldEvents = { policyVersion: 1, isBooking: false, extensions: 0, isLateCancel: false, isReReservation: false };
+
+export function toReservation(row: ReservationRow): Reservation {
+  const { startsAt, expiryDate, createdAt, endedAt, acceptedAt, ...facts } = row;
+  return {
+    ...inOldEvents,
+    ...present(facts),
+    ...(endedAt && { endedAt: new Date(endedAt) }),
+    ...(acceptedAt && { acceptedAt: new Date(acceptedAt) }),
+    startsAt: new Date(startsAt),
+    expiryDate: new Date(expiryDate),
+    createdAt: new Date(createdAt),
+  } as Reservation;
+}
+
+export const { aliased, names } = columnsOf(reservationSchema);
+/** For SQL: the same columns of a table that is called r. */
+export const aliasedOfR = names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ');
+/** For SQL: the statuses that hold a connector on the charger, or may; and those with what is booked. */
+export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
+export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
+
+/**
+ * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. There may be a
+ * year of bookings beside them: those of up to a day are found by their start, the few longer ones by an index of theirs.
+ */
+export const touching = (chargerId: string, from: string, until: string, columns: string) => `
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.status IN (${live})
+    AND r.starts_at > ${from}::timestamptz - interval '1 day' AND r.starts_at <= ${until}::timestamptz
+    AND r.held_until > ${from}::timestamptz
+  UNION ALL
+  SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.status IN (${live})
+    AND r.held_until - r.starts_at >= interval '1 day'
+    AND r.starts_at <= ${from}::timestamptz - interval '1 day' AND r.held_until > ${from}::timestamptz`;
+
+/**
+ * For SQL: `source` are the changed rows, aliased; $2 is the actor. An end tells how long the charger held it, a use how
+ * long after the start it came; a correction of an end counts neither again.
+ */
+export const appendEvent = (source: string, from: string, rest: string) => `
+  INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, reason, actor,
+                     reservation_id, version, snapshot, id_tag, held_seconds, waited_seconds, is_late)
+  SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, $2,
+         c.id, c.version, to_jsonb(c) - 'old_status', coalesce(c."idTag", c."parentIdTag"),
+         CASE WHEN c."endedAt" IS NOT NULL AND c."acceptedAt" IS NOT NULL AND ${from}::text IN (${holding})
+              THEN greatest(0, extract(epoch FROM least(c."endedAt", c."expiryDate")
+                                               - greatest(c."startsAt", c."acceptedAt")))::integer END,
+         CASE WHEN c.status = 'USED' AND ${from}::text IN (${live}) THEN greatest(0, extract(epoch FROM c."endedAt" - c."startsAt"))::integer END,
+         c."isLateCancel"
+  FROM ${source} c`;

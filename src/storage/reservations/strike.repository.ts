@@ -1,0 +1,67 @@
+// The strikes of a site's idTags and groups, and what operators have pardoned, in PostgreSQL.
+
+import type { Strike } from '../../model/site/strikes.ts';
+import type { Database, Statement } from '../database.ts';
+import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from './hold-facts.repository.ts';
+
+/** Of an idTag, or, without one, of a group. */
+export interface StrikesOf {
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  /** In lower case. */
+  readonly group?: string;
+  readonly strikes: readonly Strike[];
+}
+
+type Row = RawStrike & { idTag: string | null; parentIdTag: string | null; group: string | null };
+
+const statements = {
+  ofSite: {
+    name: 'strikes-of-site',
+    text: `
+      SELECT r.id_tag AS "idTag", r.parent_id_tag AS "parentIdTag", r.holder_group AS "group", ${STRIKE_COLUMNS}
+      FROM reservation r WHERE r.site_id = $1 AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $2`,
+  },
+  pardons: {
+    name: 'strikes-pardons',
+    text: 'SELECT scope, key, pardoned_at AS "pardonedAt" FROM pardon WHERE site_id = $1',
+  },
+  pardon: {
+    name: 'strikes-pardon',
+    text: `
+      INSERT INTO pardon VALUES ($1, $2, lower($3), $4, $5)
+      ON CONFLICT (site_id, scope, key) DO UPDATE SET pardoned_at = excluded.pardoned_at, pardoned_by = excluded.pardoned_by`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type StrikeRepository = ReturnType<typeof strikeRepository>;
+
+export function strikeRepository(database: Database) {
+  return {
+    /** Since then, without what was pardoned; by idTag, and by group. */
+    async ofSite(siteId: string, since: Date): Promise<StrikesOf[]> {
+      const [rows, pardons] = await Promise.all([
+        database.query<Row & Record<string, unknown>>(statements.ofSite, [siteId, since]),
+        database.query<{ scope: string; key: string; pardonedAt: Date }>(statements.pardons, [siteId]),
+      ]);
+      const pardonedAt = new Map(pardons.map((one) => [`${one.scope} ${one.key}`, one.pardonedAt]));
+      const groups = new Map<string, { who: Omit<StrikesOf, 'strikes'>; rows: Row[] }>();
+      const put = (key: string, who: Omit<StrikesOf, 'strikes'>, row: Row) => {
+        const of = groups.get(key) ?? { who, rows: [] };
+        groups.set(key, of);
+        of.rows.push({ ...row, pardonedAt: pardonedAt.get(key) ?? null });
+      };
+      for (const row of rows) {
+        const group = row.group === null ? {} : { group: row.group };
+        if (row.idTag !== null) put(`ID_TAG ${row.idTag.toLowerCase()}`, { idTag: row.idTag, ...group }, row);
+        if (row.group === null) continue;
+        put(`GROUP ${row.group}`, { parentIdTag: row.parentIdTag ?? row.group, ...group }, row);
+      }
+      return [...groups.values()].map((of) => ({ ...of.who, strikes: toStrikes(of.rows) }));
+    },
+
+    async pardon(siteId: string, { scope, key }: { scope: 'ID_TAG' | 'GROUP'; key: string }, at: Date, by: string) {
+      await database.query(statements.pardon, [siteId, scope, key, at, by]);
+    },
+  };
+}

@@ -1,0 +1,181 @@
+// How a site is used, counted from the log of events and what is kept of its past, and the refusals that are noted in it.
+
+import type { Actor } from '../../model/events/event.ts';
+import type { Database, Statement } from '../database.ts';
+
+export interface NotedRefusal {
+  readonly chargerId?: string;
+  readonly siteId?: string;
+  readonly connectorId: number;
+  readonly idTag?: string;
+  readonly parentIdTag?: string;
+  readonly at: Date;
+  readonly actor: Actor;
+  readonly code: string;
+  /** Of a policy's refusal: the rules that forbade it. */
+  readonly rules: readonly string[];
+}
+
+export type UsageBucket = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
+
+export interface UsageCounts {
+  readonly made: number;
+  readonly used: number;
+  readonly noShows: number;
+  readonly cancelled: number;
+  readonly lateCancels: number;
+  readonly removed: number;
+  readonly failed: number;
+  readonly refused: number;
+  readonly reservedHours: number;
+  readonly medianWaitMinutes?: number;
+  readonly refusedBy: readonly { readonly reason: string; readonly count: number }[];
+}
+export interface UsageInBucket extends UsageCounts {
+  /** Its start. */
+  readonly from: Date;
+}
+export interface Offender {
+  readonly idTag: string;
+  readonly noShows: number;
+  readonly lateCancels: number;
+  readonly refused: number;
+}
+export interface Usage extends UsageCounts {
+  readonly buckets: readonly UsageInBucket[];
+  readonly topOffenders: readonly Offender[];
+}
+
+interface Query {
+  readonly siteId: string;
+  readonly from: Date;
+  readonly until: Date;
+  readonly bucket: UsageBucket;
+  readonly timeZone: string;
+}
+
+/** From the events, and from what is kept of those that were dropped. */
+const COUNTED = `
+  FROM usage WHERE site_id = $1 AND at >= $2 AND at < $3`;
+
+const statements = {
+  noteRefusal: {
+    name: 'usage-note-refusal',
+    text: `
+      INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, reason, actor, snapshot, id_tag)
+      SELECT $1, 'REFUSAL', 'REFUSED', place.site_id, coalesce($2, ''), $4, $5, $6, $7, $8
+      FROM (SELECT site_id FROM charger WHERE id = $2 UNION ALL SELECT id FROM site WHERE $2::text IS NULL AND id = $3) place`,
+  },
+  // One pass, and few rows: the rest is counted from them.
+  tallies: {
+    name: 'usage-tallies',
+    text: `
+      SELECT date_trunc($4, at, $5) AS "from", type, from_status AS "fromStatus", reason, is_late AS "isLate",
+             count(*)::integer AS count, coalesce(sum(held_seconds), 0)::double precision AS "heldSeconds" ${COUNTED}
+      GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
+  },
+  // A row for each bucket, and one without for the whole.
+  waits: {
+    name: 'usage-waits',
+    text: `
+      SELECT bucket AS "from", percentile_cont(0.5) WITHIN GROUP (ORDER BY waited_seconds) / 60 AS minutes
+      FROM (SELECT date_trunc($4, at, $5) AS bucket, waited_seconds ${COUNTED} AND type = 'USED' AND waited_seconds IS NOT NULL) e
+      GROUP BY GROUPING SETS ((bucket), ())`,
+  },
+  offenders: {
+    name: 'usage-offenders',
+    text: `
+      SELECT * FROM (
+        SELECT min(id_tag) AS "idTag",
+               greatest(0, count(*) FILTER (WHERE type = 'EXPIRED') - count(*) FILTER (WHERE type = 'USED'))::integer AS "noShows",
+               count(*) FILTER (WHERE type = 'CANCELLED')::integer AS "lateCancels",
+               count(*) FILTER (WHERE type = 'REFUSED')::integer AS refused ${COUNTED} AND id_tag IS NOT NULL
+          AND (type IN ('EXPIRED', 'REFUSED') OR (type = 'CANCELLED' AND is_late) OR (type = 'USED' AND from_status = 'EXPIRED'))
+        GROUP BY lower(id_tag)) o
+      WHERE "noShows" + "lateCancels" + refused > 0
+      ORDER BY "noShows" + "lateCancels" DESC, refused DESC, "idTag" LIMIT 10`,
+  },
+} as const satisfies Record<string, Statement>;
+
+export type UsageRepository = ReturnType<typeof usageRepository>;
+
+export function usageRepository(database: Database) {
+  return {
+    async noteRefusal({ at, chargerId, siteId, connectorId, actor, code, rules, ...who }: NotedRefusal): Promise<void> {
+      const snapshot = JSON.stringify({ code, rules });
+      const values = [at, chargerId, siteId, connectorId, rules[0] ?? code, actor, snapshot];
+      await database.query(statements.noteRefusal, [...values, who.idTag ?? who.parentIdTag]);
+    },
+
+    /** Buckets begin and end by the clocks of the time zone; one in which nothing happened is left out. */
+    async usage({ siteId, from, until, bucket, timeZone }: Query): Promise<Usage> {
+      const where = [siteId, from, until];
+      const inBuckets = [...where, bucket.toLowerCase(), timeZone];
+      const [tallies, waits, topOffenders] = await Promise.all([
+        database.query<Tally & Record<string, unknown>>(statements.tallies, inBuckets),
+        database.query<{ from: Date | null; minutes: number | null }>(statements.waits, inBuckets),
+        database.query<Offender & Record<string, unknown>>(statements.offenders, where),
+      ]);
+      const medians = new Map(waits.map(({ from: start, minutes }) => [start?.getTime(), minutes ?? undefined]));
+      const groups = new Map<number, Tally[]>();
+      for (const tally of tallies) {
+        const of = groups.get(tally.from.getTime()) ?? [];
+        groups.set(tally.from.getTime(), of);
+        of.push(tally);
+      }
+      return {
+        ...toCounts(tallies, medians.get(undefined)),
+        buckets: [...groups].map(([start, of]) => ({ from: new Date(start), ...toCounts(of, medians.get(start)) })),
+        topOffenders,
+      };
+    },
+  };
+}
+
+/** So many events of one kind in one bucket. */
+interface Tally {
+  readonly from: Date;
+  readonly type: string;
+  readonly fromStatus: string | null;
+  readonly reason: string | null;
+  readonly isLate: boolean | null;
+  readonly count: number;
+  readonly heldSeconds: number;
+}
+
+function toCounts(tallies: readonly Tally[], medianWaitMinutes: number | undefined): UsageCounts {
+  const sum = (which: (tally: Tally) => boolean) => tallies.filter(which).reduce((all, { count }) => all + count, 0);
+  const moved = sum(({ type, reason }) => type === 'CANCELLED' && reason === 'MOVED');
+  /** Less those that a late message of a use corrected, in this bucket or an earlier one. */
+  const ended = (status: string) =>
+    Math.max(0, sum(({ type }) => type === status) - sum((one) => one.type === 'USED' && one.fromStatus === status));
+  const isRefusal = ({ type }: Tally) => type === 'REFUSED' || type === 'REJECTED';
+  return {
+    made: Math.max(
+      0,
+      sum(({ type, fromStatus }) => /^(REQUESTED|SCHEDULED)$/.test(type) && fromStatus === null) - moved,
+    ),
+    used: sum(({ type }) => type === 'USED'),
+    noShows: ended('EXPIRED'),
+    cancelled: Math.max(0, ended('CANCELLED') - moved),
+    lateCancels: sum(({ type, isLate }) => type === 'CANCELLED' && isLate === true),
+    removed: ended('REMOVED'),
+    failed: ended('FAILED'),
+    refused: sum(isRefusal),
+    reservedHours: tallies.reduce((all, { heldSeconds }) => all + heldSeconds, 0) / 3600,
+    ...(medianWaitMinutes !== undefined && { medianWaitMinutes }),
+    refusedBy: byFrequency(tallies.filter(isRefusal)),
+  };
+}
+
+/** The most frequent first. */
+function byFrequency(rows: readonly Tally[]) {
+  const counts = new Map<string, number>();
+  for (const { reason, count } of rows) {
+    const name = reason ?? 'REJECTED';
+    counts.set(name, (counts.get(name) ?? 0) + count);
+  }
+  return [...counts]
+    .map(([reason, count]) => ({ reason, count }))
+    .toSorted((a, b) => b.count - a.count || a.reason.localeCompare(b.reason));
+}

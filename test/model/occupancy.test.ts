@@ -1,0 +1,76 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  conflictOf,
+  fewestFree,
+  freeWindows,
+  type Held,
+  isPlaceable,
+  type Place,
+} from '../../src/model/reservation/occupancy.ts';
+
+const at = (minute: number) => new Date(Date.UTC(2026, 4, 1, 10, minute));
+const place = (connectorId: number, ...plugTypes: string[]): Place => ({ connectorId, plugTypes, state: 'AVAILABLE' });
+const hold = (connectorId: number, from: number, until: number, plugType?: string): Held => ({
+  ...{ connectorId, from: at(from), until: at(until) },
+  ...(plugType && { plugType }),
+});
+const three = [place(1, 'CCS2'), place(2, 'CCS2', 'CHADEMO'), place(3, 'TYPE2')];
+
+describe('whether all find a connector', () => {
+  it.each<[string, Held[], boolean]>([
+    ['one each', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], true],
+    ['one too many', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], false],
+    ['the same twice', [hold(1, 0, 1), hold(1, 0, 1)], false],
+    ['those without a wish make room for those with one', [hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1, 'ccs2')], true],
+    ['two with the plug', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')], true],
+    ['three, where two have it', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')], false],
+    ['a chain of moves', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CHADEMO'), hold(0, 0, 1)], true],
+    ['the plug taken by name', [hold(2, 0, 1), hold(0, 0, 1, 'CHADEMO')], false],
+    ['a plug that none has', [hold(0, 0, 1, 'TESLA')], false],
+  ])('%s', (_, holds, expected) => expect(isPlaceable(three, holds)).toBe(expected));
+});
+
+it('a conflict is looked for at every instant of the window', () => {
+  const holds = [hold(1, 0, 10), hold(2, 10, 20), hold(0, 15, 25), hold(3, 18, 30)];
+  expect(conflictOf(three, holds, hold(0, 0, 18))).toBeUndefined();
+  // From minute 18 to 20 connectors 2 and 3 are held by name, and one more is promised.
+  expect(conflictOf(three, holds, hold(0, 0, 19))).toHaveLength(3);
+  expect(conflictOf(three, holds, hold(2, 0, 10))).toBeUndefined();
+  expect(conflictOf(three, holds, hold(2, 0, 11))).toEqual([holds[1]]);
+});
+
+it('free connectors are counted at the tightest moment, and what is in use counts for now', () => {
+  const places = three.map((one) => ({ ...one, chargerId: 'A' }));
+  const holds = [{ ...hold(1, 5, 10), chargerId: 'A' }];
+  const window = { from: at(0), until: at(30) };
+  expect(fewestFree(places, holds, window, at(0))).toEqual({ count: 2, ends: [at(10)] });
+  const charging = places.map((one) => (one.connectorId === 3 ? { ...one, state: 'CHARGING' as const } : one));
+  expect(fewestFree(charging, [], window, at(0))).toEqual({ count: 2, ends: [] });
+  expect(fewestFree(charging, [], { from: at(1), until: at(30) }, at(0))).toEqual({ count: 3, ends: [] });
+});
+
+const isNamesake = (one: Held, other: Held) =>
+  one.connectorId > 0 && one.connectorId === other.connectorId && one.from < other.until && other.from < one.until;
+
+it('free windows are what a hold by name could have', () => {
+  const time = fc.integer({ min: 0, max: 59 });
+  const someHold = fc
+    .tuple(fc.integer({ min: 0, max: 3 }), time, fc.integer({ min: 1, max: 20 }), fc.boolean())
+    .map(([connectorId, from, length, isTyped]) =>
+      hold(connectorId, from, from + length, connectorId === 0 && isTyped ? 'CCS2' : undefined),
+    );
+  fc.assert(
+    fc.property(fc.array(someHold, { maxLength: 8 }), (some) => {
+      // The database keeps two holds of one connector apart.
+      const holds = some.filter((one, index) => !some.slice(0, index).some((other) => isNamesake(one, other)));
+      for (const { connectorId, windows } of freeWindows(three, holds, { from: at(0), until: at(60) })) {
+        for (let minute = 0; minute < 60; minute += 1) {
+          const isFree = windows.some(({ from, until }) => from <= at(minute) && at(minute + 1) <= until);
+          const active = holds.filter(({ from, until }) => from <= at(minute) && at(minute) < until);
+          expect(isFree).toBe(isPlaceable(three, [...active, hold(connectorId, minute, minute + 1)]));
+        }
+      }
+    }),
+  );
+});

@@ -1,0 +1,120 @@
+// What waits for a client is bounded, ordered, and written together when the client, or the server, is busy.
+import { expect, it, vi } from 'vitest';
+import { systemClock } from '../../src/common/clock.ts';
+import { createLog } from '../../src/common/log.ts';
+import type { Start } from '../../src/model/events/cursor.ts';
+import { type Channel, Outbox, type Progress, Writer } from '../../src/streams/outbox.ts';
+import { TestClock } from '../support/test-clock.ts';
+
+class TestChannel implements Channel {
+  isOpen = true;
+  unsent = 0;
+  readonly writes: string[] = [];
+  sent: (() => void) | undefined;
+  headSize = () => 1;
+  writeHead(into: Buffer, at: number): void {
+    into.write('|', at);
+  }
+  write(data: Buffer): void {
+    this.writes.push(`${data}`);
+  }
+  onceSent(then: () => void): void {
+    this.sent = then;
+  }
+}
+
+function outboxOf(onOverflow: () => void = () => {}) {
+  const channel = new TestChannel();
+  const outbox = new Outbox(channel, new Writer(systemClock, createLog('silent')), onOverflow);
+  const progress: Progress = {};
+  const put = (text: string, at?: Start) => outbox.put([Buffer.from(text), Buffer.from('!')], at, progress);
+  return { channel, outbox, put, progress };
+}
+const place = (id: bigint): Start => ({ position: { xid: 1n, id } });
+
+it('what comes in one turn of the loop is one write, in its order', async () => {
+  const { channel, put } = outboxOf();
+  put('one');
+  put('two');
+  await vi.waitFor(() => expect(channel.writes).toEqual(['|one!|two!']));
+  put('three');
+  await vi.waitFor(() => expect(channel.writes).toEqual(['|one!|two!', '|three!']));
+});
+
+it('while the system has not taken what was written it waits, and goes on in order', async () => {
+  const { channel, outbox, put } = outboxOf();
+  channel.unsent = 100_000;
+  put('one');
+  await vi.waitFor(() => expect(channel.sent).toBeDefined());
+  put('two');
+  expect(channel.writes).toEqual([]);
+  channel.unsent = 0;
+  channel.sent?.();
+  expect(channel.writes).toEqual(['|one!|two!']);
+  expect(outbox.room()).toBeUndefined();
+});
+
+it('there is room when most has been written', async () => {
+  const { channel, outbox, put } = outboxOf();
+  channel.unsent = 100_000;
+  put('x'.repeat(70_000));
+  let isRoom = false;
+  const room = outbox.room()?.then(() => {
+    isRoom = true;
+  });
+  await vi.waitFor(() => expect(channel.sent).toBeDefined());
+  expect(isRoom).toBe(false);
+  channel.unsent = 0;
+  channel.sent?.();
+  await room;
+  expect(isRoom).toBe(true);
+});
+
+it('beyond its bound the client is given up; what was written of a subscription is known, and nothing is kept', async () => {
+  const overflowed = vi.fn();
+  const { channel, outbox, put, progress } = outboxOf(overflowed);
+  put('first', place(1n));
+  await vi.waitFor(() => expect(channel.writes).toHaveLength(1));
+  channel.unsent = 100_000;
+  for (let id = 2n; id < 50n && overflowed.mock.calls.length === 0; id += 1n) put('x'.repeat(50_000), place(id));
+  expect(overflowed).toHaveBeenCalledOnce();
+  expect(progress.at).toEqual(place(1n));
+  channel.unsent = 0;
+  channel.isOpen = false;
+  outbox.flush();
+  expect(channel.writes).toHaveLength(1);
+});
+
+it('many small ones are bounded, too; one large one is not refused', () => {
+  const overflowed = vi.fn();
+  const { channel, put } = outboxOf(overflowed);
+  channel.unsent = 100_000;
+  put('x'.repeat(3_000_000));
+  expect(overflowed).not.toHaveBeenCalled();
+  const small = outboxOf(overflowed);
+  small.channel.unsent = 100_000;
+  for (let index = 0; index <= 5000; index += 1) small.put('x');
+  expect(overflowed).toHaveBeenCalledOnce();
+});
+
+it('however much comes in one turn of the loop, who takes it is not given up', () => {
+  const overflowed = vi.fn();
+  const { channel, put } = outboxOf(overflowed);
+  for (let count = 0; count < 10_000; count += 1) put('x'.repeat(600));
+  expect(overflowed).not.toHaveBeenCalled();
+  expect(channel.writes.length).toBeGreaterThan(0);
+});
+
+it('who takes nothing for half a minute is given up', async () => {
+  const overflowed = vi.fn();
+  const clock = new TestClock();
+  const channel = new TestChannel();
+  const outbox = new Outbox(channel, new Writer(clock, createLog('silent')), overflowed);
+  channel.unsent = 64 * 1024;
+  outbox.put([Buffer.from('one')]);
+  await vi.waitFor(() => expect(channel.sent).toBeDefined());
+  clock.advance(29_000);
+  expect(overflowed).not.toHaveBeenCalled();
+  clock.advance(10_000);
+  await vi.waitFor(() => expect(overflowed).toHaveBeenCalledOnce());
+});
