@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The fields that were columns of `site`, as JSON. */
+/** The policy fields that were columns of `site`, as one JSON object. */
 const FIELDS = `jsonb_build_object(
   'enabled', enabled, 'minDurationMinutes', min_duration_minutes, 'maxDurationMinutes', max_duration_minutes,
   'defaultDurationMinutes', default_duration_minutes, 'precheckStatus', precheck_status,

@@ -21,12 +21,12 @@ let isStopping = false;
 async function stop(signal: string): Promise<void> {
   if (isStopping) return;
   isStopping = true;
-  log.info({ signal }, 'a signal came');
+  log.info({ signal }, 'received a signal to stop');
   try {
     await app?.stop();
     process.exit(0);
   } catch (error) {
-    log.error({ error }, 'the stop was not orderly');
+    log.error({ error }, 'the shutdown failed');
     process.exit(1);
   }
 }

@@ -1,4 +1,4 @@
-// The layout's rules, read from the import lines of src/.
+// Tests the rules of the layout, by the imports and the texts of the files in src/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { preProcessFile } from 'typescript';
@@ -87,12 +87,12 @@ it('the wire and the API meet only in use cases and in app/', () => {
   expect(offenders(({ path, own }) => (isGraphQLFile(path) || isWeb(path)) && own.some(isOcpp))).toEqual([]);
 });
 
-it('typeorm and pg stay with the database, graphql with the API, and no file knows both', () => {
+it('only database files import typeorm or pg, and only GraphQL files import graphql', () => {
   expect(offenders((file) => uses(file, 'typeorm', 'pg') && !isDatabaseFile(file.path))).toEqual([]);
   expect(offenders((file) => uses(file, 'type-graphql', 'graphql') && !isGraphQLFile(file.path))).toEqual([]);
 });
 
-it('the wire’s words stay in ocpp/v16 and ocpp/v2x, which do not know each other', () => {
+it('words of the OCPP wire appear only in ocpp/v16, ocpp/v2x and the simulator, and v16 and v2x do not import each other', () => {
   const words = /\b(expiryDateTime|evseId|groupIdToken|idTokenInfo|idTagInfo|chargePointVendor|connectorStatus)\b/;
   const isWire = (path: string) => /^(ocpp\/v(16|2x)|dev\/simulator)\//.test(path);
   expect(offenders(({ path, text }) => words.test(text) && !isWire(path))).toEqual([]);
@@ -104,7 +104,7 @@ it('the wire’s words stay in ocpp/v16 and ocpp/v2x, which do not know each oth
   ).toEqual([]);
 });
 
-it('the simulator shares nothing with the server', () => {
+it('the simulator imports nothing of the server', () => {
   expect(
     offenders(
       ({ path, own }) => path.startsWith('dev/simulator/') && own.some((to) => !to.startsWith('dev/simulator/')),
@@ -119,11 +119,11 @@ it('only app/config.ts reads the environment, only the clock reads the time', ()
   expect(offenders(({ path, text }) => isServer(path) && readsTime.test(text))).toEqual([]);
 });
 
-it('only the server reads the address of a socket: everybody else asks who is behind the proxies', () => {
+it('no file reads request.ip, which may be the address of a proxy', () => {
   expect(offenders(({ text }) => /[.{,]\s*ip\b/.test(text))).toEqual([]);
 });
 
-it('there are no barrels, no default exports, no catch-all names', () => {
+it('src/ has no barrels, no default exports and no catch-all file names', () => {
   expect(offenders(({ path }) => /(^|\/)(index|utils?|helpers?|manager)\b/.test(path))).toEqual([]);
   expect(offenders(({ text }) => /^export default|^export \* from/m.test(text))).toEqual([]);
 });

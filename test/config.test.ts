@@ -3,7 +3,7 @@ import { readConfig } from '../src/app/config.ts';
 
 const good = { DATABASE_URL: 'postgresql://localhost/reservations', JWT_SECRET: 'x'.repeat(32) };
 
-it('takes the documented defaults', () => {
+it('the configuration has the documented defaults', () => {
   expect(readConfig(good)).toMatchObject({
     port: 8080,
     ocpp: { plainPort: 9000 },
@@ -13,7 +13,7 @@ it('takes the documented defaults', () => {
   expect(Object.isFrozen(readConfig(good))).toBe(true);
 });
 
-it('names every missing and every malformed variable in one error', () => {
+it('one configuration error names every missing and every malformed variable', () => {
   const bad = { DATABASE_URL: 'mysql://x', PORT: 'eighty', CHARGER_ANSWER_TIMEOUT_SECONDS: '0', LOG_LEVEL: 'loud' };
   for (const name of ['DATABASE_URL', 'PORT', 'CHARGER_ANSWER_TIMEOUT_SECONDS', 'LOG_LEVEL', 'JWT_SECRET']) {
     expect(() => readConfig(bad)).toThrow(name);
@@ -21,7 +21,7 @@ it('names every missing and every malformed variable in one error', () => {
   expect(() => readConfig({ JWT_SECRET: 'x'.repeat(32) })).toThrow('DATABASE_URL: is required');
 });
 
-it('has no default secret, takes one kind of key, and no short one', () => {
+it('the configuration needs exactly one kind of key, and a secret of at least 32 characters', () => {
   const { DATABASE_URL } = good;
   expect(() => readConfig({ DATABASE_URL })).toThrow('JWT_SECRET: set exactly one');
   expect(() => readConfig({ ...good, JWKS_URL: 'https://id.example/keys' })).toThrow('set exactly one');
@@ -30,7 +30,7 @@ it('has no default secret, takes one kind of key, and no short one', () => {
   expect(readConfig({ DATABASE_URL, ...shared }).tokens.key).toMatchObject({ jwksUrl: 'https://id.example/keys' });
 });
 
-it('a key set that signs for others, too, needs an issuer and an audience, and comes over TLS', () => {
+it('a key set needs an issuer and an audience, https unless it is local, and no HS256', () => {
   const { DATABASE_URL } = good;
   const names = { JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' };
   const set = (JWKS_URL: string, more: object = names) => readConfig({ DATABASE_URL, JWKS_URL, ...more });
@@ -40,7 +40,7 @@ it('a key set that signs for others, too, needs an issuer and an audience, and c
   expect(() => set('https://id.example/keys', { ...names, JWT_ALGORITHMS: 'RS256,HS256' })).toThrow('JWT_ALGORITHMS');
 });
 
-it('origins and proxies must be such', () => {
+it('malformed ALLOWED_ORIGINS and TRUSTED_PROXIES are refused', () => {
   expect(() => readConfig({ ...good, ALLOWED_ORIGINS: '*' })).toThrow('ALLOWED_ORIGINS');
   expect(() => readConfig({ ...good, TRUSTED_PROXIES: 'somewhere' })).toThrow('TRUSTED_PROXIES');
   expect(readConfig({ ...good, TRUSTED_PROXIES: '10.0.0.0/8, 127.0.0.1' }).trustedProxies).toHaveLength(2);

@@ -1,4 +1,4 @@
-// The production start as an operator sees it: a process, its configuration, its signals, its sudden death.
+// Tests the production process as an operator runs it: its configuration, a stop by signal, and a sudden death.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
@@ -15,7 +15,7 @@ interface Line {
   readonly ocppPort?: number;
 }
 
-/** Through npm a start compiles first. */
+/** `npm start` compiles first, which takes its time. */
 const START_MS = 40_000;
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -78,7 +78,7 @@ const reserve = (api: string, input: object = {}) =>
 const reservation = async (api: string, id: string) =>
   (await post(api, 'query ($id: ID!) { reservation(id: $id) { id status } }', { id })).reservation;
 
-it('does not start without its configuration, and names all that is missing', async () => {
+it('the process does not start with a bad configuration, and names every missing or malformed variable', async () => {
   const child = spawn(process.execPath, ['dist/src/main.js'], { env: { PATH: process.env.PATH, PORT: 'eighty' } });
   let output = '';
   child.stderr.on('data', (chunk) => {
@@ -89,7 +89,7 @@ it('does not start without its configuration, and names all that is missing', as
   for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PORT']) expect(output).toContain(name);
 });
 
-it('stops in order on SIGTERM, through npm too: chargers are closed with 1001, the exit code is 0', async () => {
+it('on SIGTERM, through npm too, the process closes chargers with 1001 and exits with code 0', async () => {
   const { child, api, ocppUrl, lines } = await startMain('npm', ['start', '--silent']);
   expect((await fetch(`${api}/readyz`)).status).toBe(200);
   const charger = await RawCharger.connect({ url: ocppUrl, id: 'CH1' });
@@ -100,7 +100,7 @@ it('stops in order on SIGTERM, through npm too: chargers are closed with 1001, t
   expect(lines.all.at(-1)).toMatchObject({ msg: 'stopped' });
 });
 
-it('killed while a charger is being asked, and started again, it settles what it left (case 11)', async () => {
+it('a process killed during a ReserveNow and started again asks the charger again and settles the reservation (case 11)', async () => {
   const first = await startMain();
   const charger = await RawCharger.connect({ url: first.ocppUrl, id: 'CH1' });
   const lost = reserve(first.api).catch(() => undefined);
@@ -109,7 +109,7 @@ it('killed while a charger is being asked, and started again, it settles what it
   await Promise.all([once(first.child, 'exit'), lost]);
 
   const second = await startMain();
-  // The dead process is known to be dead: its charger is offline until it comes back.
+  // The second process knows that the first is dead: the charger counts as offline until it reconnects.
   expect((await reserve(second.api, { connectorId: 2 })).reserveNow).toMatchObject({ code: 'CHARGER_OFFLINE' });
   const back = await RawCharger.connect({ url: second.ocppUrl, id: 'CH1' });
   const again = await back.expectCall('ReserveNow');

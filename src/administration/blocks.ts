@@ -1,4 +1,5 @@
-// Who is blocked at a site for not coming, cancelling late or reserving again and again; and lifting it.
+// Reads and lifts a site's blocks: idTags and groups that may not reserve for a time, because of no-shows, late cancels
+// or re-reservations.
 
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -11,7 +12,7 @@ import { largestAnywhere, resolvePolicy } from '../model/site/policy.ts';
 import type { StrikeRepository } from '../storage/reservations/strike.repository.ts';
 import type { KnownPolicies } from '../storage/sites/known-policies.ts';
 
-/** Of an idTag, or of a group. */
+/** The block of an idTag or of a group: exactly one of the two is set. */
 export interface ReservationBlock {
   readonly idTag?: string;
   readonly parentIdTag?: string;
@@ -36,7 +37,7 @@ export type LiftBlock = (caller: Caller, input: LiftBlockInput) => Promise<{ rea
 
 const onlyOperators: Refusal = {
   code: 'FORBIDDEN',
-  message: 'Admins and the operators of the site see and lift blocks.',
+  message: 'Only admins and the operators of the site may see and lift blocks.',
 };
 
 export const readBlocks =
@@ -49,7 +50,7 @@ export const readBlocks =
     const back = largestAnywhere(known, 'abuseWindowMinutes') + largestAnywhere(known, 'blockMinutes');
     const found = await strikes.ofSite(siteId, addMs(now, -back * MINUTE_MS));
     return found.flatMap(({ idTag, group, parentIdTag, strikes: of }) => {
-      // A charger may have limits of its own: what stands anywhere at the site is shown.
+      // A charger may have its own limits: a block in force anywhere at the site is shown.
       const places = known.overrides.filter(({ scope }) => scope === 'CHARGER').map(({ key }) => key);
       const policies = [undefined, ...places].map((chargerId) => resolvePolicy(known, { chargerId, group }));
       const facts =
@@ -63,7 +64,7 @@ export const readBlocks =
     });
   };
 
-/** What was before it counts no more. */
+/** Pardons the idTag or the group: its strikes up to now no longer count. */
 export const liftBlock =
   ({ strikes, policies, clock }: BlockPorts): LiftBlock =>
   async (caller, { siteId, idTag, parentIdTag }) => {

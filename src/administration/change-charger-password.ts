@@ -1,4 +1,5 @@
-// changeChargerPassword: a new password, made here, given to the charger over its own connection, and told to nobody else.
+// changeChargerPassword: the server generates a password and sends it to the charger over the charger's own connection;
+// nobody else gets it.
 
 import { newPassword, type Passwords } from '../charging/login/passwords.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -10,15 +11,18 @@ import { type Refusal } from '../model/refusals/refusal.ts';
 import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
 import { offline, refused } from './charger-refusals.ts';
 
-/** Until the charger has come with the new password both are good, so that neither side can be locked out. */
+/**
+ * A change that was sent to the charger. The old and the new password are both valid until the charger logs in with the
+ * new one, so that neither side is locked out.
+ */
 export interface PasswordChange {
   readonly charger: Charger;
-  /** False: the charger has not answered. Whichever of the two it comes with next decides. */
+  /** False: no answer came back. The old password stays valid until the charger logs in with the new one. */
   readonly isAccepted: boolean;
 }
 
 export type ChangeChargerPassword = (caller: Caller, chargerId: string) => Promise<PasswordChange | Refusal>;
-/** At the node that holds the charger's socket, so that the password never travels between nodes. */
+/** Runs at the node that holds the charger's socket, so that the password never travels between nodes. */
 export type ChangePasswordHere = (chargerId: string) => Promise<Outcome>;
 
 interface HerePorts {
@@ -29,8 +33,8 @@ interface HerePorts {
 }
 
 /**
- * Stored before it is sent: a charger that took it and could not say so is let in. One change at a time: of two that cross,
- * nobody could say which the charger took last.
+ * The hash is stored before the password is sent, so that a charger whose answer was lost can log in. Changes of one
+ * charger run one after the other: if two crossed, nobody would know which password the charger took last.
  */
 export function changePasswordHere({ chargers, passwords, local, disconnect }: HerePorts): ChangePasswordHere {
   const changing = new Map<string, Promise<Outcome>>();
@@ -42,7 +46,7 @@ export function changePasswordHere({ chargers, passwords, local, disconnect }: H
     const outcome = await local().call(chargerId, { type: 'ChangePassword', password });
     const isTaken = outcome.type === 'answer' && outcome.answer === 'ACCEPTED';
     const isNotTaken = outcome.type === 'offline' || outcome.type === 'call-error' || outcome.type === 'answer';
-    if (isTaken) disconnect(chargerId, 'Come back with the new password');
+    if (isTaken) disconnect(chargerId, 'Log in again with the new password');
     else if (isNotTaken) await chargers.withdrawPassword(chargerId, hash);
     return outcome;
   };
@@ -59,7 +63,7 @@ export function changePasswordHere({ chargers, passwords, local, disconnect }: H
 
 interface Ports {
   readonly chargers: ChargerRepository;
-  /** Wherever the charger's socket is. */
+  /** Runs at the node that holds the charger's socket, which may be another one. */
   readonly changePassword: ChangePasswordHere;
 }
 
@@ -71,12 +75,12 @@ export const changeChargerPassword =
     const outcome = await changePassword(chargerId);
     switch (outcome.type) {
       case 'offline':
-        return offline(charger, 'it keeps the password that it has');
+        return offline(charger, 'its password is unchanged');
       case 'call-error':
-        return refused(chargerId, `It failed with ${outcome.code}; it keeps the password that it has.`, 'CALL_ERROR');
+        return refused(chargerId, `It failed with ${outcome.code}; its password is unchanged.`, 'CALL_ERROR');
       case 'answer':
         if (outcome.answer === 'ACCEPTED') return { charger, isAccepted: true };
-        return refused(chargerId, 'It keeps the password that it has.', 'REJECTED');
+        return refused(chargerId, 'Its password is unchanged.', 'REJECTED');
       default:
         return { charger, isAccepted: false };
     }

@@ -1,4 +1,5 @@
-// Making and revoking API keys. Nobody makes one that may do more than its maker.
+// Creates and revokes API keys. A new key never has a permission that its creator lacks, and no API key creates
+// another.
 import { randomUUID } from 'node:crypto';
 import { addMs, type Clock } from '../common/clock.ts';
 import { isUuid } from '../common/identifier.ts';
@@ -15,12 +16,12 @@ export interface CreateApiKeyInput {
   readonly sites?: readonly string[];
   readonly idTags?: readonly string[];
   readonly groups?: readonly string[];
-  /** Default: all that the role allows. */
+  /** Default: every permission of the role. */
   readonly scopes?: readonly string[];
   readonly expiresAt?: Date;
 }
 
-/** `secret` is the key itself, told this once. */
+/** `secret` is the text of the key, returned only here. */
 export interface CreatedApiKey {
   readonly apiKey: ApiKey;
   readonly secret: string;
@@ -66,11 +67,14 @@ export const createApiKey =
 interface RevokePorts {
   readonly keys: ApiKeyRepository;
   readonly clock: Clock;
-  /** It is not remembered as good any more. */
+  /** Drops the key from this node's cache of verified credentials. */
   readonly forget: (id: string) => void;
 }
 
-/** At other nodes it may be taken as good for a few seconds more; what it has open ends within a minute. */
+/**
+ * Other nodes may accept a revoked key for a few more seconds, from their caches; its open connections end within a
+ * minute.
+ */
 export const revokeApiKey =
   ({ keys, clock, forget }: RevokePorts): RevokeApiKey =>
   async (caller, id) => {
@@ -83,36 +87,36 @@ export const revokeApiKey =
 function toReach({ role, sites = [], idTags = [], groups = [] }: CreateApiKeyInput): Reach | InputRefusal {
   const given = { sites, idTags, groups };
   for (const [field, names] of Object.entries(given)) {
-    if (names.length > 1000) return invalidInput(field, 'It may have 1000 entries.');
+    if (names.length > 1000) return invalidInput(field, 'It may have at most 1000 entries.');
     const wrong = names.map((one) => checkIdentifier(field, one)).find((one) => one !== undefined);
     if (wrong) return wrong;
   }
   const needed = { DRIVER: 'idTags', OPERATOR: 'sites', ADMIN: undefined } as const;
   const list = needed[role];
-  if (list && given[list].length === 0) return invalidInput(list, `The role ${role} needs one at least.`);
+  if (list && given[list].length === 0) return invalidInput(list, `The role ${role} needs at least one entry here.`);
   const foreign = Object.keys(given).find((field) => {
     const isOfRole = field === list || (role === 'DRIVER' && field === 'groups');
     return !isOfRole && given[field as keyof typeof given].length > 0;
   });
-  if (foreign) return invalidInput(foreign, `The role ${role} has none.`);
+  if (foreign) return invalidInput(foreign, `The role ${role} does not take this field: leave it out.`);
   if (role === 'DRIVER') return { role, idTags, groups };
   return role === 'OPERATOR' ? { role, sites } : { role };
 }
 
-/** A key that made others would outlive its own end, and its revocation. */
+/** A key created by another key would survive the expiry and the revocation of that key. */
 const onlyPeople: Refusal = {
   code: 'FORBIDDEN',
-  message: 'An API key makes no API keys: sign in with a token.',
+  message: 'An API key cannot create API keys: sign in with a token.',
 };
 
 function checkScopes(role: Role, scopes: readonly string[], caller: Caller): Refusal | undefined {
   const unknown = scopes.find((one) => !permissions.includes(one as Permission));
   if (unknown !== undefined)
-    return invalidInput('scopes', `"${unknown}" is none; there are ${permissions.join(', ')}.`);
-  if (scopes.length === 0) return invalidInput('scopes', 'Give one at least.');
+    return invalidInput('scopes', `"${unknown}" is not a permission; the permissions are ${permissions.join(', ')}.`);
+  if (scopes.length === 0) return invalidInput('scopes', 'Give at least one.');
   const beyond = scopes.find((one) => !permissionsOf(role, [one]).size);
   if (beyond !== undefined) return invalidInput('scopes', `The role ${role} does not allow "${beyond}".`);
   const missing = scopes.find((one) => !caller.permissions.has(one as Permission));
   if (missing === undefined) return undefined;
-  return { code: 'FORBIDDEN', message: `You have no permission "${missing}" to give.` };
+  return { code: 'FORBIDDEN', message: `You cannot grant "${missing}": you do not have that permission.` };
 }

@@ -28,7 +28,7 @@ export type RevokeChargerCertificate = (
   input: { readonly chargerId: string; readonly fingerprint: string },
 ) => Promise<ChargerCertificate | Refusal>;
 
-/** Tells the charger to ask for a new one; it does so by itself, later. */
+/** Asks the charger to request a new certificate; the charger's own request follows later. */
 export const renewChargerCertificate =
   ({ chargers, calls, canSign }: Ports): RenewChargerCertificate =>
   async (caller, chargerId) => {
@@ -41,21 +41,27 @@ export const renewChargerCertificate =
     if (outcome.type === 'offline') return offline(charger, 'ask again when it is');
     if (outcome.type === 'call-error') return refused(chargerId, `It failed with ${outcome.code}.`, 'CALL_ERROR');
     if (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED')
-      return refused(chargerId, 'It may not be able to.', 'REJECTED');
+      return refused(chargerId, 'It may not support renewal.', 'REJECTED');
     return charger;
   };
 
-/** Nobody comes in with it any more, also where nobody has yet; the charger's connection ends. */
+/** Revokes a certificate, even one that was never used, and closes the charger's connection. */
 export const revokeChargerCertificate =
   ({ chargers, certificates, disconnect, clock }: Ports): RevokeChargerCertificate =>
   async (caller, { chargerId, fingerprint }) => {
     const [charger] = await chargers.byIds([chargerId]);
     if (!charger || !mayAdministerSite(caller, charger.siteId)) return chargerNotFound(chargerId);
     if (!/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/i.test(fingerprint))
-      return invalidInput('fingerprint', 'It must be a SHA-256 in hexadecimal digits, each two followed by a colon.');
+      return invalidInput(
+        'fingerprint',
+        'It must be a SHA-256 in hexadecimal digits: 32 bytes with a colon between them.',
+      );
     const revoked = await certificates.revoke(chargerId, fingerprint.toUpperCase(), clock.now(), caller.subject);
     if (!revoked) {
-      return { code: 'CERTIFICATE_NOT_FOUND', message: `Charger "${chargerId}" has no certificate like that.` };
+      return {
+        code: 'CERTIFICATE_NOT_FOUND',
+        message: `Charger "${chargerId}" has no certificate with that fingerprint.`,
+      };
     }
     disconnect(chargerId, 'A certificate of this charger was revoked');
     return revoked;

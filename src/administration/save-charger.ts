@@ -16,9 +16,12 @@ export interface SaveChargerInput {
   readonly id: string;
   readonly siteId: string;
   readonly name?: string;
-  /** Required for a new charger; absent, it stays as it is. */
+  /** Required for a new charger; otherwise absent means that the password stays as it is. */
   readonly password?: string;
-  /** The lowest by which it may come in; it can be raised, not lowered. Absent: as it is; 1 for a new charger. */
+  /**
+   * The lowest profile by which the charger may log in; it can be raised, not lowered. Absent: unchanged, or 1 for a
+   * new charger.
+   */
   readonly securityProfile?: number;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
@@ -56,19 +59,19 @@ export function saveCharger({ chargers, sites, passwords, disconnect }: ChargerA
     const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
     const name = input.name ?? before?.name ?? id;
     const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
-    // Somebody else saved, moved or removed it meanwhile: rights and input are looked at anew.
+    // False if somebody else saved, moved or removed the charger meanwhile: then rights and input are checked again.
     const isSaved = await chargers.save({ id, siteId, name, connectors, securityProfile, ...change }, kept?.siteId);
     if (!isSaved) return save(caller, input);
     if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
     else if (before && securityProfile > before.securityProfile)
-      disconnect(id, `This charger must come in by security profile ${securityProfile}`);
+      disconnect(id, `This charger must log in by security profile ${securityProfile}`);
     const [saved] = await chargers.byIds([id]);
     return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
   };
   return save;
 }
 
-/** Its past reservations stay; while one is live, the charger cannot be removed. */
+/** Past reservations of the charger stay; it cannot be removed while a reservation is live. */
 export const removeCharger =
   ({ chargers, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
   async (caller, id) => {
@@ -85,7 +88,7 @@ export const removeCharger =
 
 const onlyOperators: Refusal = {
   code: 'FORBIDDEN',
-  message: 'Admins and the operators of the site administer its chargers.',
+  message: 'Only admins and the operators of the site administer its chargers.',
 };
 
 const checkId = (id: string) =>
@@ -97,7 +100,7 @@ function checkPassword(password: string | undefined, isKnown: boolean) {
   if (password === undefined) return isKnown ? undefined : invalidInput('password', 'A new charger needs one.');
   return /^[\x20-\x7e]{16,64}$/.test(password)
     ? undefined
-    : invalidInput('password', 'It must have 16 to 64 printable characters.');
+    : invalidInput('password', 'It must have 16 to 64 printable ASCII characters.');
 }
 
 function checkProfile(profile: number | undefined, before: SecurityProfile = 1) {
@@ -113,5 +116,5 @@ function checkConnectors(connectors: SaveChargerInput['connectors']) {
   }
   return new Set(ids).size === ids.length
     ? undefined
-    : invalidInput('connectors', 'Each connectorId may stand there once.');
+    : invalidInput('connectors', 'Each connectorId may appear only once.');
 }

@@ -1,4 +1,4 @@
-// Administration of idTags: save and remove. They belong to no site: who has the permission has it for all of them.
+// Use cases that save and remove idTags. An idTag belongs to no site, so the permission covers all of them.
 
 import { type IdTag, maxIdTagLength, sameId } from '../model/charger/id-tag.ts';
 import { invalidInput } from '../model/refusals/input.ts';
@@ -15,13 +15,13 @@ export const saveIdTag =
     const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
     if (wrong) return wrong;
     if (sameId(idTag, parentIdTag)) {
-      return invalidInput('parentIdTag', 'An idTag is not its own group.');
+      return invalidInput('parentIdTag', 'An idTag cannot be its own group; give another parentIdTag, or none.');
     }
     await idTags.save(input);
     return input;
   };
 
-/** Reservations that were made with it stay; nobody can start with it any more. */
+/** Reservations made with the idTag stay, but it can no longer start a transaction. */
 export const removeIdTag =
   (idTags: IdTagRepository): RemoveIdTag =>
   async (idTag) => {

@@ -1,4 +1,4 @@
-// Administration of sites and of their policies: save and remove.
+// Use cases that administer sites and their policies: save and remove a site, save and remove an override.
 
 import type { Clock } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -24,18 +24,18 @@ export interface SaveSiteInput {
   readonly id: string;
   readonly name: string;
   readonly timeZone: string;
-  /** What is absent stays as it is; in a new site it takes the default. */
+  /** A field left out keeps its value; in a new site it takes its default. */
   readonly policy: PolicyFields;
 }
 
-/** Of one charger, or of one group. */
+/** Names the override of one charger or of one group: exactly one of the two is given. */
 export interface OverrideKey {
   readonly siteId: string;
   readonly chargerId?: string;
   readonly parentIdTag?: string;
 }
 export interface SaveOverrideInput extends OverrideKey {
-  /** What is absent is as the site has it. */
+  /** A field left out is not overridden, even if it was before. */
   readonly policy: PolicyFields;
 }
 
@@ -44,7 +44,7 @@ export type RemoveSite = (caller: Caller, id: string) => Promise<{ readonly id: 
 export type SaveOverride = (caller: Caller, input: SaveOverrideInput) => Promise<Site | Refusal>;
 export type RemoveOverride = (caller: Caller, input: OverrideKey) => Promise<Site | Refusal>;
 
-/** Admins make sites; an operator changes its own. */
+/** Admins may create sites; an operator may only change its own. */
 export const saveSite =
   ({ sites, policies, clock }: SiteAdministrationPorts): SaveSite =>
   async (caller, input) => {
@@ -63,7 +63,7 @@ export const saveSite =
     return refused ?? (await reread(sites, id));
   };
 
-/** One layer above the site's: what it says counts for that charger, or for that group, alone. */
+/** Saves the override of one charger or of one group, in place of the whole override before it. */
 export const saveOverride =
   (ports: SiteAdministrationPorts): SaveOverride =>
   async (caller, { policy, ...key }) => {
@@ -83,7 +83,7 @@ export const saveOverride =
     return refused ?? (await reread(ports.sites, key.siteId));
   };
 
-/** Asks for nothing where there is none. */
+/** Changes nothing if there is no such override. */
 export const removeOverride =
   (ports: SiteAdministrationPorts): RemoveOverride =>
   async (caller, key) => {
@@ -104,7 +104,10 @@ export const removeSite =
       case 'NOT_FOUND':
         return siteNotFound(id);
       case 'IN_USE':
-        return { code: 'IN_USE', message: `Site "${id}" has, or had, chargers; its history is kept.` };
+        return {
+          code: 'IN_USE',
+          message: `Site "${id}" cannot be removed: it has, or had, chargers, and their history is kept.`,
+        };
     }
   };
 
@@ -114,7 +117,10 @@ const tooManyOverrides = invalidInput('siteId', `A site has at most ${MAX_OVERRI
 const reread = async (sites: SiteRepository, id: string): Promise<Site | Refusal> =>
   (await sites.byIds([id]))[0] ?? siteNotFound(id);
 
-const onlyOwn: Refusal = { code: 'FORBIDDEN', message: 'Admins make and remove sites; an operator changes its own.' };
+const onlyOwn: Refusal = {
+  code: 'FORBIDDEN',
+  message: 'Only admins may create and remove sites; an operator may change only its own.',
+};
 
 const isSame = (one: Layer, other: Layer): boolean =>
   one.scope === other.scope &&
@@ -133,14 +139,14 @@ async function checkLayer(
   if (parentIdTag !== undefined) {
     return checkIdentifier('parentIdTag', parentIdTag) ?? { scope: 'GROUP', key: parentIdTag };
   }
-  // One that has left the site may leave an override behind, which can be removed all the same.
+  // The override of a charger that has left the site stays behind, and must be removable.
   if (!mustBeThere) return { scope: 'CHARGER', key: chargerId ?? '' };
   const [charger] = await chargers.byIds([chargerId ?? '']);
   if (charger?.siteId === siteId) return { scope: 'CHARGER', key: charger.id };
   return chargerNotFound(chargerId ?? '', `at site "${siteId}"`);
 }
 
-/** Every charger and every group of the site must be left with a policy that can be. */
+/** Checks the policy that results for every combination of an overridden charger and an overridden group. */
 function checkLayers(policies: SitePolicies): InputRefusal | undefined {
   const chargers = policies.overrides.filter(({ scope }) => scope === 'CHARGER').map(({ key }) => key);
   const groups = policies.overrides.filter(({ scope }) => scope === 'GROUP').map(({ key }) => key);

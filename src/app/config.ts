@@ -1,4 +1,5 @@
-// Environment -> frozen Config. The only file that reads process.env; one error names every variable that is wrong.
+// Reads the environment into a frozen Config. The only file that reads process.env; a single error lists every variable
+// that is wrong.
 import { z } from 'zod';
 import type { RequestRates } from '../auth/request-limits.ts';
 import type { TokenKey, TokenSettings } from '../auth/verify-token.ts';
@@ -16,7 +17,7 @@ const list = (fallback: string) =>
         .map((one) => one.trim())
         .filter(Boolean),
     );
-/** With a key that both sides know, whoever can check a token can make one: never for a key set that others publish. */
+/** A JWKS needs asymmetric algorithms: with a shared key (HS*), everyone who can verify a token can also forge one. */
 const ASYMMETRIC = [
   ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
   ...(['ES256', 'ES384', 'ES512', 'EdDSA'] as const),
@@ -54,7 +55,7 @@ const schema = z.object({
   JWT_ISSUER: z.string().min(1).optional(),
   JWT_AUDIENCE: z.string().min(1).optional(),
   JWT_ALGORITHMS: list('RS256,PS256,ES256,EdDSA').pipe(
-    z.array(z.enum(ASYMMETRIC, { error: `must be of ${ASYMMETRIC.join(', ')}` })).min(1),
+    z.array(z.enum(ASYMMETRIC, { error: `must be one or more of ${ASYMMETRIC.join(', ')}` })).min(1),
   ),
   JWT_CLOCK_TOLERANCE_SECONDS: z.coerce.number().int().min(0).max(300).default(5),
   CHARGER_ANSWER_TIMEOUT_SECONDS: seconds(15, 300),
@@ -85,31 +86,34 @@ export interface Config {
   readonly port: number;
   readonly ocpp: Doors & {
     readonly isBehindTls: boolean;
-    /** Signs what chargers ask for, where its key is given. */
+    /** The CA that signs chargers' certificate requests; absent unless the key of the CA is configured. */
     readonly authority?: { readonly certificateFile: string; readonly keyFile: string; readonly validMs: number };
   };
   readonly tokens: TokenSettings;
   /** How long a charger may take to answer a Call before its outcome counts as unknown. */
   readonly answerTimeoutMs: number;
   readonly heartbeatIntervalSeconds: number;
-  /** A charger that sends nothing, not even a pong, for this long is disconnected. */
+  /** A charger that sends nothing, not even a pong, is disconnected after this time at the latest. */
   readonly livenessMs: number;
-  /** A request of a client that is not answered by then is told so. */
+  /** A request of an API client that takes longer is answered with a timeout error. */
   readonly requestTimeoutMs: number;
-  /** Open subscription sockets of one driver, and the operations on them; operators and admins may have more. */
+  /**
+   * Limits of one driver: open connections (WebSockets and event streams), and subscriptions on them. Operators and
+   * admins may have more.
+   */
   readonly maxSocketsPerDriver: number;
   readonly maxSubscriptionsPerDriver: number;
   /** How long the log of events is kept: how old a cursor may be. */
   readonly eventRetentionMs: number;
   readonly requestRates: RequestRates;
-  /** Browser origins that may call the API beside the server's own. */
+  /** Browser origins that may call the API besides the server's own. */
   readonly allowedOrigins: readonly string[];
-  /** Whose word on where a request comes from counts. */
+  /** Addresses and networks of the proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
   readonly isIntrospectable: boolean;
-  /** Absent: there are no webhooks. */
+  /** Absent: webhooks are off. */
   readonly webhooks?: { readonly secretKey: string; readonly allowPrivate: boolean };
-  /** Path of a file with the only documents that are executed. */
+  /** Path of the trusted documents; when set, no other GraphQL document is executed. */
   readonly trustedDocuments?: string;
   readonly logLevel: string;
 }
@@ -128,14 +132,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   lines.push(...wrongTogether(given));
   if (given.JWKS_URL !== undefined) {
     const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter((name) => given[name] === undefined);
-    for (const name of missing) lines.push(`  ${name}: is required with JWKS_URL: its keys sign for others, too`);
+    for (const name of missing)
+      lines.push(`  ${name}: is required with JWKS_URL: its keys may also sign tokens for other services`);
     const { protocol = '', hostname = '' } = URL.canParse(given.JWKS_URL) ? new URL(given.JWKS_URL) : {};
     if (protocol === 'http:' && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname))
       lines.push(
-        '  JWKS_URL: must be https, for whoever can change the answer can sign tokens (http on this machine only)',
+        '  JWKS_URL: must be https, since anyone who can alter the response can forge tokens (http only for this machine)',
       );
   }
-  if (!parsed.success || lines.length > 0) throw new Error(`The configuration is not usable:\n${lines.join('\n')}`);
+  if (!parsed.success || lines.length > 0) throw new Error(`The configuration is invalid:\n${lines.join('\n')}`);
   const value = parsed.data;
   const key: TokenKey = value.JWKS_URL
     ? { jwksUrl: value.JWKS_URL, algorithms: value.JWT_ALGORITHMS }
@@ -177,7 +182,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
 
 type Given = Readonly<Record<string, string | undefined>>;
 
-/** What one variable asks of another. */
+/** Checks between variables: a variable that needs another one, and OCPP_PORT off without TLS. */
 function wrongTogether(given: Given): string[] {
   const needs: readonly (readonly [string, string])[] = [
     ['OCPP_TLS_CERT_FILE', 'OCPP_TLS_KEY_FILE'],
@@ -192,7 +197,7 @@ function wrongTogether(given: Given): string[] {
     .filter(([name, needed]) => given[name] !== undefined && given[needed] === undefined)
     .map(([name, needed]) => `  ${needed}: is required with ${name}`);
   if (given.OCPP_PORT === 'off' && given.OCPP_TLS_CERT_FILE === undefined)
-    lines.push('  OCPP_PORT: can be off only where chargers have OCPP_TLS_PORT');
+    lines.push('  OCPP_PORT: can be off only when chargers can use TLS (OCPP_TLS_CERT_FILE)');
   return lines;
 }
 

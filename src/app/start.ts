@@ -109,24 +109,24 @@ import { webhookTarget } from '../webhook/target.ts';
 import type { Config } from './config.ts';
 
 export interface App {
-  /** Where the API listens. */
+  /** Port of the API. */
   readonly port: number;
-  /** Where chargers connect: without TLS, and with it. */
+  /** Ports that chargers connect to: without TLS, and with TLS. Absent: that port is not open. */
   readonly ocppPort?: number;
   readonly ocppTlsPort?: number;
-  /** No new work, subscriptions closed, chargers closed after their outstanding call, the database last. */
+  /** Takes no new work, closes subscriptions, closes each charger after its outstanding call, and the database last. */
   stop(): Promise<void>;
 }
 
 interface Options {
   readonly clock?: Clock;
   readonly log?: Log;
-  /** More routes on the API's port: the demo's. */
+  /** Adds routes to the API's server; the demo adds GraphiQL. */
   readonly addRoutes?: (http: FastifyInstance) => void;
 }
 
 const entities = [siteSchema, chargerSchema, connectorSchema, idTagSchema, reservationSchema];
-/** On top of the two answer timeouts that a call can last: one in the charger's queue, one for the answer. */
+/** Margin on top of the two answer timeouts that a call can last: one in the charger's queue, one for the answer. */
 const LEASE_MARGIN_MS = 2000;
 
 /** Resolves when chargers and clients can connect. */
@@ -201,7 +201,9 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     else {
       bus
         .request(node, 'drop', { chargerId, reason, epoch }, answerTimeoutMs)
-        .catch((error) => log.warn({ error, chargerId }, 'another node could not be told to drop a charger'));
+        .catch((error) =>
+          log.warn({ error, chargerId }, 'another node could not be asked to close the socket of a charger'),
+        );
     }
   };
   const disconnect = (chargerId: string, reason: string) => {
@@ -269,8 +271,12 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
     trustProxy,
     ...{ doors: config.ocpp, isBehindTls: config.ocpp.isBehindTls },
   });
-  metrics.gauge('connected_chargers', 'Chargers whose sockets are open here', () => gateway.connectedChargers);
-  metrics.gauge('listening_subscriptions', 'Subscriptions that get each event as it comes', () => feed.live);
+  metrics.gauge('connected_chargers', 'Chargers whose sockets are open on this node', () => gateway.connectedChargers);
+  metrics.gauge(
+    'listening_subscriptions',
+    'Listeners that have caught up with the log and get each event as it comes',
+    () => feed.live,
+  );
   metrics.gauge(
     'event_lag_seconds',
     'How long an event has waited to be handed to subscribers',
@@ -289,7 +295,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
 
   const administration = { chargers, sites, passwords, clock, disconnect };
   const securing = { chargers, certificates, calls, canSign: authority !== undefined, disconnect, clock };
-  /** At the node that holds the charger's socket. */
+  /** Changes the password at the node that holds the charger's socket. */
   const changePassword: ChangePasswordHere = async (chargerId) => {
     const node = gateway.isConnected(chargerId) ? bus.nodeId : await chargers.nodeOf(chargerId);
     if (node === undefined || node === bus.nodeId) return changePasswordAtThisNode(chargerId);
@@ -371,7 +377,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
   addMetrics(http, metrics, authenticator.authenticate);
   addHealth(http, {
     isDraining: () => isDraining,
-    // Without its place among the nodes it cannot take chargers.
+    // `bus.nodeId` throws until the node has joined; a node without an id cannot record chargers' connections.
     checkDatabase: async () => void (await database.query({ name: 'ready', text: 'SELECT $1::integer' }, [bus.nodeId])),
   });
   const isKeyGood = (id: string) => apiKeys.isGood(id, clock.now());
@@ -424,7 +430,7 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
       const httpClosed = http.close();
       closeUnusedConnections();
       await Promise.all([withDeadline(clock, httpClosed, callLeaseMs), gateway.stop()]);
-      // A client that does not take its answer waits for nothing more.
+      // Past the deadline, clients that have not read their answer are cut off.
       http.server.closeAllConnections();
       await httpClosed;
       await background.ended();

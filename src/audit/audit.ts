@@ -1,4 +1,5 @@
-// Who did what, from where, and what came of it: one entry for each change that was asked for, written before the answer.
+// The audit log: who requested which change, from where, and with what result. Each entry is written before the request
+// is answered; if the database is away, it is retried, and logged if it cannot be kept.
 
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
@@ -8,19 +9,21 @@ import { isRefusal } from '../model/refusals/refusal.ts';
 import type { AuditRepository } from '../storage/access/audit.repository.ts';
 
 const MAX_INPUT = 4000;
-/** Of what was refused, which costs its sender nothing. */
+/** A smaller limit for refused or failed changes: they cost their sender nothing and could fill the table. */
 const MAX_REFUSED_INPUT = 1000;
 const SECRETS = /password|secret|token|authorization/i;
 
-/** As it may be kept. */
+/** The input as JSON for the log: secret strings are masked, and the text is cut to `length` characters. */
 export function withoutSecrets(input: unknown, length: number): string {
   const text = JSON.stringify(input, (key, value) => (SECRETS.test(key) && typeof value === 'string' ? '***' : value));
   return (text ?? '').slice(0, length);
 }
 
-/** Entries of one statement. */
+/** Maximum number of entries per INSERT. */
 const BATCH = 500;
-/** While the database is away: what cannot be kept in memory either is told to the log. */
+/**
+ * Maximum number of entries kept in memory while the database is away; the oldest beyond that go to the process log.
+ */
 const MAX_OWED = 10_000;
 const RETRY_MS = 1000;
 
@@ -36,7 +39,7 @@ interface Ports {
   readonly log: Log;
 }
 
-/** Those who come while a statement runs share the next: one commit for many. */
+/** Batches entries: those that arrive while a statement runs share the next one, so that one commit serves many. */
 export class Audit {
   #waiting: Waiting[] = [];
   #owed: AuditEntry[] = [];
@@ -45,7 +48,10 @@ export class Audit {
 
   constructor(private readonly ports: Ports) {}
 
-  /** What `change` answers, once it is written down. Throws what `change` throws, and where it cannot be written down. */
+  /**
+   * Returns what `change` returns, after its entry is stored. Throws what `change` throws, or the error of storing the
+   * entry.
+   */
   async record<T>(caller: Caller, source: Source, operation: string, input: unknown, change: () => T | Promise<T>) {
     const note = (result: string, answer?: unknown) => {
       const { subject, role, apiKeyId } = caller;
@@ -69,14 +75,14 @@ export class Audit {
     try {
       answer = await change();
     } catch (error) {
-      await note('FAULT').catch(() => {}); // It is owed; the fault is told.
+      await note('FAULT').catch(() => {}); // The entry is retried later; the caller gets the error of the change.
       throw error;
     }
     await note(isRefusal((answer ?? {}) as object) ? (answer as { code: string }).code : 'OK', answer);
     return answer;
   }
 
-  /** Resolves when everything is written, or told to the log. */
+  /** Resolves when every entry is stored, or has been written to the process log instead. */
   async stop(): Promise<void> {
     this.#callOff();
     while (this.#writing) await this.#writing;
@@ -128,7 +134,7 @@ export class Audit {
   }
 }
 
-/** Keys by which inputs name what they are about, the narrowest first. */
+/** Members that can name the object of a change, the most specific first. */
 const KEYS = ['id', 'idTag', 'chargerId', 'siteId', 'parentIdTag'] as const;
 
 function targetOf(input: unknown, answer: unknown): string | undefined {

@@ -1,5 +1,5 @@
-// An Authorization header -> Caller, whatever the credential is and wherever it came in. Good ones are remembered for a
-// moment, and whoever keeps sending bad ones is not listened to for a while.
+// Turns an Authorization header (a token or an API key) into a Caller, for every protocol. It caches good credentials
+// for seconds and limits the bad credentials that one address may send.
 
 import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
@@ -8,22 +8,22 @@ import { RateLimits } from '../common/rate-limit.ts';
 import { API_KEY_PREFIX } from '../model/access/api-key.ts';
 import type { Caller } from '../model/access/caller.ts';
 
-/** The credential is not good; the message says why, and never what it held. */
+/** The credential is not valid. The message says why but never quotes the credential. */
 export class CredentialError extends Error {
   override readonly name = 'CredentialError';
 }
 
-/** Whether the credential is good cannot be found out now. */
+/** The credential cannot be checked now: the key set cannot be fetched. */
 export class KeysAway extends Error {
   override readonly name = 'KeysAway';
 
-  /** Found out now; without a cause it is remembered from a moment ago, when the log was told. */
+  /** True for a fresh failure (it has a cause); repeated ones were logged already. */
   get isNews(): boolean {
     return this.cause !== undefined;
   }
 }
 
-/** Too many requests, or too many bad credentials, of one address or one caller. */
+/** An address or a caller has exceeded a rate limit: for requests, for their cost, or for bad credentials. */
 export class RateLimited extends Error {
   override readonly name = 'RateLimited';
   readonly retryAfterSeconds: number;
@@ -44,11 +44,14 @@ interface Ports {
   readonly metrics: Metrics;
 }
 
-/** Clients send the same one with each request. A key may be revoked at another node. */
+/**
+ * How long a good credential is cached, since clients send it with each request. API keys shorter: another node may
+ * revoke them.
+ */
 const REMEMBER_TOKEN_MS = 30_000;
 const REMEMBER_KEY_MS = 5000;
 const MAX_REMEMBERED = 10_000;
-/** Bad credentials of one address. */
+/** Rate limit for the bad credentials of one address. */
 const FAILURES = { perSecond: 1, burst: 50 };
 const MAX_LENGTH = 8192;
 
@@ -68,8 +71,8 @@ export class Authenticator {
     if (known && known.until > now) return known.caller;
     this.#remembered.delete(credential);
     const failures = this.#failures.of(networkOf(from), now);
-    // A key costs a look into the database: taken before it, and given back where the key is good. A token costs no more than
-    // the arithmetic, so that a good one is known as such whatever others of the same address send.
+    // Checking an API key costs a database query, so it is charged to the limit first and refunded if the key is good.
+    // Checking a token costs only CPU, so it comes first: a good token passes whatever others at its address send.
     const isKey = credential.startsWith(API_KEY_PREFIX);
     if (isKey && failures.tryTake(now, 1) > 0) throw this.#tooMany();
     try {
@@ -93,14 +96,15 @@ export class Authenticator {
     return new RateLimited('Too many bad credentials came from this address; wait.', 1000 / FAILURES.perSecond);
   }
 
-  /** A key that was revoked here is good no longer. */
+  /** Drops a revoked API key from the cache of this node. */
   forget(apiKeyId: string): void {
     for (const [credential, { caller }] of this.#remembered)
       if (caller.apiKeyId === apiKeyId) this.#remembered.delete(credential);
   }
 
   #verify(credential: string): Promise<Caller> {
-    if (credential.length > MAX_LENGTH) throw new CredentialError(`It is longer than ${MAX_LENGTH} characters.`);
+    if (credential.length > MAX_LENGTH)
+      throw new CredentialError(`The credential is longer than ${MAX_LENGTH} characters.`);
     const { verifyToken, verifyApiKey } = this.ports;
     return credential.startsWith(API_KEY_PREFIX) ? verifyApiKey(credential) : verifyToken(credential);
   }

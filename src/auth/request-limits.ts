@@ -1,4 +1,5 @@
-// How much one address and one caller may ask for: requests, and what they cost. Counted in this process alone.
+// Rate limits for one address and for one caller: by number of requests, and by their cost. Each process counts for
+// itself.
 import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
@@ -7,14 +8,14 @@ import type { Caller } from '../model/access/caller.ts';
 import { RateLimited } from './authenticate.ts';
 
 export interface RequestRates {
-  /** Requests a second in the long run; ten seconds' worth may come at once. */
+  /** Requests per second in the long run; a burst may be ten seconds' worth. */
   readonly perAddress: number;
   readonly perDriver: number;
-  /** Of operators, admins and machine clients, which act for many. */
+  /** The limit of operators and admins, who act for many drivers. An API key has the limit of its role. */
   readonly perOperator: number;
 }
 
-/** What is left of a caller's budget, in the units that operations cost. */
+/** What an operation cost and what is left of the caller's budget, in cost units. */
 export interface Budget {
   readonly requested: number;
   readonly remaining: number;
@@ -22,9 +23,9 @@ export interface Budget {
 }
 
 const BURST_SECONDS = 10;
-/** The cost that goes with each request of the rate. */
+/** Cost units that each request of the rate adds to the budget. */
 const COST_OF_A_REQUEST = 500;
-/** So small a budget that not every operation fits would refuse some for ever. */
+/** The smallest burst: with less, the most expensive operations that are allowed could never run. */
 const MIN_BUDGET = 50_000;
 
 const rate = (perSecond: number) => ({ perSecond, burst: perSecond * BURST_SECONDS });
@@ -51,7 +52,7 @@ export class RequestLimits {
     this.#callers = { DRIVER: of(perDriver), OPERATOR: many, ADMIN: many };
   }
 
-  /** Counts a request of the address; the milliseconds until it may ask again, 0 where it may now. */
+  /** Counts a request of the address. Returns 0 if it is admitted, otherwise the milliseconds to wait. */
   waitOf(address: string): number {
     const now = this.clock.now();
     const waitMs = this.#addresses.of(networkOf(address), now).tryTake(now, 1);
@@ -59,28 +60,34 @@ export class RequestLimits {
     return waitMs;
   }
 
-  /** Counts a request of the caller. Throws RateLimited, also where what it was charged for before is not made good yet. */
+  /**
+   * Counts a request of the caller. Throws RateLimited if the rate is exceeded, or while the caller is in debt from
+   * `charge`.
+   */
   countBy({ role, subject }: Caller): void {
     const now = this.clock.now();
     const { requests, costs } = this.#callers[role];
     const waitMs = requests.of(subject, now).tryTake(now, 1);
-    if (waitMs > 0) this.#refuse('caller', 'You ask too often; wait.', waitMs);
+    if (waitMs > 0) this.#refuse('caller', 'You send too many requests; wait.', waitMs);
     const debtMs = costs.of(subject, now).waitMs(now);
-    if (debtMs > 0)
-      this.#refuse('cost', 'What you asked for and could not be run has used up your budget; wait.', debtMs);
+    if (debtMs > 0) this.#refuse('cost', 'Your invalid operations have used up your budget; wait.', debtMs);
   }
 
-  /** Throws RateLimited where the operation costs more than is left. */
+  /** Takes the cost of an operation from the budget. Throws RateLimited if less than that is left. */
   spend({ role, subject }: Caller, cost: number): Budget {
     const now = this.clock.now();
     const { costs } = this.#callers[role];
     const left = costs.of(subject, now);
     const waitMs = left.tryTake(now, cost);
-    if (waitMs > 0) this.#refuse('cost', `This costs ${cost}, and you have ${left.left(now)} left; wait.`, waitMs);
+    if (waitMs > 0)
+      this.#refuse('cost', `This operation costs ${cost}, and your budget has ${left.left(now)} left; wait.`, waitMs);
     return { requested: cost, remaining: left.left(now), limit: costs.rate.burst };
   }
 
-  /** Takes what an operation has cost that was found wrong: whoever has less left than that waits before the next. */
+  /**
+   * Takes the cost of an invalid operation from the budget, into debt if need be: `countBy` refuses the caller until
+   * the debt is paid off.
+   */
   charge({ role, subject }: Caller, cost: number): void {
     const now = this.clock.now();
     this.#callers[role].costs.of(subject, now).take(now, cost);

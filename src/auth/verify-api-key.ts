@@ -1,4 +1,4 @@
-// An API key -> Caller.
+// Verifies an API key and turns it into a Caller.
 
 import type { Background } from '../common/background.ts';
 import type { Clock } from '../common/clock.ts';
@@ -16,7 +16,9 @@ interface Ports {
   readonly log: Log;
 }
 
-/** Throws a CredentialError that does not tell a key that never was from one whose secret is wrong. */
+/**
+ * Throws a CredentialError. An unknown key and a wrong secret get the same message, so that nobody can probe for ids.
+ */
 export const apiKeyVerifier =
   ({ keys, background, clock, log }: Ports) =>
   async (text: string): Promise<Caller> => {
@@ -29,7 +31,9 @@ export const apiKeyVerifier =
     if (key.revokedAt) throw new CredentialError('The API key was revoked; use another.');
     if (key.expiresAt <= now) throw new CredentialError('The API key has expired; use another.');
     void background.track(
-      keys.recordUse(key.id, now).catch((error) => log.warn({ error, apiKeyId: key.id }, 'a use was not noted')),
+      keys
+        .recordUse(key.id, now)
+        .catch((error) => log.warn({ error, apiKeyId: key.id }, 'the last use of an API key was not stored')),
     );
     const { id, reach, scopes, expiresAt } = key;
     const permissions = permissionsOf(reach.role, scopes);

@@ -1,4 +1,5 @@
-// A signed JWT -> Caller. It must not know where the token came in.
+// Verifies a signed JWT, by a shared secret or a key set, and turns it into a Caller. It does not depend on the
+// protocol that delivered the token.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
@@ -11,12 +12,12 @@ const names = (max: number) => z.array(z.string().min(1).max(255)).max(max);
 const roles = z.enum(['driver', 'operator', 'admin']);
 const claims = z.object({
   role: roles.optional(),
-  /** As many identity providers have it; of several the widest counts, and what is not ours is passed by. */
+  /** The form that many identity providers issue: the widest of our roles counts, other roles are ignored. */
   roles: z.array(z.string()).max(100).optional(),
   idTags: names(100).optional(),
   groups: names(100).optional(),
   sites: names(1000).optional(),
-  /** OAuth 2.0 (RFC 8693, 4.2): scopes, apart by spaces. Those of ours cut down what the role allows. */
+  /** OAuth 2.0 scopes, separated by spaces (RFC 8693, 4.2). Our scopes cut down the permissions of the role. */
   scope: z.string().max(5000).optional(),
 });
 
@@ -28,23 +29,29 @@ export interface TokenSettings {
   readonly key: TokenKey;
   readonly issuer?: string;
   readonly audience?: string;
-  /** By how much the clock of who signs may be off. */
+  /** Tolerated difference between the clock of the token's issuer and ours. */
   readonly toleranceSeconds: number;
 }
 
 export type VerifyToken = (token: string) => Promise<Caller>;
 
-/** How long a key set is used until it is fetched anew; it is at once, but not more often than that, for an unknown key. */
+/**
+ * A key set is fetched again after KEYS_KEPT_MS; for an unknown key at once, but not within KEYS_COOLDOWN_MS of the
+ * last fetch.
+ */
 const KEYS_KEPT_MS = 600_000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_TIMEOUT_MS = 5000;
 const KEYS_AWAY_MS = 1000;
-/** Of OpenID Connect: they ask for claims, and restrict nothing. What is neither these nor ours gives nothing. */
+/** Scopes of OpenID Connect: they ask for claims and restrict nothing. Any other unknown scope grants nothing. */
 const OF_IDENTITY = new Set(['openid', 'profile', 'email', 'phone', 'address', 'offline_access']);
-/** The last instant that a date can be. */
+/** The last second that a Date can represent. */
 const MAX_SECONDS = 8.64e12;
 
-/** Throws a CredentialError that says what is wrong with the token, never what it held; KeysAway without a key set. */
+/**
+ * Throws a CredentialError that names what is wrong with the token but never quotes it; KeysAway if no key set is
+ * usable.
+ */
 export function tokenVerifier(settings: TokenSettings, clock: Clock): VerifyToken {
   const { key, issuer, audience, toleranceSeconds } = settings;
   const options = {
@@ -75,13 +82,14 @@ type Verify = (token: string, options: Options) => Promise<JWTPayload>;
 function withSecret(secret: string): Verify {
   const key = new TextEncoder().encode(secret);
   return async (token, options) => {
-    // Who sends thousands of forged ones does not keep the thread pool, in which the library works, from others.
+    // Checks the signature on this thread first, so that thousands of forged tokens cannot fill the thread pool that
+    // jose uses.
     if (isForged(token, key)) throw wrongSignature;
     return (await jwtVerify(token, key, options)).payload;
   };
 }
 
-/** Where that can be said at once: of a token that has the form of one with HS256. */
+/** Whether the token is certainly forged; only a token with a 32-byte (HS256) signature can be judged here. */
 function isForged(token: string, key: Uint8Array): boolean {
   const end = token.lastIndexOf('.');
   const signature = Buffer.from(token.slice(end + 1), 'base64url');
@@ -89,10 +97,10 @@ function isForged(token: string, key: Uint8Array): boolean {
   return !timingSafeEqual(signature, createHmac('sha256', key).update(token.slice(0, end)).digest());
 }
 
-/** Without a key set, and with one too old that cannot be fetched anew, no token is good. */
+/** No token is accepted without a key set, nor while an outdated key set cannot be fetched again. */
 function withKeySet(url: string, clock: Clock): Verify {
   let awayUntil = new Date(0);
-  /** What was fetched before it was away. */
+  /** The last fetched key set, kept while its endpoint is down. */
   let kept: JWTVerifyGetKey | undefined;
   const fetched = createRemoteJWKSet(new URL(url), {
     cacheMaxAge: KEYS_KEPT_MS,
@@ -100,7 +108,8 @@ function withKeySet(url: string, clock: Clock): Verify {
     timeoutDuration: KEYS_TIMEOUT_MS,
   });
   const keys: JWTVerifyGetKey = async (header, token) => {
-    // Who has just failed to answer is not asked once for each request: what was fetched before has to do.
+    // After a failed fetch the endpoint is left alone for KEYS_AWAY_MS; until then the cached key set is used if it is
+    // fresh.
     if (clock.now() < awayUntil) {
       if (!kept || !fetched.fresh) throw new KeysAway('The key set could not be fetched a moment ago');
       return kept(header, token);
@@ -122,15 +131,15 @@ function withKeySet(url: string, clock: Clock): Verify {
   return async (token, options) => (await jwtVerify(token, keys, options)).payload;
 }
 
-/** Made once: where it came from is of no interest, and to find that out costs more than the signature. */
+/** Created once: nobody needs its stack trace, and capturing one costs more than checking the signature. */
 const wrongSignature = new CredentialError('The token is not valid: its signature is wrong.');
-const whatIsWrong = (reason: string) => (reason === 'missing' ? 'is missing' : 'is not as it must be');
+const whatIsWrong = (reason: string) => (reason === 'missing' ? 'is missing' : 'has a value that is not accepted');
 
 const rank: Record<z.infer<typeof roles>, number> = { driver: 1, operator: 2, admin: 3 };
 
 function toCaller(payload: JWTPayload, toleranceSeconds: number): Caller {
   const parsed = claims.safeParse(payload);
-  if (!parsed.success) throw new CredentialError(`The token has a claim that cannot be read. ${CLAIMS}`);
+  if (!parsed.success) throw new CredentialError(`A claim of the token has the wrong form or is too long. ${CLAIMS}`);
   const { role, roles: more = [], scope } = parsed.data;
   const given = [role, ...more.map((one) => roles.safeParse(one).data)].filter((one) => one !== undefined);
   const [widest] = given.toSorted((one, other) => rank[other] - rank[one]);
@@ -149,7 +158,7 @@ function toCaller(payload: JWTPayload, toleranceSeconds: number): Caller {
 }
 
 const CLAIMS =
-  'It needs a "sub" of at most 255 characters and "roles" with one of "driver" (with "idTags"), "operator" (with "sites") or "admin"; each list with one entry at least.';
+  'The token needs a "sub" of at most 255 characters and "roles" with one of "driver" (with "idTags"), "operator" (with "sites") or "admin"; each list with at least one entry.';
 
 function toReach(role: Lowercase<Role>, { idTags, groups, sites }: z.infer<typeof claims>): Reach {
   if (role === 'admin') return { role: 'ADMIN' };

@@ -1,4 +1,4 @@
-// The decision of authorize.ts on what the database knows now.
+// Reads the facts from the database and decides by authorize.ts.
 
 import { addMs } from '../common/clock.ts';
 import { type Authorization, authorize } from '../model/reservation/authorize.ts';
@@ -23,7 +23,10 @@ export type AuthorizeIdTag = (
   at: Date,
 ) => Promise<Authorization>;
 
-/** `at` may lie in the past: a charger's offline queue tells late of an early start, which a newer hold cannot forbid. */
+/**
+ * `at` may lie in the past: an offline charger reports a start late, and a hold that began after that start must not
+ * forbid it.
+ */
 export const authorizeIdTag =
   ({ idTags, chargers, reservations, policies }: AuthorizePorts): AuthorizeIdTag =>
   async (chargerId, connectorId, idTag, at) => {

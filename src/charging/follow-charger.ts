@@ -1,5 +1,5 @@
-// What the charger itself does to reservations: it drops them when a connector breaks, it says that it holds them, and
-// in OCPP 2.x it tells that it ended them.
+// Applies to reservations what a charger reports by itself: connector states that drop, prove or contradict a hold, and
+// in OCPP 2.x updates about reservations that the charger ended. Available also activates waiting bookings.
 
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
@@ -27,14 +27,14 @@ export type FollowConnectorState = (
   state: ConnectorState,
 ) => Promise<void>;
 
-/** A charger without a clock, or one that was away, may keep a reservation for so long after its expiry date. */
+/** How long after its expiry date a charger without a clock, or one that was offline, may keep a reservation. */
 export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
 
 /**
- * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them).
- * In 2.x the charger says so itself; where that message is lost, the state tells after a while.
- * Reserved, in every version, proves an acceptance whose answer was lost, or shows a hold that ended here.
- * Available inside a hold is not an end by itself.
+ * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them). A 2.x
+ * charger reports the drop itself; in case that message is lost, the hold is verified after a pause. Reserved, in every
+ * version, proves an acceptance whose answer was lost, or reveals a hold that has ended here. Available inside a hold
+ * does not end it by itself.
  */
 export const followConnectorState = (ports: FollowPorts): FollowConnectorState => {
   const { reservations, transition, clock } = ports;
@@ -46,7 +46,7 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
       const dropped = (await liveOn(chargerId)).filter((one) => connectorId === 0 || one.connectorId === connectorId);
       for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
     } else if (connectorId === 0) {
-      // Of the charger as a whole nothing else follows.
+      // connectorId 0 is the charger as a whole: its state affects holds only if 1.6 reports it out of order (above).
     } else if (state === 'RESERVED') {
       const live = await liveOn(chargerId);
       const here = live.filter((one) => one.connectorId === connectorId);
@@ -55,7 +55,7 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
       const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
       if (!isExplained) await releaseGhosts(ports, chargerId, connectorId);
     } else if (isBroken || state === 'AVAILABLE') {
-      // In 2.x Available may mean that the idTag was presented: only a hold in doubt is asked for again (verify-hold.ts).
+      // In 2.x, Available may mean that the idTag was presented: verify-hold.ts does not ask because of it alone.
       await verifyLater(ports, chargerId, connectorId);
       if (state === 'AVAILABLE' && (await reservations.activateOn(chargerId, connectorId, clock.now()))) {
         ports.wakeSettler(clock.now());
@@ -64,7 +64,7 @@ export const followConnectorState = (ports: FollowPorts): FollowConnectorState =
   };
 };
 
-/** Real connectors flicker: the hold is verified when the state has lasted, and later each time it was verified before. */
+/** Real connectors flicker: the hold is verified after a pause, which doubles with each earlier attempt. */
 async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock } = ports;
   const now = clock.now();
@@ -72,7 +72,7 @@ async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: n
   if (dueAt) wakeSettler(dueAt);
 }
 
-/** The charger holds what has ended here: after a fault, after an expiry that it did not see. It is told to let go. */
+/** The charger holds what has ended here (after a fault, or an expiry it missed): owes it a release. */
 async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock, log } = ports;
   const now = clock.now();
@@ -82,13 +82,16 @@ async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId:
   wakeSettler(now);
 }
 
-/** OCPP 2.x ReservationStatusUpdate. An unknown reservation is logged, one that has ended annotated: the first end stands. */
+/**
+ * Records an OCPP 2.x ReservationStatusUpdate. An unknown reservation is logged; an ended one is annotated and keeps
+ * its first end.
+ */
 export const recordReservationUpdate =
   ({ reservations, chargers, transition, log }: FollowPorts) =>
   async (chargerId: string, reservationId: number, update: ReservationUpdate): Promise<void> => {
     const reservation = await reservations.byWireId(chargerId, reservationId);
     if (!reservation) {
-      log.info({ chargerId, reservationId, update }, 'a charger tells of a reservation that is not known here');
+      log.info({ chargerId, reservationId, update }, 'a charger reported on a reservation that is not known here');
       return;
     }
     if (!isHolding(reservation.status)) {

@@ -1,4 +1,5 @@
-// A charger's socket opens and closes: which node holds it, and what waits for its return.
+// Follows the connections of chargers: which node holds a socket, when its charger was last seen or booted, and which
+// reservations become due when it returns.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { BootReport, OcppVersion } from '../model/charger/charger.ts';
@@ -12,13 +13,16 @@ export interface ConnectionPorts {
   readonly nodeId: () => number;
   readonly announce: () => void;
   readonly wakeSettler: (at: Date) => void;
-  /** The older socket of the same charger at another node must close. */
+  /** Closes the older socket of the same charger at another node. */
   readonly supersede: (nodeId: number, chargerId: string, epoch: number) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** A charger that comes back first empties its offline queue: a start in it may have used what is unsettled. */
+/**
+ * Time for a returning charger to send its offline queue: a transaction start in it may have used an unsettled
+ * reservation.
+ */
 export const DRAIN_MS = 2000;
 
 export type ConnectCharger = (
@@ -27,7 +31,7 @@ export type ConnectCharger = (
   admission: Admission,
 ) => Promise<Connection | undefined>;
 
-/** Undefined where the charger was removed, or is not let in by that any more, while it connected. */
+/** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */
 export const connectCharger =
   (ports: ConnectionPorts): ConnectCharger =>
   async (chargerId, version, admission) => {
@@ -40,7 +44,8 @@ export const connectCharger =
     try {
       await ports.reservations.dueOnConnect(chargerId, dueAt, now);
     } catch (error) {
-      await ports.chargers.disconnect(chargerId, connection, now).catch(() => {}); // It is refused, and comes again.
+      // The charger is refused and will connect again.
+      await ports.chargers.disconnect(chargerId, connection, now).catch(() => {});
       throw error;
     }
     ports.announce();
@@ -50,7 +55,10 @@ export const connectCharger =
 
 export type ReclaimCharger = (chargerId: string, connection: Connection) => Promise<Connection | undefined>;
 
-/** This node has a new id, and holds the charger's socket still; undefined where a newer connection has the charger. */
+/**
+ * Records a socket that this node still holds under the node's new id; undefined if a newer connection owns the
+ * charger, or it was removed.
+ */
 export const reclaimCharger =
   ({ chargers, nodeId, clock, announce }: ConnectionPorts): ReclaimCharger =>
   async (chargerId, connection) => {
@@ -59,7 +67,7 @@ export const reclaimCharger =
     return reclaimed;
   };
 
-/** It may have lost what it held: each hold is verified once the charger's offline queue is empty. */
+/** A charger that booted may have lost its holds: each is verified after DRAIN_MS, the time for its offline queue. */
 export const recordBoot =
   ({ chargers, reservations, wakeSettler, clock }: ConnectionPorts) =>
   async (chargerId: string, boot: BootReport): Promise<void> => {
@@ -70,18 +78,21 @@ export const recordBoot =
     wakeSettler(dueAt);
   };
 
-/** Its heartbeat is answered whether or not it can be noted. */
+/** Does not wait for the database: a heartbeat is answered even if it cannot be stored. */
 export const recordSeen =
   ({ chargers, clock, log }: ConnectionPorts) =>
   async (chargerId: string): Promise<void> => {
     chargers
       .recordSeen(chargerId, clock.now())
-      .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not noted'));
+      .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not stored'));
   };
 
 const LARGE_SKEW_SECONDS = 60;
 
-/** How far the charger's clock is off, from a message that did not wait in its offline queue. */
+/**
+ * Stores by how many seconds the charger's clock is ahead; `seconds` comes from a message that did not wait in its
+ * offline queue.
+ */
 export const recordClockSkew =
   ({ chargers, log }: ConnectionPorts) =>
   async (chargerId: string, seconds: number): Promise<void> => {

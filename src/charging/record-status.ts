@@ -1,4 +1,4 @@
-// A charger tells the state of a connector, or (1.6, connectorId 0) of itself.
+// Handles a charger's report of the state of a connector, or (1.6, connectorId 0) of the charger itself.
 import type { Clock } from '../common/clock.ts';
 import type { OcppVersion } from '../model/charger/charger.ts';
 import { MAX_CONNECTOR_ID, type StatusReport } from '../model/charger/connector.ts';
@@ -12,12 +12,13 @@ export interface RecordStatusPorts {
   readonly clock: Clock;
 }
 
-/** Connector 0 has no row: its state is followed, not stored. */
+/** Connector 0 has no row: its state is acted on, but not stored. */
 export const recordStatus =
   ({ chargers, followConnectorState, announce, clock }: RecordStatusPorts) =>
   async (chargerId: string, version: OcppVersion, report: StatusReport): Promise<void> => {
     const { connectorId } = report;
-    if (connectorId < 0 || connectorId > MAX_CONNECTOR_ID) return; // No charger has such a connector; some say so all the same.
+    // Some chargers report connectors that no charger has.
+    if (connectorId < 0 || connectorId > MAX_CONNECTOR_ID) return;
     const state = connectorId === 0 ? report.state : await chargers.recordStatus(chargerId, report, clock.now());
     if (state === undefined) return;
     announce();

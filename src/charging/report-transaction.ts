@@ -1,4 +1,5 @@
-// What a charger reports of its transactions: who may charge, which reservation that uses, and who charges without leave.
+// Handles what a charger reports of its transactions: authorizes a start, uses the reservation that matches, and
+// records a breach if a refused transaction charges.
 import type { Clock } from '../common/clock.ts';
 import type { Presentation } from '../model/charger/transaction.ts';
 import type { Authorization } from '../model/reservation/authorize.ts';
@@ -17,12 +18,15 @@ export interface TransactionPorts {
 
 export type StartedTransaction = Presentation & { readonly connectorId: number; readonly meterStart: number };
 
-/** 1.6 StartTransaction: there is always a transactionId; an authorization other than ACCEPTED makes the charger stop. */
+/**
+ * 1.6 StartTransaction. The answer always needs a transactionId; an authorization other than ACCEPTED makes the charger
+ * stop.
+ */
 export const startTransaction =
   (ports: TransactionPorts) =>
   async (chargerId: string, start: StartedTransaction): Promise<{ wireId: string; authorization: Authorization }> => {
     const { connectorId, idTag, meterStart } = start;
-    // A charger whose clock is ahead cannot start in the future.
+    // A charger whose clock is ahead reports a start in the future: it counts as now.
     const startedAt = new Date(Math.min(start.startedAt.getTime(), ports.clock.now().getTime()));
     const authorization = await ports.authorizeIdTag(chargerId, connectorId, idTag, startedAt);
     const isAccepted = authorization.status === 'ACCEPTED';
@@ -35,13 +39,16 @@ export const startTransaction =
 
 export type TransactionReport = Omit<Report, 'isAccepted'> & {
   readonly reservationId?: number;
-  /** Energy flows. */
+  /** Whether energy flows. */
   readonly isCharging: boolean;
-  /** The idTag was presented to stop. */
+  /** Whether the idTag was presented to stop the transaction. */
   readonly isStop: boolean;
 };
 
-/** 2.x TransactionEvent: an authorization where an idTag was presented. A start without one is a plug, not a use. */
+/**
+ * 2.x TransactionEvent. Returns an authorization if an idTag was presented. A start without an idTag is only a cable
+ * plugged in, and uses no reservation.
+ */
 export const reportTransaction =
   (ports: TransactionPorts) =>
   async (report: TransactionReport): Promise<Authorization | undefined> => {
@@ -69,7 +76,7 @@ export const reportTransaction =
     return authorization;
   };
 
-/** 1.6 MeterValues. */
+/** 1.6 MeterValues: energy in a refused transaction is a breach. */
 export const recordEnergy =
   ({ transactions, recordBreach }: TransactionPorts) =>
   async (chargerId: string, wireId: string): Promise<void> => {

@@ -1,5 +1,5 @@
-// A transaction of the holder, or of its group, consumes the reservation. A transaction of anybody else on a held
-// connector is a breach when it goes on although it was refused.
+// Uses a reservation by a transaction of its holder or group. A transaction of anybody else on a held connector is a
+// breach if it continues although it was refused.
 import type { Log } from '../common/log.ts';
 import { type AskAgainPorts, doubtEach } from '../lifecycle/ask-again.ts';
 import type { Transition } from '../lifecycle/transition.ts';
@@ -21,7 +21,7 @@ export interface EarlyPorts {
   readonly transition: Transition;
 }
 
-/** Call it only for a start that was let in: one that was refused consumes nothing. */
+/** Call it only for an authorized start: a refused one consumes nothing. */
 export const useReservation =
   ({ reservations, transition, log }: UsePorts) =>
   async (transaction: Transaction, presented: Presentation & { readonly parentIdTag?: string }): Promise<void> => {
@@ -31,23 +31,27 @@ export const useReservation =
     if (presented.reservationId !== undefined && used?.reservationId !== presented.reservationId) {
       log.info(
         { chargerId, label: presented.reservationId },
-        'a transaction carries a reservationId that does not fit',
+        'the reservationId of a transaction matches no reservation that it may use',
       );
     }
     if (!used) return;
     const { startedAt } = presented;
     const usedConnectorId = presented.connectorId ?? transaction.connectorId;
     const where = usedConnectorId === undefined ? {} : { usedConnectorId };
-    // A charger that did not see it as a use of the reservation holds it still: it need not know who belongs to a group.
+    // A charger that did not label the start with the reservation may still hold it: it need not know who belongs to a
+    // group.
     const isReleaseOwed = used.enforcement === 'CHARGER' && presented.reservationId !== used.reservationId;
     await transition(used, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER', { isReleaseOwed });
   };
 
-/** Whose session goes on where a booking begins: its holder's, which uses it, or has used another; or somebody else's. */
+/**
+ * Whose transaction runs on the connector when a booking begins. USED: the holder's, which now uses it; HOLDER: the
+ * holder's, but it has used another reservation; SOMEBODY_ELSE: any other, or none that is known.
+ */
 export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
 export type UseEarly = (booking: Reservation) => Promise<WhoIsThere>;
 
-/** A holder who came before the booking began uses it once it begins. */
+/** Lets a holder whose transaction began before the booking use it when it begins. */
 export const useEarly =
   ({ transactions, idTags, transition }: EarlyPorts): UseEarly =>
   async (booking) => {
@@ -63,8 +67,8 @@ export const useEarly =
   };
 
 /**
- * A start that was refused consumes nothing here, but some chargers drop the hold of the connector over it, or the one
- * that the start was labelled with.
+ * A refused start consumes nothing here, but some chargers then drop the hold of the connector, or the one named by the
+ * start: these come into doubt.
  */
 export const doubtHolds =
   (ports: UsePorts) =>
@@ -75,7 +79,7 @@ export const doubtHolds =
       (hold) => hold.reservationId === reservationId || (hold.connectorId > 0 && hold.connectorId === connectorId),
     );
 
-/** Energy flows in a transaction that was refused. */
+/** Records a breach: energy flows in a refused transaction at a held connector. */
 export const recordBreach =
   ({ reservations, transition, log }: UsePorts) =>
   async (transaction: Transaction): Promise<void> => {

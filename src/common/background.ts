@@ -1,10 +1,10 @@
-// Work that nobody waits for: what a charger's answer makes of a reservation goes on when the client has gone. A stop
-// waits for it.
+// Tracks work that goes on after its client has left, such as storing a charger's answer. A stop of the server waits
+// for it.
 
 export class Background {
   readonly #open = new Set<Promise<unknown>>();
 
-  /** The same promise; whoever starts it answers for its failure. */
+  /** Returns the same promise; the caller must handle its rejection. */
   track<T>(work: Promise<T>): Promise<T> {
     this.#open.add(work);
     const done = () => this.#open.delete(work);
@@ -12,7 +12,7 @@ export class Background {
     return work;
   }
 
-  /** Resolves when all that was begun has ended, and all that was begun meanwhile. */
+  /** Resolves once all tracked work has ended, and all that was tracked meanwhile. */
   async ended(): Promise<void> {
     while (this.#open.size > 0) await Promise.allSettled([...this.#open]);
   }

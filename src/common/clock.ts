@@ -1,8 +1,9 @@
-// The one place that reads the time. Everything else receives `now`, or a Clock when it must also wait.
+// The only place where the server reads the time (the simulator and the embedded PostgreSQL have timers of their own).
+// Everything else receives `now`, or a Clock when it must also wait.
 
 export interface Clock {
   now(): Date;
-  /** Runs `task` once after `delayMs`; the returned function calls it off. */
+  /** Runs `task` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;
 }
 
@@ -14,7 +15,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** The earlier of the promise and the deadline; `undefined` tells that the deadline came first. */
+/** Settles as the promise does, or resolves with undefined after `deadlineMs`, whichever comes first. */
 export function withDeadline<T>(clock: Clock, promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const callOff = clock.after(deadlineMs, () => resolve(undefined));
@@ -22,7 +23,6 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, deadlineMs: n
   });
 }
 
-/** Resolves after that time. */
 export const pause = (clock: Clock, ms: number): Promise<void> =>
   new Promise((resolve) => {
     clock.after(ms, resolve);

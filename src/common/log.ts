@@ -1,4 +1,5 @@
-// Structured logs, one JSON line each. Secrets never get here: tokens and passwords are not passed to a logger.
+// Creates the structured log: one JSON object per line. Secrets must not get here: pass no token or password to a
+// logger.
 import { type Logger, pino } from 'pino';
 
 export type Log = Logger;

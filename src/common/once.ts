@@ -1,4 +1,4 @@
-// What may be asked for often and is to be done once.
+// once(): the first call runs the task, later calls do nothing.
 
 export function once(task: () => void): () => void {
   let isDone = false;

@@ -1,7 +1,7 @@
-// A bounded page of a list, and a stable cursor for each row. It must not know who asks, and how.
+// Reads one bounded page of a list, with a stable cursor for each row. It must not know the API or the caller.
 import { isUuid } from './identifier.ts';
 
-/** An argument that no page can be read with. */
+/** A page cannot be read with this argument. */
 export class BadPageArgument extends Error {
   override readonly name = 'BadPageArgument';
 
@@ -18,7 +18,7 @@ export const MAX_PAGE = 100;
 export interface Rows<T> {
   readonly rows: readonly { readonly cursor: string; readonly node: T }[];
   readonly hasNext: boolean;
-  /** Whether rows lie before it. */
+  /** Whether `after` was given: then rows lie before this page. */
   readonly hasPrevious: boolean;
 }
 
@@ -43,13 +43,13 @@ export async function readRows<T>(
   };
 }
 
-/** The place of a row in a list with the newest first. */
+/** The key of a row in a list that is ordered newest first. */
 export const newestKey = ({ createdAt, id }: { readonly createdAt: Date; readonly id: string }) => [
   createdAt.toISOString(),
   id,
 ];
 
-/** Throws BadPageArgument where that is no such place. */
+/** The position that such a key stands for. Throws BadPageArgument if it stands for none. */
 export function fromNewestKey(key: readonly string[] | undefined): { createdAt: Date; id: string } | undefined {
   if (!key) return undefined;
   const [createdAt = '', id = ''] = key;
@@ -59,7 +59,7 @@ export function fromNewestKey(key: readonly string[] | undefined): { createdAt: 
 }
 
 export const noCursor = () =>
-  new BadPageArgument('after', 'It is not a cursor of this list; use that of a page as it was given.');
+  new BadPageArgument('after', 'It is not a cursor of this list; use a cursor of a page exactly as it was given.');
 
 const toCursor = (key: readonly string[]) => Buffer.from(JSON.stringify(key)).toString('base64url');
 

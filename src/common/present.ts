@@ -1,8 +1,7 @@
-// An absent fact is an absent member, never null: rows and wire messages pass through here on their way in.
+// Turns absent facts into absent members, never null, for rows and wire messages on their way in or out.
 
 type Present<T> = { [K in keyof T]?: NonNullable<T[K]> };
 
-/** The members that are neither undefined nor null. */
 export const present = <T extends object>(members: T): Present<T> =>
   Object.fromEntries(
     Object.entries(members).filter(([, value]) => value !== undefined && value !== null),

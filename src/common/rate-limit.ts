@@ -1,11 +1,11 @@
-// How fast one peer may send: a bucket of tokens that fills at a steady rate.
+// Limits the rate of each peer: a token bucket that fills at a steady rate up to a burst.
 
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
 }
 
-/** What one read of the socket may overdraw counts no further: it would shut the peer out for minutes. */
+/** Caps the debt, so that one large read cannot lock a peer out for minutes. */
 const MAX_DEBT_SECONDS = 10;
 
 export class RateLimit {
@@ -20,14 +20,17 @@ export class RateLimit {
     this.#filledAt = now;
   }
 
-  /** Takes one message's worth, or that much, whether it is there or not; as `waitMs`. */
+  /** Takes `amount`, into debt if need be; returns waitMs(). */
   take(now: Date, amount = 1): number {
     this.#fill(now);
     this.#tokens = Math.max(-MAX_DEBT_SECONDS * this.rate.perSecond, this.#tokens - amount);
     return this.#wait;
   }
 
-  /** Takes that much where it is there, and tells 0; else takes nothing, and tells the milliseconds until it would be. */
+  /**
+   * Takes `amount` and returns 0 if the bucket has it; otherwise takes nothing and returns the milliseconds until it
+   * will.
+   */
   tryTake(now: Date, amount: number): number {
     this.#fill(now);
     if (this.#tokens < amount) return Math.ceil(((amount - this.#tokens) * 1000) / this.rate.perSecond);
@@ -45,7 +48,7 @@ export class RateLimit {
     return Math.max(0, Math.floor(this.#tokens));
   }
 
-  /** Milliseconds until the next message should be read; 0: at once. */
+  /** Milliseconds until the debt is paid; 0: there is none. */
   waitMs(now: Date): number {
     this.#fill(now);
     return this.#wait;
@@ -62,10 +65,10 @@ export class RateLimit {
   }
 }
 
-/** More peers than that are not told apart for long: the one that has been quiet the longest is forgotten. */
+/** Beyond this many peers the one that has been quiet the longest is forgotten: its next bucket is full. */
 const MAX_PEERS = 50_000;
 
-/** The same rate for each of many peers. */
+/** A bucket for each peer, all with the same rate. */
 export class RateLimits {
   readonly #peers = new Map<string, RateLimit>();
 
@@ -73,7 +76,7 @@ export class RateLimits {
 
   of(peer: string, now: Date): RateLimit {
     const limit = this.#peers.get(peer) ?? new RateLimit(this.rate, now);
-    this.#peers.delete(peer); // Behind the others: who has been quiet the longest is forgotten first.
+    this.#peers.delete(peer); // Moved to the end: the first key of the map is the peer that has been quiet the longest.
     this.#peers.set(peer, limit);
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);

@@ -1,12 +1,15 @@
-// The answer to a request for a WebSocket that is not let in.
+// Refuses a request for a WebSocket with an HTTP status, and closes its socket.
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from './clock.ts';
 
-/** For the client to read it. */
+/** Time for the client to read the answer. */
 const MAX_REFUSING_MS = 2000;
 
-/** A client that does not read, or does not end its side, is not waited for. `headers`: lines, each with its end. */
+/**
+ * Destroys the socket once the answer is written, or after MAX_REFUSING_MS if the client does not read. `headers`:
+ * lines, each with its CRLF.
+ */
 export function refuseUpgrade(socket: Duplex, clock: Clock, status: number, headers = ''): void {
   if (!socket.writable) return void socket.destroy();
   const callOff = clock.after(MAX_REFUSING_MS, () => socket.destroy());

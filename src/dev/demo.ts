@@ -1,5 +1,5 @@
-// `npm run demo`: everything on this machine. An embedded PostgreSQL, the server, a site with simulated chargers, and
-// what to paste to try it. Ctrl-C stops all of it.
+// `npm run demo`: runs everything on this machine: an embedded PostgreSQL, the server and a site with simulated
+// chargers. It prints commands to paste; Ctrl-C stops all of it.
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -42,7 +42,7 @@ let chargers: SimulatedCharger[] = [];
 let starting: Promise<void> | undefined;
 let stopping: Promise<void> | undefined;
 
-/** Ends what was started, the last first; what fails to end does not keep the rest. */
+/** Stops everything in reverse order of its start; a step that fails does not keep the next ones from running. */
 function stop(): Promise<void> {
   stopping ??= (async () => {
     console.log('\nStopping …');
@@ -91,12 +91,12 @@ async function run(): Promise<void> {
   printGuide(config, tokens, controlPort);
 }
 
-/** Two demos in one folder would share one database. */
+/** Throws when another demo runs in this folder: both would share one database. */
 async function beAlone(): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   const other = Number(await readFile(PID_FILE, 'utf8').catch(() => '0'));
   if (other > 0 && other !== process.pid && (await isDemo(other))) {
-    throw new Error(`one runs in this folder already (process ${other}); stop it first.`);
+    throw new Error(`another demo runs in this folder already (process ${other}); stop it first.`);
   }
   await writeFile(PID_FILE, `${process.pid}`);
 }
@@ -119,7 +119,7 @@ async function createDatabase(server: EmbeddedPostgres): Promise<void> {
   await client.end();
 }
 
-/** Kept, so that tokens of an earlier run go on working. */
+/** The JWT secret is kept in a file, so that tokens of an earlier run stay valid. */
 async function keptSecret(): Promise<string> {
   const kept = await readFile(SECRET_FILE, 'utf8').catch(() => undefined);
   if (kept) return kept;
@@ -149,7 +149,7 @@ async function signTokens(secret: string): Promise<Tokens> {
   };
 }
 
-/** The demo's site, chargers and idTags, through the API as an admin would. */
+/** Saves the demo's site, chargers and idTags through the API, as an admin would. */
 async function fillSite({ port }: Config, token: string): Promise<void> {
   const run = async (query: string, input: object) => {
     const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
@@ -162,7 +162,7 @@ async function fillSite({ port }: Config, token: string): Promise<void> {
       errors?: unknown;
     };
     const refusal = Object.values(data ?? {})[0]?.message;
-    if (errors || refusal) throw new Error(`The demo site was not made: ${refusal ?? JSON.stringify(errors)}`);
+    if (errors || refusal) throw new Error(`The demo site could not be saved: ${refusal ?? JSON.stringify(errors)}`);
   };
   const result = '{ __typename ... on Refusal { message } }';
   const site = {

@@ -1,5 +1,5 @@
-// A real PostgreSQL from npm binaries, for the demo, the tests and the benchmark. Works as root and as an ordinary
-// user, below folders of any mode. It must not know what the database is used for.
+// Runs a real PostgreSQL from npm binaries, for the demo, the tests and the benchmarks. Works as root and as an
+// ordinary user, below folders of any mode. It must not know what the database is used for.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -13,27 +13,33 @@ export interface EmbeddedPostgres {
   /** Connection string of a database of this server. */
   url(database: string): string;
   readonly dataFolder: string;
-  /** Ends the server alone (SIGQUIT: as a crash does); it comes back with `start` under the same address. */
+  /** Ends only the server process (SIGQUIT: like a crash); `start` brings it back at the same address. */
   halt(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Stops it, and leaves nothing of its data. */
+  /** Stops the server and deletes its data. */
   remove(): Promise<void>;
 }
 
 interface Options {
-  /** Kept between runs. As root the server cannot use it (PostgreSQL refuses root): a folder under /var/lib stands in. */
+  /**
+   * Kept between runs. PostgreSQL refuses to run as root: then it runs as another user, in a folder below /var/lib
+   * instead.
+   */
   readonly dataFolder: string;
-  /** Without it, an existing data folder is used again. */
+  /** Deletes an existing data folder first; otherwise it is used again. */
   readonly startClean?: boolean;
-  /** Faster, and unsafe against a power cut: for tests only. */
+  /** Default: true. False is faster, but a power cut may lose data: for tests only. */
   readonly durable?: boolean;
 }
 
 const ROOT_FOLDER = '/var/lib/ev-reservation-server';
 const isRoot = process.getuid?.() === 0;
 
-/** Starts the server for this machine only and resolves when it accepts connections. Throws with its log otherwise. */
+/**
+ * Starts a server that only this machine can reach; resolves once it accepts connections, rejects with its log if it
+ * ends before.
+ */
 export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedPostgres> {
   const owner = isRoot ? unprivilegedUser() : undefined;
   const dataFolder = isRoot ? join(ROOT_FOLDER, `data-${hash(options.dataFolder)}`) : options.dataFolder;
@@ -65,7 +71,7 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
   const launch = async () => {
     const child = spawn(join(binaries, 'postgres'), ['-D', dataFolder, ...flags], {
       ...spawnOptions(owner),
-      detached: true, // Ctrl-C in the terminal must reach the application first, the database last.
+      detached: true, // Ctrl-C in the terminal then reaches only the application, which stops the database last.
     });
     await ready(child);
     return child;
@@ -97,7 +103,10 @@ interface Endpoint {
   release(): Promise<void>;
 }
 
-/** A Unix socket in a folder that only the server's user (and root) can enter: no port to collide with, and cheaper. */
+/**
+ * A Unix socket in a folder that only the server's user (and root) can enter: unlike a TCP port it cannot collide, and
+ * it is faster.
+ */
 async function socketEndpoint(owner?: { uid: number; gid: number }): Promise<Endpoint> {
   const folder = await mkdtemp(join(tmpdir(), 'ev-pg-'));
   if (owner) await chown(folder, owner.uid, owner.gid);
@@ -119,7 +128,10 @@ async function loopbackEndpoint(): Promise<Endpoint> {
   };
 }
 
-/** The platform's binaries with their library links in place, where the server's user can reach them. */
+/**
+ * Returns the folder of the platform's binaries, with their library links made; as root, of a copy that the server's
+ * user can reach.
+ */
 async function prepareBinaries(): Promise<string> {
   const require = createRequire(import.meta.url);
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
@@ -133,7 +145,7 @@ async function prepareBinaries(): Promise<string> {
     );
     if (!(await exists(join(native, 'complete')))) {
       await mkdir(ROOT_FOLDER, { recursive: true, mode: 0o755 });
-      await chmod(ROOT_FOLDER, 0o755); // Whatever the umask: the server's user must get in.
+      await chmod(ROOT_FOLDER, 0o755); // Not left to the umask: the server's user must be able to enter.
       await cp(packaged, native, { recursive: true, force: true, verbatimSymlinks: true });
       await linkLibraries(native);
       await writeFile(join(native, 'complete'), '');
@@ -161,7 +173,10 @@ async function linkLibraries(native: string): Promise<void> {
   }
 }
 
-/** A server left behind by a run that was killed: its pid file says so; it is ours because the data folder is. */
+/**
+ * Stops a server that a killed run has left behind. Its pid file names the process, which is ours because the data
+ * folder is.
+ */
 async function stopLeftover(dataFolder: string): Promise<void> {
   const pid = Number.parseInt(await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => ''), 10);
   if (!Number.isInteger(pid) || !isPostgres(pid)) return;
@@ -226,7 +241,7 @@ function stopChild(server: ChildProcess, signal: NodeJS.Signals): Promise<void> 
   });
 }
 
-/** A port of the loopback that nobody listens on now. */
+/** A port of the loopback that is free now; another process may take it before the caller does. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();

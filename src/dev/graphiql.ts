@@ -1,11 +1,11 @@
-// GraphiQL from the installed packages: works without the internet.
+// Serves GraphiQL from the installed packages, so it works without the internet.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 
 const require = createRequire(import.meta.url);
-/** Packages do not export these files by name; their package.json says where they are. */
+/** The packages do not export these files, so the path starts at the folder of their package.json. */
 const pathOf = ({ from, file }: Asset) => join(dirname(require.resolve(`${from}/package.json`)), file);
 
 interface Asset {
@@ -22,13 +22,13 @@ const assets: Record<string, Asset> = {
 };
 
 export interface Tab {
-  /** A named operation: the name is the title of its tab. */
+  /** A named operation: GraphiQL shows the name as the title of the tab. */
   readonly query: string;
   readonly variables?: string;
   readonly token: string;
 }
 
-/** The page's own scripts, one of them written in it, and the API. */
+/** Allows the page's own scripts (one is inline, hence 'unsafe-inline') and connections to the API. */
 const contentSecurityPolicy = {
   useDefaults: false,
   directives: {

@@ -1,6 +1,6 @@
-// The one reader of the log in this process: it hands each event, in order, to those whose interest it meets. Who begins
-// behind its present place is first given what was missed. Whatever wakes it is a hint: a lost one costs the poll
-// interval, a doubled one nothing.
+// Follows the event log for this process and hands each event, in order, to the followers whose interest it matches. A
+// follower that starts at an earlier position is first given the events it missed. `wake` is only a hint: a lost one
+// delays events by the poll interval, a needless one costs a query.
 import { type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { isBehind, isWantedFrom, type Position, type Start } from '../model/events/cursor.ts';
@@ -9,38 +9,46 @@ import { isDatabaseAway } from '../storage/database.ts';
 import { type Bounds, CursorExpired, type Entry, type EventLog } from '../storage/events/event-log.repository.ts';
 
 export interface Listener {
-  /** The next event comes when the promise is kept: a listener returns one where it has enough for now. */
+  /**
+   * Takes one event. A returned promise is back-pressure: no further event comes before it resolves. `isMissed`: the
+   * event was read while the follower was still catching up.
+   */
   take(entry: Entry, isMissed: boolean): Promise<unknown> | undefined;
-  /** Nothing more comes: CursorExpired, or a fault. */
+  /** Called at most once, with CursorExpired or a fault; no event comes afterwards. */
   fail(error: unknown): void;
 }
 
 export interface Following {
-  /** Resolves once the listener gets each event as it comes, and when it has stopped or failed before. */
+  /**
+   * Resolves once the follower is live, that is, gets each event as it comes; also if it stopped or failed before that.
+   */
   readonly caughtUp: Promise<void>;
-  /** Of one that gets each event as it comes: everything up to here was given to it. */
+  /** While the follower is live: every event up to this position has been handed to it. */
   readonly reached: Position | undefined;
   stop(): void;
 }
 
 const POLL_MS = 1000;
-/** Pause while an older transaction holds events back; it doubles, for such a transaction may be long. */
+/**
+ * First pause while an older transaction holds events back; it doubles up to the maximum, because such a transaction
+ * may be long.
+ */
 const HELD_BACK_MS = 1;
 const MAX_HELD_BACK_MS = 100;
 const BATCH = 500;
-/** Events kept after they were handed over: who was away for a moment does not need the database. */
+/** Latest events kept in memory, so that a follower that was away for a moment catches up without the database. */
 const RECENT = 4000;
 
 interface Running {
   readonly is: 'running';
   position: Position;
-  /** The last that were handed over: all behind `recentFrom`. */
+  /** The events handed over last: all those after `recentFrom`. */
   readonly recent: Entry[];
   recentFrom: Position;
   isReading: boolean;
   isWoken: boolean;
   pauseMs: number;
-  /** Since when there has been something, or may have been, that was not handed over. */
+  /** Since when the log has held, or may have held, events that were not handed over. */
   behindSince: Date | undefined;
   callOff: () => void;
 }
@@ -54,7 +62,7 @@ type Phase =
 interface Follower {
   readonly interest: Interest;
   readonly listener: Listener;
-  /** Absent once everything that comes is meant for it. */
+  /** While behind, its position. While live, a filter of events it already has; deleted once none of these can come. */
   start?: Start;
   state: 'behind' | 'live' | 'ended';
 }
@@ -63,7 +71,7 @@ interface Ports {
   readonly log: EventLog;
   readonly clock: Clock;
   readonly logger: Log;
-  /** Told of each event that is handed over: how long after it happened. */
+  /** Called for each event that is handed over, with the time since it happened. */
   readonly onHanded: (delayMs: number) => void;
 }
 
@@ -77,20 +85,22 @@ export class Feed {
 
   constructor(private readonly ports: Ports) {}
 
-  /** How many get every event as it comes. */
+  /** Number of followers that get each event as it comes. */
   get live(): number {
     return this.#live;
   }
 
-  /** For how long something in the log has waited to be handed over, in milliseconds. */
+  /**
+   * Milliseconds for which the log has held, or may have held, events that were not handed over; 0 if there are none.
+   */
   get lagMs(): number {
     const since = this.#phase.is === 'running' ? this.#phase.behindSince : undefined;
     return since ? this.ports.clock.now().getTime() - since.getTime() : 0;
   }
 
-  /** Where the log begins and ends, no earlier than this was asked. */
+  /** Where the log begins and ends, read no earlier than this call. */
   bounds(): Promise<Bounds> {
-    // Those who come while the database is being asked share the next answer.
+    // Callers that come during a query share the next one, because the running one may have read before their call.
     this.#nextBounds ??= this.#lastBounds
       .catch(() => {})
       .then(() => {
@@ -102,15 +112,21 @@ export class Feed {
     return this.#nextBounds;
   }
 
-  /** The next events of that interest behind a place, and how far it was looked for them. Throws CursorExpired. */
+  /**
+   * The next events of the interest after a position, and how far the log was searched. Pages are read one at a time.
+   * Throws CursorExpired.
+   */
   readonly read = oneAtATime((interest: Interest, after: Position, limit: number) =>
     this.ports.log.of(interest, after, limit),
   );
 
-  /** The same, for those who do not wait in line with who polls. */
+  /** The same for followers that catch up, in a queue of their own: they do not wait behind clients that poll. */
   readonly #readMissed = oneAtATime((interest: Interest, after: Position) => this.ports.log.of(interest, after, BATCH));
 
-  /** The listener gets every event of that interest from `start` on, once and in order, until it stops. */
+  /**
+   * Hands the listener every event of the interest after `start`, once and in order, until `stop` is called or it
+   * fails.
+   */
   follow(interest: Interest, start: Start, listener: Listener): Following {
     const follower: Follower = { interest, listener, start, state: 'behind' };
     this.#followers.add(follower);
@@ -126,7 +142,7 @@ export class Feed {
     };
   }
 
-  /** There may be something new. */
+  /** Call it when the log may have grown. */
   wake(): void {
     const phase = this.#phase;
     if (phase.is !== 'running') return;
@@ -140,7 +156,7 @@ export class Feed {
     this.#phase = { is: 'stopped' };
   }
 
-  /** While the database is away it waits, as those do who get each event as it comes. */
+  /** Retries while the database is away: like a live follower, one that is behind waits instead of failing. */
   async #catchUpAtLast(follower: Follower): Promise<void> {
     while (follower.state === 'behind') {
       try {
@@ -156,7 +172,7 @@ export class Feed {
     const phase = await this.#runFor(follower);
     while (phase && follower.state === 'behind') {
       const { start, interest } = follower;
-      if (!start) throw new Error('A follower is behind nothing');
+      if (!start) throw new Error('A follower that is behind has no start');
       const handed = handedBehind(phase, start.position);
       if (handed?.length === 0) {
         follower.state = 'live';
@@ -222,7 +238,7 @@ export class Feed {
         const reading = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS, behindSince: undefined };
         const callOff = clock.after(POLL_MS, () => this.wake());
         this.#phase = { is: 'running', position, recent: [], recentFrom: position, ...reading, callOff };
-        this.wake(); // What was committed meanwhile had nobody to wake.
+        this.wake(); // Events committed since the bounds were read woke nobody.
       },
       (error) => {
         if (this.#phase === starting) this.#phase = { is: 'idle' };
@@ -233,7 +249,7 @@ export class Feed {
     this.#phase = starting;
   }
 
-  /** Nobody follows: nothing is read, and the next to come starts at the end the log has then. */
+  /** With no followers left, nothing is read; the next follower starts the feed at the end that the log has then. */
   #rest(): void {
     if (this.#phase.is === 'running') this.#phase.callOff();
     if (this.#phase.is !== 'stopped') this.#phase = { is: 'idle' };
@@ -249,7 +265,7 @@ export class Feed {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
         const { entries, isHeldBack } = await log.after(phase.position, BATCH);
-        if (this.#phase !== phase) return; // Who follows now began anew, behind these.
+        if (this.#phase !== phase) return; // This phase has lost its followers; later ones have a new phase.
         hasProgressed ||= entries.length > 0;
         await this.#hand(phase, entries);
         if (entries.length === BATCH) phase.isWoken = true;
@@ -266,7 +282,7 @@ export class Feed {
     phase.callOff = clock.after(waitMs, () => this.wake());
   }
 
-  /** No event is handed over while somebody has too much to do with the one before. */
+  /** Hands over one event at a time: the next one waits until every listener is done with it (back-pressure). */
   async #hand(phase: Running, entries: readonly Entry[]): Promise<void> {
     const now = this.ports.clock.now().getTime();
     const busy = new Set<Promise<unknown>>();
@@ -281,9 +297,9 @@ export class Feed {
       if (busy.size === 0) continue;
       await Promise.all(busy);
       busy.clear();
-      if (this.#phase !== phase) return; // Who follows now began anew, behind these.
+      if (this.#phase !== phase) return; // This phase has lost its followers; later ones have a new phase.
     }
-    // Shortened seldom, by a quarter: it need not be exact.
+    // Cut to three quarters, so that it is seldom done; the number kept need not be exact.
     if (phase.recent.length > RECENT) {
       const gone = phase.recent.splice(0, phase.recent.length - (3 * RECENT) / 4);
       phase.recentFrom = gone.at(-1)?.position ?? phase.recentFrom;
@@ -306,7 +322,9 @@ export class Feed {
   }
 }
 
-/** One page at a time, whoever asks: those who were away for long must not take the database from the others. */
+/**
+ * Runs one read at a time, whoever calls: readers with much to catch up must not take the database from everybody else.
+ */
 function oneAtATime<Args extends unknown[], T>(read: (...args: Args) => Promise<T>): (...args: Args) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (...args) => {
@@ -316,7 +334,10 @@ function oneAtATime<Args extends unknown[], T>(read: (...args: Args) => Promise<
   };
 }
 
-/** The next of them, not more than a page; undefined where that is further back than what is kept. */
+/**
+ * The next remembered events after the position, at most a page; undefined if the position is older than what is
+ * remembered.
+ */
 function handedBehind({ recent, recentFrom }: Running, position: Position): readonly Entry[] | undefined {
   if (isBehind(recentFrom, position)) return undefined;
   let first = recent.length;

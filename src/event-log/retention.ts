@@ -1,4 +1,4 @@
-// Drops events that are older than they are kept for, in small steps between which everybody else writes on.
+// Deletes events after their retention, in small steps with pauses, so that everybody else can write in between.
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type EventLog, TRIM_STEP } from '../storage/events/event-log.repository.ts';
@@ -28,7 +28,7 @@ export class Retention {
     });
   }
 
-  /** Resolves when the step that runs is done. */
+  /** Stops after the running step; resolves when that is done. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#callOff();

@@ -1,4 +1,4 @@
-// Writes schema.graphql anew from the code: `npm run schema`.
+// Writes schema.graphql from the code: `npm run schema`.
 import { writeFileSync } from 'node:fs';
 import { lexicographicSortSchema, printSchema } from 'graphql';
 import { buildApiSchema } from './schema.ts';

@@ -1,4 +1,4 @@
-// The schema from its resolvers. It must not know what they need: app.ts makes them.
+// Builds the GraphQL schema from the resolvers. It must not know their dependencies: app.ts makes the resolvers.
 import 'reflect-metadata';
 import { type GraphQLSchema, isInterfaceType, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
@@ -36,7 +36,7 @@ const resolvers = [
   SiteResolver,
 ] as const;
 
-/** Subscriptions read the event log; the library's own event source is never used. */
+/** Subscriptions read the event log; type-graphql's own pub/sub is never used. */
 const noPubSub = {
   publish: () => {
     throw new Error('Events come from the event log');
@@ -46,7 +46,7 @@ const noPubSub = {
   },
 };
 
-/** Without instances and the audit log the schema can be printed, not executed. */
+/** Without instances and an audit log, the schema can be printed but not executed. */
 export function buildApiSchema(instances: readonly object[] = [], audit?: Audit): GraphQLSchema {
   const byClass = new Map<unknown, object>(instances.map((one) => [one.constructor, one]));
   const schema = buildSchemaSync({
@@ -62,12 +62,18 @@ export function buildApiSchema(instances: readonly object[] = [], audit?: Audit)
   return schema;
 }
 
-/** Their resolvers return the event they are given; to look at their arguments again for each would take longer than that. */
+/**
+ * Replaces the resolvers of subscription fields, which only return their event: type-graphql would convert the
+ * arguments again for each event, which takes longer.
+ */
 function showEventsThemselves(schema: GraphQLSchema): void {
   for (const field of Object.values(schema.getSubscriptionType()?.getFields() ?? {})) field.resolve = (event) => event;
 }
 
-/** A field that is given the context may show different callers different things: `extensions.readsContext` says so. */
+/**
+ * Marks fields whose resolver gets the context with `extensions.readsContext`: they may show different callers
+ * different things.
+ */
 function markContextReaders(schema: GraphQLSchema): void {
   const { fieldResolvers, subscriptions, objectTypes } = getMetadataStorage();
   const readers = [...fieldResolvers, ...subscriptions].filter(({ params }) =>
@@ -82,7 +88,7 @@ function markContextReaders(schema: GraphQLSchema): void {
     field.extensions = { ...field.extensions, readsContext: true };
     if (ofType) stopWhenAborted(field);
   }
-  // Who selects a field of an interface may be given that of any type which has it.
+  // A field selected on an interface may be resolved by that field of any type that implements the interface.
   for (const type of Object.values(schema.getTypeMap())) {
     if (!isInterfaceType(type)) continue;
     const types = schema.getPossibleTypes(type);

@@ -1,4 +1,5 @@
-// How long a request may take: whoever waits longer is told so, and nothing more is read for whoever waits no longer.
+// Sets a deadline for each request. At the deadline an unanswered request is answered with an error; work for a request
+// stops at its deadline or when its client disconnects.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
@@ -14,7 +15,7 @@ export class Deadlines {
 
   constructor(private readonly ports: Ports) {}
 
-  /** From here on; `tell` answers for a request whose time is over. */
+  /** Starts the deadline; `tell` answers the request if it is still unanswered by then. */
   begin(request: FastifyRequest, reply: FastifyReply, tell: () => void): void {
     const { requestTimeoutMs, clock, metrics } = this.ports;
     const controller = new AbortController();
@@ -31,7 +32,7 @@ export class Deadlines {
     });
   }
 
-  /** Aborted when nobody waits for the answer any more, which has not come. */
+  /** Aborted at the deadline, or when the client disconnects before it has the whole answer. */
   signalOf(request: FastifyRequest): AbortSignal {
     return this.#leaving.get(request)?.signal ?? new AbortController().signal;
   }

@@ -1,4 +1,5 @@
-// /healthz: the process runs. /readyz: it can serve, which it cannot while it stops or without its database.
+// Health checks: /healthz answers while the process runs, /readyz answers 503 while the process stops or cannot reach
+// its database.
 import type { FastifyInstance } from 'fastify';
 
 export interface HealthPorts {

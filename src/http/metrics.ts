@@ -1,4 +1,5 @@
-// /metrics: what the process counts, for Prometheus, which sends a token or an API key with the permission metrics:read.
+// /metrics: the counters of the process for Prometheus, which needs a token or an API key with the permission
+// metrics:read.
 import type { FastifyInstance } from 'fastify';
 import type { Authenticate } from '../auth/authenticate.ts';
 import type { Metrics } from '../common/metrics.ts';

@@ -1,4 +1,4 @@
-// What went wrong, as problem details (RFC 9457): of a route, of the protocol, or of the server.
+// Turns every error of an HTTP request into problem details (RFC 9457).
 import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import { CredentialError, KeysAway, RateLimited } from '../auth/authenticate.ts';
@@ -7,16 +7,16 @@ import { isDatabaseAway, isUnstorable } from '../storage/database.ts';
 
 export interface Problem {
   readonly status: number;
-  /** For programs. */
+  /** Machine-readable. */
   readonly code: string;
-  /** For people: what is wrong and what to do. */
+  /** Human-readable: what is wrong and what to do. */
   readonly detail: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Facts that a program acts on. */
+  /** Further facts for the client program to act on. */
   readonly [member: string]: unknown;
 }
 
-/** Thrown by a route. */
+/** A route throws this to answer with the problem. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
@@ -75,7 +75,7 @@ export function problemOf(error: unknown, log: Log): Problem {
   if (!(error instanceof KeysAway) || error.isNews) log.error({ correlationId, error }, 'a request failed');
   if (isDatabaseAway(error) || error instanceof KeysAway) {
     const detail =
-      'The server cannot reach what it needs. What was asked for may or may not have been done: send it again in a moment, with the same Idempotency-Key.';
+      'The server cannot reach a service that it needs. The request may or may not have been executed: send it again in a moment, with the same Idempotency-Key.';
     const headers = { 'retry-after': `${RETRY_SECONDS}` };
     return { status: 503, code: 'SERVICE_UNAVAILABLE', detail, headers, correlationId };
   }
@@ -83,7 +83,7 @@ export function problemOf(error: unknown, log: Log): Problem {
   return { status: 500, code: 'INTERNAL_SERVER_ERROR', detail, correlationId };
 }
 
-/** Of every route that does not answer its failures otherwise. */
+/** Handles the errors and unknown addresses of every route that has no handlers of its own. */
 export function answerProblems(http: FastifyInstance, log: Log): void {
   http.setErrorHandler((error, _, reply) => void sendProblem(reply, problemOf(error, log)));
   http.setNotFoundHandler((_, reply) => {

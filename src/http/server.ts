@@ -1,4 +1,5 @@
-// The API's port: who may connect and how much one address may send; every route stands behind it.
+// The HTTP server of the API: limits on the size, duration and rate of requests, security headers and CORS, for every
+// route.
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
@@ -10,7 +11,7 @@ import { answerProblems, problemOf, sendProblem } from './problem.ts';
 import { trackUnusedConnections } from './unused-connections.ts';
 
 const MAX_BODY_BYTES = 100_000;
-/** For a request to arrive whole, and for its head: who sends it drop by drop is cut off. */
+/** Time limits for receiving a whole request, and its headers: a slower sender is cut off. */
 const MAX_RECEIVE_MS = 30_000;
 const MAX_HEAD_MS = 10_000;
 const CHECK_MS = 2000;
@@ -20,7 +21,7 @@ const PREFLIGHT_SECONDS = 600;
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Where it comes from: the client's address, as the proxies that we trust say. */
+    /** The client's address, as the trusted proxies report it. */
     readonly address: string;
   }
 }
@@ -35,7 +36,7 @@ interface Ports {
 
 export interface HttpServer {
   readonly http: FastifyInstance;
-  /** Ends connections on which nothing was asked for yet, which would keep a stop waiting. */
+  /** Closes connections that have not sent a request yet: they would delay a stop. */
   closeUnusedConnections(): void;
 }
 
@@ -55,7 +56,7 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
   });
   const closeUnusedConnections = trackUnusedConnections(http.server);
   answerProblems(http, log);
-  // Answers are data, not pages: nothing in them may run, whoever puts them in a frame.
+  // Answers are data, not pages: a browser may run nothing in them, nor show them in a frame.
   await http.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     referrerPolicy: { policy: 'no-referrer' },
@@ -69,11 +70,12 @@ export async function createHttpServer(ports: Ports): Promise<HttpServer> {
     strictPreflight: false,
   });
   http.addHook('onRequest', async ({ address, routeOptions }) => {
-    // Who looks after the process asks often.
+    // Health checks are frequent, so they are not limited.
     const waitMs = routeOptions.url === '/healthz' || routeOptions.url === '/readyz' ? 0 : limits.waitOf(address);
     if (waitMs > 0) throw new RateLimited('Too many requests came from this address; wait.', waitMs);
   });
-  // A connection that was kept alive would keep the stop waiting; so would one whose refused request may go on for long.
+  // Closes connections while the server stops, since keep-alive would delay it; and after refusing a long request that
+  // is still arriving, whose rest may take long.
   http.addHook('onSend', async ({ raw, headers }, reply) => {
     const isLong = 'transfer-encoding' in headers || Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES;
     if (isDraining() || (reply.statusCode >= 400 && isLong && !raw.complete)) reply.header('connection', 'close');

@@ -1,9 +1,9 @@
-// Connections on which nobody has asked for anything yet, as browsers and pools open them beforehand. Node counts them
-// neither as idle nor as closed, so a stop would wait for them.
+// Tracks connections that have not sent a request yet, as browsers and connection pools open them in advance. Node
+// counts them neither as idle nor as closed, so a stop would wait for them.
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** The function returned ends those there are. */
+/** Returns a function that closes all connections unused at that moment. */
 export function trackUnusedConnections(server: Server): () => void {
   const unused = new Set<Socket>();
   const use = ({ socket }: IncomingMessage) => void unused.delete(socket);

@@ -1,5 +1,4 @@
-// A live hold is to be looked at again: by the settler, soon, and in doubt where what the charger said before it proves
-// nothing any more.
+// Makes a live hold due for the settler, in doubt if the charger's earlier reports no longer prove it.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
@@ -10,10 +9,12 @@ export interface AskAgainPorts {
   readonly clock: Clock;
 }
 
-/** A state inside a hold that does not fit it must last this long before it is followed: real connectors flicker. */
+/**
+ * How long a connector state that contradicts a hold must last before the hold is verified: real connectors flicker.
+ */
 export const DEBOUNCE_MS = 3000;
 
-/** What the charger holds may differ from what stands here: it is asked at once. */
+/** The charger may hold something other than what is stored: makes the hold due at once. */
 export async function askAgain(
   { reservations, wakeSettler, clock }: AskAgainPorts,
   id: string,
@@ -25,7 +26,9 @@ export async function askAgain(
   wakeSettler(now);
 }
 
-/** The charger may have dropped it: it is asked once its connector has had the time to say so. */
+/**
+ * The charger may have dropped the hold: puts it in doubt, and makes it due once its connector has had time to report.
+ */
 export async function doubt(
   { reservations, wakeSettler, clock }: AskAgainPorts,
   id: string,
@@ -37,7 +40,7 @@ export async function doubt(
   wakeSettler(dueAt);
 }
 
-/** Those of the charger's live holds that are touched come into doubt. */
+/** Puts each live hold of the charger that `isTouched` selects in doubt. */
 export async function doubtEach(
   ports: AskAgainPorts,
   chargerId: string,

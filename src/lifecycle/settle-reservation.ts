@@ -1,5 +1,5 @@
-// What a charger's answer, or its silence, makes of a reservation. Used by whoever made the Call: a use case, the
-// settler, or the gateway for an answer that came after its time.
+// Applies a charger's answer, or its silence, to a reservation, for the maker of the Call: a use case, the settler, or
+// the gateway if the answer came late.
 
 import type { Log } from '../common/log.ts';
 import type { ChargerAnswer, Outcome, ReservationCommand } from '../model/charger/charger-calls.ts';
@@ -22,7 +22,7 @@ export interface SettlePorts extends AskAgainPorts {
 }
 
 const cannot = new Set(['NotSupported', 'NotImplemented']);
-/** The charger failed inside the command: it may have carried it out. */
+/** CALLERROR codes after which the charger may have carried out the command. */
 const doubtful = new Set(['InternalError', 'GenericError']);
 
 export type SettleReserve = (
@@ -31,7 +31,7 @@ export type SettleReserve = (
   options?: { readonly isRepeat: boolean },
 ) => Promise<Transitioned>;
 
-/** After ReserveNow, the first one or a repeated one. */
+/** Settles a ReserveNow, the first one or a repeated one. */
 export const settleReserve =
   (ports: SettlePorts): SettleReserve =>
   async (reservation, outcome, { isRepeat } = { isRepeat: false }) => {
@@ -63,14 +63,14 @@ export const settleReserve =
     }
   };
 
-/** Why nothing is known of what the charger did. */
+/** Why it is unknown what the charger did. */
 export const reasonOf = (silence: 'timed-out' | 'connection-lost') =>
   silence === 'timed-out' ? 'TIMEOUT' : 'CHARGER_LOST';
 
 /**
- * The charger holds it, or may. A reservation that has ended is never revived: the charger is told to let it go, and
- * told once more where a cancel is on its way that may have been carried out before. One that was used is consumed on
- * the charger, too, unless a repeated ReserveNow made it anew.
+ * Stores that the charger holds the reservation, or may. An ended one is never revived: a release is owed instead, also
+ * while a cancel is on its way, since that may have been carried out first. A used one is consumed on the charger too,
+ * unless a repeated ReserveNow made it again.
  */
 export async function settleHeld(
   ports: AskAgainPorts & Pick<SettlePorts, 'transition'>,
@@ -81,7 +81,7 @@ export async function settleHeld(
   const result = await ports.transition(reservation, happening, actor);
   const { status, id } = result.reservation;
   if (!result.isChanged && status === 'UNKNOWN' && happening.type === 'accepted') {
-    // The charger holds it otherwise than it stands here now: it is asked again.
+    // The charger accepted another id or expiry date than the one stored: ask again.
     await askAgain(ports, id);
   }
   if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
@@ -99,7 +99,10 @@ export type SettleCancel = (
   actor: Actor,
 ) => Promise<Transitioned>;
 
-/** After CancelReservation: Accepted and Rejected both prove that the charger holds it no longer. Anything else is tried again. */
+/**
+ * Settles a CancelReservation: Accepted and Rejected both prove that the charger no longer holds it. Any other outcome
+ * leaves it to the settler.
+ */
 export const settleCancel =
   ({ transition }: SettlePorts): SettleCancel =>
   async (reservation, outcome, reason, actor) =>
@@ -107,7 +110,7 @@ export const settleCancel =
       ? transition(reservation, { type: 'released', reason }, actor)
       : { reservation, isChanged: false };
 
-/** A CALLRESULT that came after its Call had timed out. */
+/** Settles a CALLRESULT that came after its Call had timed out. */
 export const settleLateAnswer =
   (ports: SettlePorts) =>
   async (chargerId: string, command: ReservationCommand, answer: ChargerAnswer): Promise<void> => {
@@ -126,7 +129,7 @@ export const settleLateAnswer =
       return;
     }
     if (isFirstAsked(reservation)) {
-      // It may answer a repeated ReserveNow, which a charger that holds the reservation refuses, too.
+      // The refusal may belong to a repeated ReserveNow, which a charger that holds the reservation also refuses.
       await transition(reservation, { type: 'refused', reason: answer }, 'CHARGER', { isReleaseOwed: true });
       return;
     }

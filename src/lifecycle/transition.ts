@@ -1,5 +1,6 @@
-// Every change of a reservation goes through here: what `apply` makes of it is stored by version, and decided anew
-// when somebody else was first. It must not know why the change is wanted.
+// Applies a happening to a reservation and stores the result by version; a lost race decides again on the newer row.
+// Bulk expiry and notices (follow-up.repository.ts) and the ends of pre-empted holds (hold-connector.ts) bypass it. It
+// must not know why the change is wanted.
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Actor, ReservationEventType } from '../model/events/event.ts';
 import { apply, type Happening, isHolding, type Reservation } from '../model/reservation/reservation.ts';
@@ -9,16 +10,16 @@ import type { ReservationRepository } from '../storage/reservations/reservation.
 export interface TransitionPorts {
   readonly reservations: ReservationRepository;
   readonly clock: Clock;
-  /** The log has grown. */
+  /** Notifies the feed that the log has grown. */
   readonly announce: () => void;
-  /** The settler has something to do at that time. */
+  /** Makes the settler run at that time. */
   readonly wakeSettler: (at: Date) => void;
-  /** From a Call that is being made until the settler takes it for lost. */
+  /** How long a Call may take before the settler treats it as lost. */
   readonly callLeaseMs: number;
 }
 
 export interface Transitioned {
-  /** As it stands now, changed or not. */
+  /** The current reservation, changed or not. */
   readonly reservation: Reservation;
   readonly isChanged: boolean;
 }
@@ -38,7 +39,7 @@ export const transition =
       const at = clock.now();
       const next = apply(current, happening, at);
       if (!next) {
-        // Decided on what the caller knew; somebody may have been faster.
+        // The caller's copy may be outdated: read the row, and decide again if it is newer.
         const newer = await reservations.byId(current.id);
         if (!newer || newer.version === current.version) return { reservation: newer ?? current, isChanged: false };
         current = newer;
@@ -65,10 +66,12 @@ export const transition =
 /** First pause before an unanswered command is tried again; it doubles with each attempt. */
 export const RETRY_MS = 2000;
 
-/** A charger that was not ready for a booking is asked again so much later, or when its connector says Available. */
+/**
+ * Pause before a charger that was not ready for a booking is asked again, unless its connector reports Available first.
+ */
 const REACTIVATE_MS = 10_000;
 
-/** What remains to be done, by the settler, once the reservation stands like this. */
+/** When the settler must take up the changed reservation, and whether a release is owed. */
 function followUpOf(
   next: Reservation,
   happening: Happening,
@@ -76,14 +79,14 @@ function followUpOf(
   isReleaseOwed: boolean,
   callLeaseMs: number,
 ): FollowUp {
-  // While the fresh id is being asked for, nobody else asks.
+  // Not due before the lease ends: until then the extension itself asks for the fresh id.
   if (happening.type === 'replaced') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
   if (next.status === 'SCHEDULED') {
     return { dueAt: happening.type === 'postponed' ? addMs(at, REACTIVATE_MS) : next.startsAt, isReleaseOwed: false };
   }
   if (happening.type === 'activated') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
-  // The one that it takes the place of is to be ended, should whoever moves it die.
+  // If the process that moves it dies, the settler must end the old reservation.
   if (next.status === 'ACCEPTED' && next.movedFrom !== undefined && happening.type === 'accepted') {
     return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   }

@@ -1,12 +1,12 @@
-// How the nodes of one database find and reach each other: an advisory lock shows that a node lives, NOTIFY carries
-// calls and hints. Nothing durable is here; a message that is lost costs its sender a timeout.
+// Connects the nodes of one database: an advisory lock shows that a node lives, NOTIFY carries requests and hints.
+// Messages are not durable: a lost request costs its sender a timeout, a lost hint only the wait for the next poll.
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { type Database, DatabaseAway, type Statement } from '../storage/database.ts';
 
-/** First half of the advisory lock that a living node holds; the second is the node's id. */
+/** First half of the advisory lock that a living node holds; the second half is the node's id. */
 const NODE_LOCKS = 7237;
 const SWEEP_MS = 1000;
 const CONNECT_MS = 5000;
@@ -48,13 +48,13 @@ const statements = {
 } as const satisfies Record<string, Statement>;
 
 export interface NodeBusEvents {
-  /** The events' feed of another node stored something. */
+  /** Another node has appended to the event log. */
   onHint(): void;
-  /** A request of another node; the reply goes back as JSON. */
+  /** Answers a request of another node; the resolved value goes back as JSON. */
   onRequest(topic: string, body: unknown): Promise<unknown>;
-  /** These nodes are gone, and the sockets of their chargers with them. */
+  /** These nodes have died, and the sockets of their chargers with them. Other nodes may report the same. */
   onDied(nodeIds: readonly number[]): Promise<void>;
-  /** The node has a new id: at its start, and after its database connection was lost. */
+  /** This node has a new id: at its start, and after its database connection was lost. */
   onJoined(nodeId: number): Promise<void>;
 }
 
@@ -121,7 +121,7 @@ export class NodeBus {
     }
   }
 
-  /** Tells the other nodes that the log has grown: at once, then for a while what is called becomes one message. */
+  /** Notifies the other nodes that the log has grown: sends at once, then merges further hints for HINT_EVERY_MS. */
   hint(): void {
     if (this.#isAlone) return;
     if (this.#hint !== 'none') {
@@ -137,7 +137,10 @@ export class NodeBus {
     });
   }
 
-  /** The other node's reply; undefined when none came in time, which says nothing about whether it was carried out. */
+  /**
+   * Resolves with the other node's reply, or with undefined if none came in time: the request may have been carried out
+   * or not.
+   */
   async request(nodeId: number, topic: string, body: unknown, timeoutMs: number): Promise<unknown> {
     const id = randomUUID();
     const message: Message = { type: 'request', id, from: this.nodeId, topic, body };
@@ -162,7 +165,7 @@ export class NodeBus {
     }
     const message = readMessage(payload);
     if (!message) {
-      this.log.warn({ channel }, 'a message that no node sends was dropped');
+      this.log.warn({ channel }, 'a message that is not in the nodes’ format was dropped');
       return;
     }
     if (message.type === 'reply') {
@@ -180,7 +183,7 @@ export class NodeBus {
     try {
       const dead = (await this.database.query<{ id: number }>(statements.dead, [])).map(({ id }) => id);
       if (dead.length > 0) {
-        // Several nodes may be at it; what each does it can do again.
+        // Several nodes may find the same dead node, so onDied must be idempotent.
         await this.events.onDied(dead);
         for (const id of dead) await this.database.query(statements.remove, [id]);
         this.log.info({ nodes: dead }, 'nodes that died were removed');
@@ -189,8 +192,8 @@ export class NodeBus {
       const { nodeId, client } = this.#phase;
       const [count] = await this.database.query<{ nodes: number; own: number }>(statements.count, [nodeId]);
       this.#isAlone = (count?.nodes ?? 1) < 2;
-      // Its lock was lost with a connection that still looks alive from here: to the others this node is dead.
-      if (count?.own === 0) this.#lose(client, new Error('This node was taken for dead'));
+      // Another node has removed this one as dead: its lock was lost with a connection that still looks open from here.
+      if (count?.own === 0) this.#lose(client, new Error('Another node has removed this one as dead'));
     } catch (error) {
       this.log.warn({ error }, 'the nodes could not be checked');
     }
@@ -211,14 +214,14 @@ export class NodeBus {
     this.clock.after(SWEEP_MS, () => {
       if (this.#phase.is !== 'lost') return;
       this.join().catch((error) => {
-        this.log.warn({ error }, 'joining again failed');
+        this.log.warn({ error }, 'joining again failed; it will be tried again');
         this.#rejoin();
       });
     });
   }
 }
 
-/** Whoever may use the database may NOTIFY anything. */
+/** Every user of the database can NOTIFY these channels, so a payload can be anything. */
 function readMessage(payload: string): Message | undefined {
   try {
     const message = JSON.parse(payload);

@@ -1,4 +1,4 @@
-// A call goes to the node that holds the charger's socket: this one, or another over the bus.
+// Routes a call to the node that holds the charger's socket: this one, or another one over the bus.
 import type { ChargerCalls, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
 
 export interface RoutePorts {
@@ -14,7 +14,10 @@ export interface RemoteCall {
   readonly command: ChargerCommand;
 }
 
-/** On top of what the other node waits for the charger: in its queue, and for the answer. */
+/**
+ * Time for the bus, on top of what the other node may wait: answerTimeoutMs in its queue, and again for the charger's
+ * answer.
+ */
 const BUS_MS = 1000;
 
 export const routeCall = (ports: RoutePorts): ChargerCalls => ({
@@ -35,7 +38,7 @@ export const routeCall = (ports: RoutePorts): ChargerCalls => ({
   },
 });
 
-/** The other end: JSON has no dates. */
+/** Executes a call that another node has routed here. It restores the date, which JSON carries as text. */
 export function executeRemoteCall(local: ChargerCalls, { chargerId, command }: RemoteCall): Promise<Outcome> {
   if (command.type !== 'ReserveNow') return local.call(chargerId, command);
   return local.call(chargerId, { ...command, expiryDate: new Date(command.expiryDate) });

@@ -1,5 +1,6 @@
-// One charger's socket: its calls answered in order, ours sent one at a time, both checked against the schemas.
-// A bad frame gets its error and never ends the connection. It must not know which actions there are.
+// One charger's socket: answers the charger's calls in order, sends ours one at a time, and checks both against the
+// schemas. A bad frame is answered with an error; only MAX_BAD_FRAMES of them in a row, or a frame that is too long,
+// close the socket. It must not know any action by name.
 import type { RawData, WebSocket } from 'ws';
 import { DRAIN_MS } from '../charging/follow-connection.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
@@ -24,21 +25,29 @@ export interface ConnectionPorts {
   readonly heartbeatIntervalSeconds: number;
 }
 
-/** Calls of the charger that wait for the one being answered; past it the socket is not read. */
+/** Back-pressure: with this many unanswered calls of the charger its socket is paused until at most half are left. */
 const MAX_INBOUND = 64;
 const CAPABILITY_TIMEOUT_MS = 5000;
-/** However much a charger has to tell, what is unsettled there waits no longer than this. */
+/**
+ * Limit of `drainedAt`, from the connection or its last boot: unsettled reservations wait no longer for the offline
+ * queue.
+ */
 const MAX_DRAIN_MS = 60_000;
-/** Until the database is asked again for what could not be stored or answered. */
+/** Pause between attempts while the database is away. */
 export const DATABASE_RETRY_MS = 500;
-/** Frames in a row that cannot be read, until the socket is closed. */
+/** Unreadable frames in a row that are tolerated; one more closes the socket. */
 const MAX_BAD_FRAMES = 100;
-/** A charger that empties its offline queue waits for each answer; none has reason to send faster than this for long. */
+/**
+ * Frames of one charger. Even a charger that empties its offline queue waits for each answer, so none needs more for
+ * long.
+ */
 const FRAMES = { perSecond: 100, burst: 500 };
-/** Bytes that wait to be sent to a charger that does not read. */
+/**
+ * Bytes that may wait to be sent to a charger that does not read; beyond it, the charger's next frame ends the socket.
+ */
 const MAX_UNSENT_BYTES = 1_000_000;
 const POLICY_VIOLATION = 1008;
-/** Of a message on its way, and of clocks that are as right as they get. */
+/** Smaller changes of the clock skew are not recorded: transmission takes time, and no clock is exact. */
 const SKEW_NOISE_SECONDS = 2;
 const MAX_INT32 = 2 ** 31 - 1;
 
@@ -65,7 +74,7 @@ export class Connection {
     private readonly socket: WebSocket,
     private readonly validation: Validation,
     private readonly ports: ConnectionPorts,
-    /** When the calls of the charger's connection before this one are answered. */
+    /** Resolves when the calls of the charger's previous connection are answered; the calls of this one wait for it. */
     before: Promise<void> = Promise.resolve(),
   ) {
     this.#calls = new OutgoingCalls(socket, ports.clock);
@@ -81,7 +90,7 @@ export class Connection {
     socket.once('close', () => this.#end());
   }
 
-  /** When it will have told, of what it did while it was away, all that it kept; in the past where it has. */
+  /** When the charger's offline queue counts as drained; in the past once it is. */
   get drainedAt(): Date {
     return this.#quietAt(this.#inboundCount > 0);
   }
@@ -92,12 +101,12 @@ export class Connection {
     return quiet < limit ? quiet : limit;
   }
 
-  /** The calls of the charger that came until now are answered, or were given up. */
+  /** Resolves when every call received so far is answered, or given up because the socket has closed. */
   get answered(): Promise<void> {
     return this.#inbound;
   }
 
-  /** Sends the command once the calls before it are answered. */
+  /** Sends the command once our earlier calls to this charger have ended. */
   async call(command: ChargerCommand): Promise<Outcome> {
     const { protocol, validation } = this;
     const wire = protocol.encode(command);
@@ -116,12 +125,18 @@ export class Connection {
     this.ports.metrics.calls.inc({ action: wire.action, outcome: told.toLowerCase() });
     if (outcome.type !== 'result') return outcome;
     if (answer) return { type: 'answer', answer };
-    // The charger did something, but what it says of it cannot be read: the outcome is unknown.
-    this.ports.log.warn({ chargerId: this.chargerId, action: wire.action }, 'an answer does not fit its schema');
+    // The charger may have carried the command out, but its answer cannot be read: the outcome is unknown.
+    this.ports.log.warn(
+      { chargerId: this.chargerId, action: wire.action },
+      'the answer of a charger does not match its schema',
+    );
     return { type: 'timed-out' };
   }
 
-  /** Ends the socket when nothing, not even a pong, came since the last check; counted by checks, so a clock may jump. */
+  /**
+   * Terminates the socket when nothing, not even a pong, has come since the last check, unless reading is paused. It
+   * counts checks, not time, so a clock that jumps does no harm.
+   */
   checkLiveness(): void {
     if (!this.#isHeard && !this.#isPaused) {
       this.socket.terminate();
@@ -136,7 +151,7 @@ export class Connection {
     this.ports.clock.after(1000, () => this.socket.terminate());
   }
 
-  /** Takes no new call, and resolves when the outstanding one has ended. */
+  /** Sends no new call to the charger, and resolves when the outstanding one has ended. */
   drain(): Promise<void> {
     return this.#calls.drain();
   }
@@ -149,7 +164,9 @@ export class Connection {
         if (outcome.type !== 'result' || validation.check('response', capabilityCall.action, outcome.payload)) return;
         await this.ports.useCases.recordCapabilities(chargerId, this.protocol.decodeCapabilities(outcome.payload));
       })
-      .catch((error) => this.ports.log.error({ error, chargerId }, 'what a charger supports was not stored'));
+      .catch((error) =>
+        this.ports.log.error({ error, chargerId }, 'the capabilities of a charger could not be stored'),
+      );
   }
 
   #send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
@@ -158,7 +175,7 @@ export class Connection {
     if (!violation) return this.#calls.send(call, timeoutMs, onLateResult);
     this.ports.log.error(
       { chargerId, action: call.action, violation },
-      'a call of ours breaks its schema; it is not sent',
+      'one of our calls breaks its schema; it is not sent',
     );
     return Promise.resolve({ type: 'offline' });
   }
@@ -188,7 +205,7 @@ export class Connection {
       case 'result':
       case 'error':
         if (!this.#calls.take(frame))
-          log.info({ chargerId, id: frame.id }, 'a charger answered a call that is not open');
+          log.info({ chargerId, id: frame.id }, 'a charger answered a call that is not outstanding');
         break;
       case 'bad':
         log.warn({ chargerId, description: frame.description }, 'a charger sent a frame that cannot be read');
@@ -203,7 +220,7 @@ export class Connection {
         );
         break;
       case 'send':
-        log.debug({ chargerId, action: frame.action }, 'a charger sent what nobody here uses');
+        log.debug({ chargerId, action: frame.action }, 'a SEND frame of a charger is ignored');
         break;
       default:
         frame satisfies never;
@@ -214,7 +231,10 @@ export class Connection {
     if (code) this.#write(errorFrame(id, code, description, this.protocol.version));
   }
 
-  /** The calls of one charger are answered in their order; different chargers never wait for each other. */
+  /**
+   * Queues the call: one charger's calls are answered in order, except that `unordered` ones overtake while the
+   * database is away. Chargers never wait for each other.
+   */
   #enqueue(frame: Frame & { type: 'call' }): void {
     const answer = this.#once(() => this.#answer(frame).catch((error) => this.#fail(frame.id, frame.action, error)));
     if (this.protocol.unordered.includes(frame.action)) {
@@ -229,7 +249,7 @@ export class Connection {
     });
   }
 
-  /** The task when its turn has come, or before, but not twice. */
+  /** Wraps a task so that it runs once: when its turn in the queue comes, or earlier. */
   #once(task: () => Promise<void>): () => Promise<void> {
     let done: Promise<void> | undefined;
     const run = () => {
@@ -240,7 +260,7 @@ export class Connection {
     return run;
   }
 
-  /** Who sends faster than any charger has reason to is read more slowly; nothing is lost, and nobody else waits. */
+  /** Reads a socket that exceeds the frame rate more slowly: no frame is lost, and no other charger waits. */
   #slowDown(): void {
     const waitMs = this.#rate.take(this.ports.clock.now());
     if (this.#isSlowed || waitMs === 0) return;
@@ -250,7 +270,9 @@ export class Connection {
     void this.#resumeAfter(waitMs);
   }
 
-  /** What had been read before the pause counts, too: the wait may have grown meanwhile. */
+  /**
+   * Frames that had been read before the pause still count and may have lengthened the wait, so it is computed again.
+   */
   async #resumeAfter(firstMs: number): Promise<void> {
     const { clock } = this.ports;
     for (let waitMs = firstMs; waitMs > 0 && !this.#isClosed; waitMs = this.#rate.waitMs(clock.now())) {
@@ -265,11 +287,11 @@ export class Connection {
     this.#isPaused = true;
   }
 
-  /** Where nothing keeps it from being read. */
+  /** Resumes reading, unless the rate limit or too many unanswered calls forbid it. */
   #resume(): void {
     if (!this.#isPaused || this.#isSlowed || this.#inboundCount > MAX_INBOUND / 2) return;
     this.#isPaused = false;
-    this.#isHeard = true; // It could not be heard.
+    this.#isHeard = true; // Nothing was read during the pause, so that silence does not count.
     this.socket.resume();
   }
 
@@ -301,8 +323,8 @@ export class Connection {
   }
 
   /**
-   * While the database is away a call waits: a charger that gets no answer keeps what it has to tell and sends it again.
-   * An error might make it forget a transaction, and any other answer would be a lie.
+   * Retries while the database is away. A charger without an answer keeps its message and sends it again; an error
+   * might make it forget a transaction, and any other answer would be false.
    */
   async #whenPossible<T>(act: () => Promise<T>): Promise<T> {
     for (let isWaiting = false; ; ) {
@@ -320,7 +342,10 @@ export class Connection {
     }
   }
 
-  /** Once it is drained, what it sends it sends at once: its timestamp shows how far its clock is off. */
+  /**
+   * Once its offline queue is drained, the charger sends messages as they happen: their timestamp shows how far its
+   * clock is off.
+   */
   #noteSkew({ timestamp }: { readonly timestamp?: unknown }): void {
     const { clock, useCases, log } = this.ports;
     const now = clock.now();
@@ -332,7 +357,9 @@ export class Connection {
     this.#skewSeconds = seconds;
     useCases
       .recordClockSkew(this.chargerId, Math.max(-MAX_INT32, Math.min(seconds, MAX_INT32)))
-      .catch((error) => log.debug({ error, chargerId: this.chargerId }, 'a clock skew was not noted'));
+      .catch((error) =>
+        log.debug({ error, chargerId: this.chargerId }, 'the clock skew of a charger could not be stored'),
+      );
   }
 
   #fail(id: MessageId, action: string, error: unknown): void {

@@ -1,5 +1,5 @@
-// The door for chargers: one port, OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, one live connection per charger.
-// To the rest of the program it is `call`.
+// Where chargers connect: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
+// owns this node's open connections, one per charger (the newest wins), their logins and the liveness check.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -25,23 +25,26 @@ const UNKNOWN_SUBPROTOCOL = 1002;
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
-/** The database has other work, too, when a node comes back to it. */
+/** Sockets that `reclaim` records concurrently: the database has other work, too, when a node comes back. */
 const RECLAIMED_AT_ONCE = 8;
 
-/** Heads that come in drop by drop: of all, and of one address at once. */
+/** Bounds a request head that comes in drop by drop, or is too large. */
 const HTTP = {
   ...{ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 },
   maxHeaderSize: 16 * 1024,
 };
-/** Many chargers may come back at once from behind one address; all do from behind a proxy. */
+/**
+ * Sockets of one address without a complete request head. Many chargers may come back at once from behind one address
+ * (NAT); trusted proxies are exempt.
+ */
 const MAX_HEADLESS_PER_ADDRESS = 2000;
 
 export interface GatewayPorts extends ConnectionPorts {
   readonly doors: Doors;
-  /** What comes in by the plain port has come through a proxy that has ended its TLS. */
+  /** A trusted proxy terminates TLS in front of the plain port. */
   readonly isBehindTls: boolean;
   readonly trustProxy: TrustProxy;
-  /** A charger that sends nothing, not even a pong, for this long is disconnected. */
+  /** A charger that sends nothing, not even a pong, is disconnected after this time at the latest. */
   readonly livenessMs: number;
 }
 
@@ -56,15 +59,15 @@ export class Gateway implements ChargerCalls {
   readonly #owned = new Map<Connection, Ownership>();
   readonly #endings = new Set<Promise<void>>();
   readonly #servers: Server[] = [];
-  /** The ports of those whose head has not come, by address. */
+  /** Remote ports of the sockets whose request head has not come yet, by remote address. */
   readonly #headless = new Map<string, Set<number | undefined>>();
-  /** Those that are neither let in nor refused yet. */
+  /** Sockets that have asked for an upgrade and are neither accepted nor closed yet. */
   readonly #entering = new Set<Duplex>();
   readonly #sockets: WebSocketServer;
   #stopWatching: () => void = () => {};
 
   constructor(private readonly ports: GatewayPorts) {
-    for (const one of protocols) validationOf(one); // Now, so that no charger waits for it.
+    for (const one of protocols) validationOf(one); // Compiled now, so that no charger waits for it.
     this.#sockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_FRAME_BYTES,
@@ -73,7 +76,7 @@ export class Gateway implements ChargerCalls {
     });
   }
 
-  /** Resolves with the ports it listens on. Throws where a file of the certificates cannot be used. */
+  /** Resolves with the ports it listens on. Throws when a certificate file cannot be used. */
   async listen(host: string): Promise<{ readonly plain?: number; readonly tls?: number }> {
     const { doors, clock, log } = this.ports;
     let plain: number | undefined;
@@ -102,7 +105,7 @@ export class Gateway implements ChargerCalls {
       this.#entering.add(socket);
       socket.once('close', () => this.#entering.delete(socket));
       this.#upgrade(request, socket, head, isEncrypted).catch((error) => {
-        this.ports.log.error({ error }, 'a charger could not be let in');
+        this.ports.log.error({ error }, 'the login of a charger failed');
         refuseUpgrade(socket, this.ports.clock, 503);
       });
     });
@@ -114,7 +117,7 @@ export class Gateway implements ChargerCalls {
     return (server.address() as AddressInfo).port;
   }
 
-  /** Until the head of its request has come. */
+  /** Counts the socket against MAX_HEADLESS_PER_ADDRESS until its request head comes or it closes. */
   #boundHeadless(socket: Socket): void {
     const { remoteAddress = '', remotePort } = socket;
     if (this.ports.trustProxy(remoteAddress, 0)) return;
@@ -124,7 +127,7 @@ export class Gateway implements ChargerCalls {
     socket.once('close', () => this.#countNoMore(remoteAddress, remotePort));
   }
 
-  /** By its port: the socket that TLS makes is another than the one that connected. */
+  /** Found by port: with TLS, the request has another socket object than the connection that was counted. */
   #countNoMore(remoteAddress = '', remotePort: number | undefined): void {
     const ofAddress = this.#headless.get(remoteAddress);
     if (ofAddress?.delete(remotePort) && ofAddress.size === 0) this.#headless.delete(remoteAddress);
@@ -142,18 +145,21 @@ export class Gateway implements ChargerCalls {
     return this.#connections.get(chargerId)?.call(command) ?? { type: 'offline' };
   }
 
-  /** When the charger will have told what it kept while it was away; in the past where it has, or is not here. */
+  /**
+   * When the charger's offline queue counts as drained; in the past once it is, or if the charger is not connected
+   * here.
+   */
   drainedAt(chargerId: string): Date {
     return this.#connections.get(chargerId)?.drainedAt ?? new Date(0);
   }
 
-  /** The charger was removed, or has a newer connection elsewhere: one that is newer than that `epoch` stays. */
+  /** Closes the charger's socket, unless its epoch is `epoch` or higher: a newer connection stays. */
   drop(chargerId: string, reason: string, epoch = Number.POSITIVE_INFINITY): void {
     const connection = this.#connections.get(chargerId);
     if (connection && (this.#owned.get(connection)?.epoch ?? 0) < epoch) connection.close(NORMAL, reason);
   }
 
-  /** Records every socket anew, a few at a time, after this node has become another one to the database. */
+  /** Records every open socket under the new id of this node, a few at a time. */
   async reclaim(): Promise<void> {
     const waiting = [...this.#connections.values()];
     const reclaimAll = async () => {
@@ -162,7 +168,10 @@ export class Gateway implements ChargerCalls {
     await Promise.all(Array.from({ length: RECLAIMED_AT_ONCE }, reclaimAll));
   }
 
-  /** No new connection or call; each socket closes after its outstanding call; resolves when all is recorded. */
+  /**
+   * Refuses new connections and calls, closes each socket after its outstanding call, and resolves when every end is
+   * recorded or given up.
+   */
   async stop(): Promise<void> {
     if (this.#phase.is === 'open') this.#phase.callOffCheck();
     this.#phase = { is: 'draining' };
@@ -214,9 +223,9 @@ export class Gateway implements ChargerCalls {
       });
       return;
     }
-    // Recorded before the handshake: a charger that sees its socket open can be reserved.
+    // Recorded before the handshake, so that a charger which sees its socket open can be reserved at once.
     const ownership = await this.ports.useCases.connect(chargerId, protocol.version, found.admission);
-    // What it was let in by was changed meanwhile: it comes again, and is looked at anew.
+    // The charger was removed, or its credentials changed, during the login: with 503 it comes again and logs in anew.
     if (!ownership) return refuse(503, 'Retry-After: 1\r\n');
     let isAccepted = false;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -227,7 +236,7 @@ export class Gateway implements ChargerCalls {
     if (!isAccepted) await this.ports.useCases.disconnect(chargerId, ownership);
   }
 
-  /** A proxy that we trust has ended TLS, and says so, or says nothing of it. */
+  /** True when a trusted proxy has terminated TLS: X-Forwarded-Proto is https, wss or absent. */
   #isBehindTls({ socket, headers }: IncomingMessage): boolean {
     const { isBehindTls, trustProxy } = this.ports;
     if (!isBehindTls || !trustProxy(socket.remoteAddress ?? '', 0)) return false;
@@ -252,7 +261,7 @@ export class Gateway implements ChargerCalls {
     const ending = closed.then(() => connection.answered).then(() => this.#release(connection));
     this.#endings.add(ending);
     void ending.finally(() => this.#endings.delete(ending));
-    // The newer connection wins, by the order in which they were recorded.
+    // The connection with the higher epoch, which was recorded later, wins.
     const isNewest = !before || (this.#owned.get(before)?.epoch ?? 0) < ownership.epoch;
     if (isNewest) this.#connections.set(chargerId, connection);
     const older = isNewest ? before : connection;
@@ -267,7 +276,7 @@ export class Gateway implements ChargerCalls {
     try {
       const ownership = await this.ports.useCases.reclaim(chargerId, before);
       if (ownership && !this.#owned.has(connection))
-        await this.#recordEnd(chargerId, ownership); // It closed meanwhile.
+        await this.#recordEnd(chargerId, ownership); // The socket closed during the reclaim.
       else if (ownership) this.#owned.set(connection, ownership);
       else connection.close(NORMAL, 'A newer connection of this charger took its place');
     } catch (error) {
@@ -286,7 +295,7 @@ export class Gateway implements ChargerCalls {
     await this.#recordEnd(chargerId, ownership);
   }
 
-  /** Until it is stored, the charger counts as connected: while the database is away it is tried again. */
+  /** Retries while the database is away: until the end is stored, the charger counts as connected. */
   async #recordEnd(chargerId: string, ownership: Ownership): Promise<void> {
     const { useCases, clock, log } = this.ports;
     for (;;) {
@@ -311,7 +320,7 @@ export class Gateway implements ChargerCalls {
   }
 }
 
-/** Compiled once a process: it takes a tenth of a second for each version. */
+/** Compiled once per process: each version takes a tenth of a second. */
 const validations = new Map<Protocol, Validation>();
 
 function validationOf(protocol: Protocol): Validation {
@@ -323,14 +332,14 @@ function validationOf(protocol: Protocol): Validation {
 
 const protocolOf = (subprotocol: string) => protocols.find((one) => one.subprotocol === subprotocol);
 
-/** The first that the charger offers and we speak. */
+/** The first subprotocol in the charger's offer that we speak. */
 const offeredProtocol = (header: string | undefined): Protocol | undefined =>
   header
     ?.split(',')
     .map((name) => protocolOf(name.trim()))
     .find((one) => one !== undefined);
 
-/** The last part of the path, as OCPP-J has it: /any/prefix/<charger id>. */
+/** The last segment of the path, as OCPP-J has it: /any/prefix/<charger id>. */
 function chargerIdOf(url: string): string | undefined {
   const last = url.split('?')[0]?.split('/').at(-1) ?? '';
   try {
@@ -341,7 +350,7 @@ function chargerIdOf(url: string): string | undefined {
   }
 }
 
-/** The password may be any bytes. */
+/** The password stays a Buffer: it may be any bytes. */
 function credentialsOf(header: string | undefined): { user?: string; password?: Buffer } {
   const [scheme, encoded] = (header ?? '').split(' ');
   if (scheme?.toLowerCase() !== 'basic' || !encoded) return {};

@@ -1,5 +1,5 @@
-// Our Calls to one charger: sent one at a time, in their order, each with its time; answers are told apart by message id,
-// late ones too. It must not know what the Calls are for.
+// Our Calls to one charger: sent one at a time and in order, each with a timeout. Answers, also late ones, are matched
+// by message id. It must not know what the Calls are for.
 import { randomUUID } from 'node:crypto';
 import type { WebSocket } from 'ws';
 import { addMs, type Clock } from '../common/clock.ts';
@@ -23,9 +23,9 @@ interface Outstanding extends Waiting {
   readonly callOff: () => void;
 }
 
-/** Calls that wait for the one outstanding; the next is not taken. */
+/** Calls queued behind the outstanding one; a further Call ends as `offline`. */
 const MAX_WAITING = 64;
-/** Calls that timed out and may still be answered. */
+/** Timed-out Calls whose late result is still expected; beyond this the oldest is forgotten. */
 const MAX_LATE = 32;
 
 export class OutgoingCalls {
@@ -40,7 +40,10 @@ export class OutgoingCalls {
     private readonly clock: Clock,
   ) {}
 
-  /** `offline`: the frame was never written. `onLateResult` gets what comes after the time is over. */
+  /**
+   * Resolves with `offline` when the frame was never written. `onLateResult` gets a CallResult that comes after the
+   * timeout.
+   */
   send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
     if (this.#isOver || this.#waiting.length >= MAX_WAITING) return Promise.resolve({ type: 'offline' });
     return new Promise((resolve) => {
@@ -50,7 +53,10 @@ export class OutgoingCalls {
     });
   }
 
-  /** False for an answer to a Call that is not open, and late for none. */
+  /**
+   * False when the frame answers neither the outstanding Call nor, with a CallResult, one whose late result is
+   * expected.
+   */
   take(frame: Frame & { type: 'result' | 'error' }): boolean {
     const id = String(frame.id);
     if (id === this.#outstanding?.id) {
@@ -66,14 +72,17 @@ export class OutgoingCalls {
     return true;
   }
 
-  /** Takes no new Call, and resolves when the outstanding one has ended. */
+  /** Sends no further Call, and resolves when the outstanding one has ended. */
   drain(): Promise<void> {
     this.#isOver = true;
     for (const { resolve } of this.#waiting.splice(0)) resolve({ type: 'offline' });
     return this.#outstanding ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve();
   }
 
-  /** The socket is closed: what was written may have been carried out; what still waited was not. */
+  /**
+   * The socket has closed. The outstanding Call ends as `connection-lost` (it may have been carried out), queued ones
+   * as `offline` (they were not).
+   */
   end(): void {
     this.#isOver = true;
     this.#finish({ type: 'connection-lost' });

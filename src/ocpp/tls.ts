@@ -1,4 +1,5 @@
-// TLS for chargers: our certificate, theirs, and the files that both come from, which may change while we run.
+// TLS for chargers: creates the server, reloads its certificate files when they change, and reads a charger's
+// certificate.
 import { constants } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
@@ -11,15 +12,15 @@ import type { ClientCertificate } from '../model/charger/certificate.ts';
 export interface TlsFiles {
   readonly certificate: string;
   readonly key: string;
-  /** Of who signs chargers' certificates: without it there is no security profile 3. */
+  /** The CA that signs chargers' certificates; without it there is no security profile 3. */
   readonly clientAuthority?: string;
-  /** Certificates of that authority that are not good any more; with it, each certificate needs its authority's list. */
+  /** Certificate revocation lists (CRL); once set, each certificate in a chain needs the list of its issuer. */
   readonly clientRevocations?: string;
 }
 
-/** Where chargers come in. */
+/** The ports that chargers connect to. */
 export interface Doors {
-  /** Without TLS: for networks that are private, and for who has TLS before it. */
+  /** Port without TLS: for private networks, or behind a proxy that terminates TLS. */
   readonly plainPort?: number;
   readonly tls?: { readonly port: number; readonly files: TlsFiles };
 }
@@ -27,7 +28,6 @@ export interface Doors {
 const REREAD_MS = 60_000;
 const HANDSHAKE_MS = 10_000;
 
-/** As given to a server, and again when a file has become another. */
 async function read(files: TlsFiles): Promise<SecureContextOptions> {
   const [cert, key, ca, crl] = await Promise.all(
     [files.certificate, files.key, files.clientAuthority, files.clientRevocations].map((path) =>
@@ -38,7 +38,7 @@ async function read(files: TlsFiles): Promise<SecureContextOptions> {
     ...{ cert, key, minVersion: 'TLSv1.2' },
     ...(ca !== undefined && { ca }),
     ...(crl !== undefined && { crl }),
-    // A session that is resumed would not show a certificate that was revoked meanwhile.
+    // A resumed session skips the certificate check, so a certificate revoked since the first handshake would pass.
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   };
 }
@@ -48,7 +48,7 @@ export interface TlsServer {
   stopWatching(): void;
 }
 
-/** Throws where a file cannot be read, or holds something else. */
+/** Throws when a file cannot be read or used. */
 export async function createTlsServer(
   files: TlsFiles,
   options: object,
@@ -60,7 +60,8 @@ export async function createTlsServer(
     ...known,
     handshakeTimeout: HANDSHAKE_MS,
     requestCert: files.clientAuthority !== undefined,
-    // One without, or with its maker's, may still have a password: whether that will do is decided with its id.
+    // A charger without a certificate, or with its manufacturer's, may still have a password: authenticateCharger
+    // decides by its id.
     rejectUnauthorized: false,
   });
   server.on('tlsClientError', (error, socket) => {
@@ -79,27 +80,30 @@ export async function createTlsServer(
       if (JSON.stringify(now) === JSON.stringify(known)) return;
       server.setSecureContext(now);
       known = now;
-      log.info('the certificates for chargers were read anew');
+      log.info('the TLS certificates for chargers were reloaded');
     } catch (error) {
-      log.error({ error }, 'the certificates for chargers could not be read anew; the old ones stay');
+      log.error({ error }, 'the TLS certificates for chargers could not be reloaded; the old ones stay in use');
     }
   };
   watch();
   return { server, stopWatching: () => callOff() };
 }
 
-/** One that its authority, the dates and the list of revocations admit; undefined: it showed none, or another. */
+/**
+ * The charger's certificate when the CA, its dates and the CRL admit it; undefined: it showed none, or one that is not
+ * admitted.
+ */
 export function clientCertificateOf(socket: TLSSocket): ClientCertificate | undefined {
   if (!socket.authorized) return undefined;
   const { subject, fingerprint256, serialNumber, valid_from, valid_to } = socket.getPeerCertificate();
   const commonName: unknown = subject?.CN;
-  // Of two names it could not be said which is meant.
+  // A certificate with two common names does not say which one is the charger.
   if (typeof commonName !== 'string') return undefined;
   const dates = { notBefore: new Date(valid_from), notAfter: new Date(valid_to) };
   return { commonName, fingerprint: fingerprint256, serialNumber, ...dates };
 }
 
-/** Why the one it showed is not admitted, in OpenSSL's words, for whoever looks after the server. */
+/** Why the certificate that the charger showed is not admitted, in OpenSSL's words, for the log. */
 export function certificateProblemOf(socket: TLSSocket): string | undefined {
   const isShown = Object.keys(socket.getPeerCertificate()).length > 0;
   return isShown && !socket.authorized ? `${socket.authorizationError}` : undefined;

@@ -1,4 +1,4 @@
-// reservationUsage: how a site's reservations were used. For those who run it.
+// Reports how a site's reservations were used (reservationUsage in GraphQL), to admins and operators of the site.
 
 import { MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -31,10 +31,10 @@ export const readUsage =
   ({ usage, policies }: { readonly usage: UsageRepository; readonly policies: KnownPolicies }): ReadUsage =>
   async (caller, { siteId, from, to, bucket }) => {
     if (!mayAdministerSite(caller, siteId))
-      return { code: 'FORBIDDEN', message: 'Admins and the operators of the site see how it is used.' };
+      return { code: 'FORBIDDEN', message: 'Only admins and the operators of the site may see how it is used.' };
     if (to <= from) return invalidInput('to', 'It must be later than from.');
     if ((to.getTime() - from.getTime()) / bucketMs[bucket] > MAX_BUCKETS)
-      return invalidInput('bucket', `That is more than ${MAX_BUCKETS} buckets; take larger ones, or less time.`);
+      return invalidInput('bucket', `That is more than ${MAX_BUCKETS} buckets; choose larger ones, or a shorter time.`);
     const known = await policies.ofSite(siteId);
     if (!known) return siteNotFound(siteId);
     return usage.usage({ siteId, from, until: to, bucket, timeZone: known.timeZone });

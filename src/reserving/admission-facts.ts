@@ -1,4 +1,5 @@
-// The facts that a hold is decided on: what the site's policy makes one ask the database, and what its answer means.
+// Reads the facts that a hold is decided on: asks the database only for what the site's policy needs, and makes
+// AdmissionFacts of the result.
 
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
@@ -17,7 +18,7 @@ import { guardKeys, type HoldStore } from '../storage/reservations/hold.reposito
 import type { FactsQuery, Guards, HoldFacts } from '../storage/reservations/hold-facts.repository.ts';
 import type { KnownPolicies } from '../storage/sites/known-policies.ts';
 
-/** Who asks for what; without an expiry date the policy's default duration counts. */
+/** The wanted hold; without expiryDate and durationMinutes the policy's default duration applies. */
 export interface Asked {
   readonly chargerId: string;
   readonly idTag?: string;
@@ -35,12 +36,12 @@ export interface Known {
   readonly expiryDate: Date;
   readonly guards: Guards;
   readonly policies: SitePolicies;
-  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  /** About the reservation in `except`: whether it is ACCEPTED or SCHEDULED, and whether a process has claimed it. */
   readonly isHolding: boolean;
   readonly isClaimed: boolean;
 }
 
-/** Reads the facts, by the policy as it stands now; undefined where there is no such charger. */
+/** Reads the facts under the current policy; returns undefined for an unknown charger. */
 export async function readFacts(
   {
     holds,
@@ -57,7 +58,7 @@ export async function readFacts(
     if (raw && raw.siteId === policies.siteId && raw.policyVersion === policies.version) {
       return toKnown(policies, raw, asked, now);
     }
-    // The policy was changed, or the charger stands elsewhere now, or nowhere.
+    // The cached policy is outdated, or the charger was moved to another site or removed: read again.
     known.forget(policies, asked.chargerId);
   }
 }
@@ -79,7 +80,10 @@ const idTagLimits = [
   'reReservationLimit',
 ] as const satisfies (keyof ReservationPolicy)[];
 
-/** Which group asks, and so which override counts, is known only with the answer: any layer's need is read. */
+/**
+ * The group, and with it the override that applies, is known only from the result, so the query covers what any layer
+ * needs.
+ */
 function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
   const { chargerId, startsAt, except } = asked;
   const { idTag, parentIdTag, reservationId } = asked;
@@ -88,7 +92,7 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
     site: isSetAnywhere(policies, 'minFreeConnectors'),
   };
   const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
-  // What lasts longer than any layer allows is refused for that: nobody need read on to its end.
+  // A hold longer than any layer allows is refused for its length, so the window read ends at the longest allowed one.
   const longest = addMs(startsAt, largestAnywhere(policies, 'maxDurationMinutes') * MINUTE_MS);
   const minutes = asked.durationMinutes ?? largestAnywhere(policies, 'defaultDurationMinutes');
   const wanted = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
@@ -147,7 +151,10 @@ function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date
   };
 }
 
-/** What the hold counts for where any layer of the site limits it: others that count for the same wait for each other. */
+/**
+ * The guards of what the hold counts for: its charger, and idTag, group and site if any layer limits them. Of two
+ * racing requests that share a guard, the second decides again.
+ */
 function guardsOf(policies: SitePolicies, { siteId, group, guards }: HoldFacts, { chargerId, idTag }: Asked): Guards {
   const keys = [guardKeys.charger(chargerId)];
   if (idTag !== undefined && isSetAnywhere(policies, ...idTagLimits)) {

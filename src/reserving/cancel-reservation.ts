@@ -1,4 +1,4 @@
-// cancelReservation: free the connector, on the charger too. It never stops a session.
+// cancelReservation: frees the connector, on the charger too. It never stops a transaction.
 
 import type { Background } from '../common/background.ts';
 import { type Clock, withDeadline } from '../common/clock.ts';
@@ -25,7 +25,7 @@ export interface CancelReservationInput {
   readonly chargerId?: string;
   readonly reservationId?: number;
   readonly reason?: CancelReason;
-  /** Operators: end it at once, whatever the charger says or does not say. */
+  /** Operators only: ends the reservation at once, without waiting for the charger's answer. */
   readonly force?: boolean;
 }
 
@@ -59,9 +59,9 @@ export type CancelReservation = (
 ) => Promise<Reservation | CancelReservationRefusal>;
 
 /**
- * Returns the reservation as CANCELLED, or as CANCELLING when the charger did not answer in time: the wish is stored
- * first and kept until the charger answers or the hold expires. A charger that is offline or fails is a refusal that
- * carries the reservation, which is CANCELLING all the same.
+ * Returns the reservation as CANCELLED, or as CANCELLING if the charger did not answer in time: the request is stored
+ * first and kept until the charger answers or the hold expires. If the charger is offline or answers a CALLERROR, the
+ * result is a refusal; the reservation in it is CANCELLING as well.
  */
 export const cancelReservation =
   (ports: CancelReservationPorts): CancelReservation =>
@@ -72,7 +72,7 @@ export const cancelReservation =
     if (!found) return reservationNotFound;
     const reason = input.reason ?? (actsForOthers(caller) ? 'OPERATOR_REQUEST' : 'DRIVER_REQUEST');
 
-    // What an operator cancels never counts against the holder.
+    // A cancel by an operator is never refused by the policy, nor counted as late.
     const now = ports.clock.now();
     const policy = !actsForOthers(caller) && isLive(found.status) ? await policyOf(ports, found) : defaultPolicy;
     const forbidden = policyRefusal(decideCancel(policy, found, now));
@@ -90,7 +90,7 @@ export const cancelReservation =
       return { outcome, reservation };
     };
     const settling = ports.background.track(call.then(settle));
-    // Who waits no longer does not stop it: what it finds is stored, and an error is the log's.
+    // Settling continues after the deadline below: its result is stored, and its failure is logged.
     settling.catch((error) =>
       ports.log.error({ error, reservation: found.id }, 'the answer to a cancel was not stored'),
     );
@@ -111,7 +111,10 @@ async function policyOf(
   return known ? resolvePolicy(known, { chargerId, group: holderGroup }) : defaultPolicy;
 }
 
-/** By force, or where the charger holds nothing: ended here at once; the charger is told when it can be. */
+/**
+ * Ends the reservation here at once (by force, or a server-side hold); a charger that may hold it gets its cancel
+ * later, as an owed release.
+ */
 async function release(ports: CancelReservationPorts, wished: Reservation, reason: CancelReason, caller: Caller) {
   const released = { type: 'released', reason } as const;
   const isReleaseOwed = wished.enforcement === 'CHARGER';
@@ -127,10 +130,10 @@ function checkInput(caller: Caller, input: CancelReservationInput): InputRefusal
   if (actsForOthers(caller)) return undefined;
   if (input.force) return { code: 'FORBIDDEN', message: 'Only an operator can end a reservation by force.' };
   if (input.reason === undefined || input.reason === 'DRIVER_REQUEST') return undefined;
-  return { code: 'FORBIDDEN', message: 'A driver cancels with the reason DRIVER_REQUEST.' };
+  return { code: 'FORBIDDEN', message: 'A driver can only cancel with the reason DRIVER_REQUEST.' };
 }
 
-/** By its key, or by charger and wire id; undefined also where it is not the caller's to see. */
+/** Finds by id, or by chargerId and reservationId; returns undefined also if the caller may not see the reservation. */
 export async function findOwn(
   reservations: ReservationRepository,
   { id, chargerId, reservationId }: Pick<CancelReservationInput, 'id' | 'chargerId' | 'reservationId'>,

@@ -1,4 +1,4 @@
-// extendReservation: the same hold, longer. It counts only once the charger has accepted it.
+// extendReservation: prolongs a hold. The new end counts only once the charger has accepted it.
 
 import type { Background } from '../common/background.ts';
 import { addMs, withDeadline } from '../common/clock.ts';
@@ -33,7 +33,7 @@ import { isStorable } from './hold-input.ts';
 
 export interface ExtendReservationInput {
   readonly id: string;
-  /** When it is to end; the same request again asks for the same. */
+  /** The new end; absolute, so that repeating the request does not extend twice. */
   readonly expiryDate: Date;
 }
 
@@ -62,13 +62,13 @@ export type ExtendReservation = (
   input: ExtendReservationInput,
 ) => Promise<Reservation | ExtendReservationRefusal>;
 
-/** An extension may take three commands: the replacing one, a cancel, and a fresh one. */
+/** An extension takes up to three commands: the replacing ReserveNow, a cancel, and a ReserveNow with a fresh id. */
 const COMMANDS = 3;
 
 /**
- * Returns the reservation with its new expiry date; or as UNKNOWN where the charger did not answer, in which case it is
- * settled with the old one. A charger's refusal leaves it as it was, once it is clear that the charger still holds it.
- * A booking, of which the charger does not know yet, is extended here alone.
+ * Returns the reservation with its new expiry date; or as UNKNOWN if the charger did not answer, and then it is settled
+ * with the old one. After a charger's refusal the reservation stays as it was if the charger proves to hold it still. A
+ * booking is extended here alone: the charger does not know it yet.
  */
 export const extendReservation =
   (ports: ExtendReservationPorts): ExtendReservation =>
@@ -79,10 +79,10 @@ export const extendReservation =
     if (!isLive(found.status)) return ended(found);
     const { expiryDate } = input;
     if (expiryDate < found.expiryDate) {
-      const message = `It must not be before ${found.expiryDate.toISOString()}; to end it, cancel it.`;
+      const message = `It must not be before ${found.expiryDate.toISOString()}; to end the reservation earlier, cancel it.`;
       return invalidInput('expiryDate', message);
     }
-    if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It is too far away.');
+    if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It must be before the year 10000.');
     if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
     if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
 
@@ -98,8 +98,8 @@ export const extendReservation =
   };
 
 /**
- * Holds the connector here until the new end, before the charger is asked: nobody else books it meanwhile. One at a
- * time: two extensions could reach the charger in another order than the database.
+ * Holds the connector here until the new end before the charger is asked, so that nobody else books it meanwhile. The
+ * claim admits one extension at a time: two could reach the charger in another order than the database.
  */
 async function claim(
   ports: ExtendReservationPorts,
@@ -120,7 +120,8 @@ async function claim(
     if (claimed === 'CLAIMED') return { until, policy: known.facts.policy };
     const current = (await reservations.byId(id)) ?? found;
     if (!isLive(current.status)) return ended(current);
-    // Another hold was made in between: decide anew. Else somebody is at this reservation.
+    // NOT_NOW: the reservation is claimed or due elsewhere. FACTS_CHANGED: another hold was made meanwhile, so decide
+    // again.
     if (claimed === 'NOT_NOW' || current.version !== found.version) return notSettled(current);
   }
 }
@@ -135,7 +136,7 @@ function check(
   const refusal = policyRefusal(decideExtension(facts.policy, facts, found, expiryDate, now));
   if (refusal) return refusal;
   const wished = { connectorId, ...present({ plugType }), from: found.expiryDate, until: expiryDate };
-  // An extension that is under way holds the connector for itself.
+  // An unfinished extension prolongs the reservation's own hold: that is no conflict.
   const others = facts.holds.filter(({ id }) => id !== found.id);
   const [first] = conflictOf(facts.connectors, others, wished) ?? [];
   return first && taken(chargerId, connectorId, first);
@@ -159,7 +160,7 @@ async function ask(
         );
       }
       if (policy.extensionMayReplace && outcome.type === 'answer') return replace(ports, found, expiryDate, answer);
-      // Some charger lost the hold over this: it is verified once its connector has had the time to say so.
+      // Some chargers drop the hold when they refuse an extension: verify it once the connector has had time to report.
       await doubt(ports, found.id, { givesBackClaim: true });
       return refused((await reservations.byId(found.id)) ?? found, answer);
     }
@@ -167,7 +168,7 @@ async function ask(
     case 'connection-lost':
       return settledBy(await transition(found, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER'));
     case 'offline':
-      // Nothing was sent; a charger that comes back is asked no more than it was.
+      // Nothing was sent: when the charger comes back, the verification asks for the unchanged expiry date.
       await askAgain(ports, found.id, { givesBackClaim: true });
       return unchanged(found);
     default:
@@ -175,7 +176,10 @@ async function ask(
   }
 }
 
-/** A charger that does not replace: cancel, and hold under a fresh id, while the connector stays held here. */
+/**
+ * For a charger that refuses to replace: cancels there and asks for a fresh reservationId; the connector stays held
+ * here meanwhile.
+ */
 async function replace(
   ports: ExtendReservationPorts,
   found: Reservation,

@@ -1,5 +1,5 @@
-// Makes a hold, or a booking: reads the facts, decides, stores, and begins anew where the facts changed in between.
-// Whoever loses such a race twice decides under a lock, so that nobody waits longer than those before him take.
+// Makes a hold or a booking: reads the facts, decides, stores, and starts over if the facts changed in between. After
+// two lost races it locks the guards, so the wait is bounded by the requests ahead.
 import { randomUUID } from 'node:crypto';
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
@@ -43,7 +43,7 @@ export interface HoldPorts {
 }
 
 export interface HoldWish extends Omit<Asked, 'except'> {
-  /** For later: it is activated at its start, however soon that is. */
+  /** Stored as SCHEDULED and activated at its start, however soon that is. */
   readonly isBooking: boolean;
   readonly connectorId: number;
   readonly plugType?: string;
@@ -51,7 +51,7 @@ export interface HoldWish extends Omit<Asked, 'except'> {
   readonly requestDigest?: string;
   /** The reservation that ends once this one holds. */
   readonly movedFrom?: Reservation;
-  /** Takes the place of holds of lower priority, where the policy allows it. */
+  /** Pre-empts holds of lower priority, if the policy allows it. */
   readonly preempt?: boolean;
   /** Default: the caller's role. */
   readonly actor?: Actor;
@@ -59,21 +59,21 @@ export interface HoldWish extends Omit<Asked, 'except'> {
 
 export type HoldRefusal = AdmissionRefusal | InputRefusal | NotSettledRefusal;
 
-/** The holds that must end before this one can be made; none: they have changed, and are to be looked for anew. */
+/** The holds that must end before this one can be made; empty if they have changed and must be determined again. */
 export interface InTheWay {
   readonly victims: readonly OtherHold[];
 }
 
 type Made = Reservation | HoldRefusal | InTheWay | 'IDEMPOTENCY_KEY_USED';
 
-/** So many races are lost before the guards are locked. */
+/** Attempts without a lock; later ones lock the guards. */
 const FREE_ROUNDS = 2;
 
 export const isInTheWay = (made: Made): made is InTheWay => typeof made === 'object' && 'victims' in made;
 
 /**
- * The reservation as stored: PENDING, or SCHEDULED where it is a booking. `ended` are victims that the charger has let
- * go: they end in the same transaction, so that nobody else comes in between.
+ * Returns the stored reservation: PENDING, or SCHEDULED for a booking. `ended` are victims that their charger has
+ * released: they end in the same transaction, so that nobody else takes the connector in between.
  */
 export async function holdConnector(
   ports: HoldPorts,
@@ -102,12 +102,12 @@ export async function holdConnector(
   }
 }
 
-/** The facts changed, or must be locked first: begin anew. */
+/** The facts changed, or the guards must be locked first: start over. */
 interface Again {
   readonly guardKeys: readonly string[];
 }
 
-/** Undoes the ends that were part of it. */
+/** Thrown to roll back the transaction, and with it the ends of the victims. */
 class Undone extends Error {
   constructor(readonly why: Again | 'VICTIM_CHANGED') {
     super('The hold was not stored');
@@ -133,7 +133,7 @@ async function decideAndStore(
   const known = await readFacts({ holds: ports.store, policies: ports.policies, sql }, asked, now);
   if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
   if (movedFrom && movedFrom.siteId !== known.facts.siteId) return chargerNotFound(chargerId);
-  // The settler moves what it has claimed itself.
+  // The settler (actor SERVER) may move a reservation that it has claimed itself.
   const isMovable = known.isHolding && (!known.isClaimed || wish.actor === 'SERVER');
   if (movedFrom && !isMovable) return notSettled(movedFrom);
   const again = { guardKeys: [...known.guards.keys()] };
@@ -147,7 +147,7 @@ async function decideAndStore(
   const refusal = admit(facts, request, now);
   if (refusal?.code === 'RESERVED' && wish.preempt) {
     const victims = victimsOf(facts, request);
-    // Whatever else stands in the way is told first: before that nobody is ended.
+    // Returns any other refusal first, so that no hold ends for a request that fails anyway.
     const rest = victims && { ...facts, holds: facts.holds.filter((hold) => !victims.includes(hold)) };
     return rest ? (admit(rest, request, now) ?? { victims }) : refusal;
   }
@@ -196,7 +196,7 @@ function toNew(
     createdBy: movedFrom?.createdBy ?? caller.subject,
     actor,
     enforcement: enforcementOf(facts),
-    // A process that dies between the two halves of a move leaves them to the settler.
+    // If this process dies, the settler takes over when the lease ends: it settles the hold, or finishes the move.
     dueAt: isBooking && (!movedFrom || startsAt < leaseUntil) ? startsAt : leaseUntil,
     isBooking: movedFrom?.isBooking ?? isBooking,
     isReReservation: movedFrom ? movedFrom.isReReservation : isReReservation(policy, facts.lastUnusedEnd, now),
@@ -213,9 +213,9 @@ function toNew(
   };
 }
 
-/** In the same transaction as what takes its place. One that changed meanwhile undoes it all. */
+/** Ends a victim in the transaction that stores the new hold; a victim that changed meanwhile rolls both back. */
 async function end(sql: Sql, victim: Reservation, { role }: Caller, at: Date): Promise<void> {
-  // One that was being cancelled already keeps its reason.
+  // A victim that was already being cancelled keeps its reason.
   const happening =
     victim.status === 'SCHEDULED'
       ? ({ type: 'cancel-requested', reason: 'PREEMPTED' } as const)

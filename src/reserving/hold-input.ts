@@ -1,5 +1,5 @@
-// What reserveNow and scheduleReservation have in common before anything is read: the input by itself, who may ask, the
-// same request sent again, and the refusals that are noted.
+// What reserveNow and scheduleReservation share: checks of the input and of the caller's right to the idTag, replay by
+// idempotency key, and the noting of refusals.
 import { createHash } from 'node:crypto';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -11,12 +11,12 @@ import type { Reservation } from '../model/reservation/reservation.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
 
 export interface HoldInput {
-  /** One of the two. */
+  /** Exactly one of chargerId and siteId. */
   readonly chargerId?: string;
   readonly siteId?: string;
   readonly connectorId: number;
   readonly plugType?: string;
-  /** Absent: for the group alone. */
+  /** Absent for a reservation of a group alone. */
   readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly expiryDate?: Date;
@@ -31,7 +31,7 @@ export interface IdempotencyRefusal extends Refusal {
   readonly idempotencyKey: string;
 }
 
-/** What a hold is stored with, so that the same request is known again. */
+/** Stored with a hold, so that a repeated request is recognised. */
 export interface HoldKey {
   readonly idempotencyKey?: string;
   readonly requestDigest?: string;
@@ -51,9 +51,9 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   const wrongPlace = checkIdentifier('chargerId', chargerId) ?? checkIdentifier('siteId', siteId);
   if (wrongPlace) return wrongPlace;
   if (siteId !== undefined && input.preempt)
-    return invalidInput('preempt', 'It takes the place of a reservation of one charger: give its chargerId.');
+    return invalidInput('preempt', 'Pre-emption works on one charger: give its chargerId instead of siteId.');
   if (!isWithin(connectorId, 0, 65_535))
-    return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+    return invalidInput('connectorId', 'It must be from 0 (the charger chooses) to 65535.');
   if (siteId !== undefined && connectorId > 0)
     return invalidInput('connectorId', 'A connector belongs to a charger: give its chargerId.');
   if (siteId !== undefined && input.reservationId !== undefined)
@@ -69,21 +69,24 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   if (expiryDate && durationMinutes !== undefined) {
     return invalidInput('durationMinutes', 'Give expiryDate or durationMinutes, not both.');
   }
-  if (!isWithin(durationMinutes, 1, 525_600)) return invalidInput('durationMinutes', 'It must be 1 or more.');
+  if (!isWithin(durationMinutes, 1, 525_600)) return invalidInput('durationMinutes', 'It must be from 1 to 525600.');
   if (expiryDate && expiryDate <= startsAt) {
     return invalidInput('expiryDate', `It must be later than the start, which is ${startsAt.toISOString()}.`);
   }
   if (!isStorable(expiryDate ?? addMs(startsAt, (durationMinutes ?? 0) * MINUTE_MS)))
-    return invalidInput(expiryDate ? 'expiryDate' : 'durationMinutes', 'It is too far away.');
+    return invalidInput(
+      expiryDate ? 'expiryDate' : 'durationMinutes',
+      'The reservation must end before the year 10000.',
+    );
   if (!isWithin(input.reservationId, 1, MAX_INT32))
     return invalidInput('reservationId', `It must be from 1 to ${MAX_INT32}.`);
   return checkIdentifier('idempotencyKey', input.idempotencyKey);
 }
 
-/** PostgreSQL and the calendar go on, OCPP's dates do not. */
+/** OCPP's dates end with the year 9999; those of PostgreSQL and JavaScript go on. */
 export const isStorable = (at: Date): boolean => at.getTime() < Date.UTC(10_000, 0);
 
-/** With its own idTags, or for its own groups alone. */
+/** Refuses a caller who may not use the idTag or, for a reservation of a group alone, the group. */
 export function checkHolder(caller: Caller, { idTag, parentIdTag }: HoldInput): IdTagRefusal | undefined {
   if (idTag !== undefined) {
     if (mayUseIdTag(caller, idTag)) return undefined;
@@ -106,7 +109,10 @@ function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
   return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
 }
 
-/** What the same caller was given under the same key; undefined where it is a new request. */
+/**
+ * Returns the reservation that the caller made under the same key, or a refusal if that was another request; undefined
+ * for a new request.
+ */
 export async function findReplay(
   reservations: ReservationRepository,
   caller: Caller,
@@ -114,12 +120,12 @@ export async function findReplay(
 ): Promise<Reservation | IdempotencyRefusal | undefined> {
   if (input.idempotencyKey === undefined) return undefined;
   const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
-  // What the caller may not see any more is no answer: the request is looked at anew, and refused for what it lacks.
+  // A reservation that the caller may no longer see is not returned: the request is decided as a new one.
   if (!found || !maySeeReservation(caller, found.reservation)) return undefined;
   return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
 }
 
-/** The same request under the same key is answered as before; a new one is made, and what refuses it is noted. */
+/** Answers a repeated request under the same key as before; makes a new one, and notes its refusal. */
 export async function answerOnce<R extends Refusal>(
   caller: Caller,
   input: HoldInput,
@@ -134,7 +140,7 @@ export async function answerOnce<R extends Refusal>(
   const { idempotencyKey } = input;
   const made = await ports.make(idempotencyKey === undefined ? {} : { idempotencyKey, requestDigest: digestOf(input) });
   if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
-  // What stands in the way may be this very request, sent at the same time under the same key.
+  // The refusal may be caused by this very request, sent twice at the same time under the same key.
   const twin = await ports.replay();
   if (twin) return twin;
   if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(idempotencyKey ?? '');

@@ -1,5 +1,6 @@
-// moveReservation: to another connector, as one operation that never leaves the holder without both. The new one is made
-// first, under all the rules, and the old one ends once the new one holds; the settler finishes what is left half done.
+// moveReservation: moves a reservation to another connector without a moment in which the holder has neither. The new
+// one is made first, under all the rules; the old one ends once the new one holds. The settler finishes an interrupted
+// move.
 
 import { present } from '../common/present.ts';
 import type { SettleCancel } from '../lifecycle/settle-reservation.ts';
@@ -23,7 +24,7 @@ import { type AskPorts, askFor, type ReserveNowRefusal } from './reserve-now.ts'
 
 export interface MoveReservationInput {
   readonly id: string;
-  /** Of the same site; absent: the same charger. */
+  /** A charger of the same site; absent: the same charger. */
   readonly chargerId?: string;
   readonly connectorId: number;
 }
@@ -40,8 +41,9 @@ export type MoveReservation = (
 ) => Promise<Reservation | MoveReservationRefusal>;
 
 /**
- * Returns the new reservation; `movedFrom` names the old one, which ends as CANCELLED, MOVED. A refusal leaves the old
- * one as it is. Where the charger has not answered, both stay until it is clear that the new one holds.
+ * Returns the new reservation; its `movedFrom` names the old one, which ends as CANCELLED with the reason MOVED. A
+ * refusal leaves the old one as it is. If the charger does not answer, both stay until it is clear that the new one
+ * holds.
  */
 export const moveReservation =
   (ports: MoveReservationPorts): MoveReservation =>
@@ -52,7 +54,7 @@ export const moveReservation =
     const chargerId = input.chargerId ?? found.chargerId;
     const { connectorId } = input;
     if (!Number.isInteger(connectorId) || connectorId < 0 || connectorId > 65_535)
-      return invalidInput('connectorId', 'It must be 0 (the charger chooses) or more.');
+      return invalidInput('connectorId', 'It must be from 0 (the charger chooses) to 65535.');
     if (chargerId === found.chargerId && connectorId === found.connectorId)
       return invalidInput('connectorId', 'The reservation holds that connector already.');
     if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
@@ -70,7 +72,9 @@ export const moveReservation =
     return moveTo(ports, caller, found, { chargerId, connectorId });
   };
 
-/** With everything but the connector as it is, its start and its extensions included: a move is no way round a limit. */
+/**
+ * Keeps everything but the connector, its start and its extensions included, so that a move does not bypass a limit.
+ */
 export async function moveTo(
   ports: MoveReservationPorts,
   caller: Caller,
@@ -83,7 +87,8 @@ export async function moveTo(
     ...place,
     ...present({ idTag, parentIdTag, plugType: place.connectorId === 0 ? plugType : undefined }),
     startsAt: found.startsAt,
-    // What has not begun stays a booking, even where its start has come: it is activated at once.
+    // A booking that is not yet activated stays one, even if its start has passed: the settler then activates it at
+    // once.
     isBooking: found.status === 'SCHEDULED',
     expiryDate,
     movedFrom: found,
@@ -107,8 +112,8 @@ export interface EndMovedPorts {
 export type EndMoved = (reservation: Reservation, actor: Actor) => Promise<void>;
 
 /**
- * The new one holds: the old one goes. Where the old one was used or cancelled meanwhile, nobody wants the new one: it
- * goes. Called again, it does no harm.
+ * Completes a move once the new reservation holds: cancels the old one; if that was used or cancelled meanwhile,
+ * cancels the new one instead. Idempotent.
  */
 export const endMoved =
   (ports: EndMovedPorts): EndMoved =>
@@ -124,7 +129,7 @@ export const endMoved =
     else if (old.status === 'USED' || isLive(old.status)) await letGo(ports, made, 'MOVED', actor);
   };
 
-/** Cancels it, on the charger, too. Not answered, it stays CANCELLING, and the settler brings it to its end. */
+/** Cancels the reservation, on the charger too. Without an answer it stays CANCELLING, and the settler finishes it. */
 async function letGo(
   { calls, transition, settleCancel }: EndMovedPorts,
   found: Reservation,

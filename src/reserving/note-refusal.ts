@@ -1,4 +1,4 @@
-// A request that was refused is noted in the log of events, so that the use of a site can be read whole.
+// Appends a refused request to the event log, so that the usage of a site counts refusals as well.
 
 import type { Background } from '../common/background.ts';
 import type { Clock } from '../common/clock.ts';
@@ -19,13 +19,16 @@ export interface NoteRefusalPorts {
 
 export type NoteRefusal = (caller: Caller, input: HoldInput, refusal: Refusal) => void;
 
-/** Not of the caller's own mistakes, nor of what the charger itself refused: that is an event of the reservation. */
+/**
+ * Codes that are not logged: mistakes of the caller, NOT_SETTLED, after which the caller tries again, and
+ * CHARGER_REFUSED, which is an event of the reservation already.
+ */
 const unnoted = new Set([
   ...['INVALID_INPUT', 'FORBIDDEN', 'NOT_YOUR_ID_TAG', 'CHARGER_REFUSED', 'IDEMPOTENCY_KEY_REUSED'],
   ...['SITE_NOT_FOUND', 'CHARGER_NOT_FOUND', 'CONNECTOR_NOT_FOUND', 'NOT_SETTLED'],
 ]);
 
-/** Nobody waits for it: the answer does not depend on it. */
+/** Runs in the background: the answer to the caller does not depend on it. */
 export const noteRefusal =
   ({ usage, background, announce, clock, log }: NoteRefusalPorts): NoteRefusal =>
   (caller, input, refusal) => {
@@ -35,5 +38,5 @@ export const noteRefusal =
     background
       .track(noted)
       .then(announce)
-      .catch((error) => log.warn({ error, code: refusal.code }, 'a refusal was not noted'));
+      .catch((error) => log.warn({ error, code: refusal.code }, 'a refusal was not written to the event log'));
   };

@@ -1,4 +1,4 @@
-// Any connector of a site that would do: free for the whole window, with the plug, and, for now, ready.
+// Finds connectors of a site that fit: free for the whole window, with the wanted plug, and, if it begins now, ready.
 
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -31,7 +31,10 @@ interface Wanted {
   readonly isBooking: boolean;
 }
 
-/** The best first; never empty. Without a time or a duration the site's default counts, whatever a charger's or a group's is. */
+/**
+ * The connectors that fit, best first; never empty. If neither an end nor a duration is given, the default duration of
+ * the site counts, not that of a charger or a group.
+ */
 export async function placesAtSite(
   ports: PlacePorts,
   caller: Caller,
@@ -57,7 +60,10 @@ export async function placesAtSite(
   return { code: 'NO_CONNECTOR_FREE', message, siteId };
 }
 
-/** For now only what is connected and not in use, Available first; for later all that is not booked. */
+/**
+ * For now only connectors that are connected, in order and not in use, Available first; for later every connector that
+ * is free in the window, connected chargers first.
+ */
 export function rankPlaces(
   chargers: readonly ChargerOccupancy[],
   window: Window,
@@ -75,7 +81,7 @@ export function rankPlaces(
   return ranked.toSorted((a, b) => a.rank - b.rank).map(({ place }) => place);
 }
 
-/** Another connector of the site for the rest of a booking whose own is not to be had. */
+/** Another connector of the site for the rest of a booking that cannot have its own. */
 export async function findAlternative(
   { occupancy, policies, clock }: PlacePorts,
   booking: {
@@ -105,9 +111,9 @@ export async function findAlternative(
   return others.find((one) => one.chargerId !== chargerId || (connectorId > 0 && one.connectorId !== connectorId));
 }
 
-/** Refusals of one place: another connector may do. */
+/** Refusals that concern one connector or charger: another may accept. */
 export const ofThePlace = new Set([
   ...['RESERVED', 'CONNECTOR_NOT_FREE', 'CHARGER_OFFLINE', 'CHARGER_REFUSED', 'NOT_SUPPORTED'],
-  // A charger may have a policy of its own, and takes idTags of a certain length.
+  // A charger may have its own policy, and its own limit for the length of an idTag.
   ...['POLICY', 'ID_TAG_TOO_LONG'],
 ]);

@@ -1,5 +1,5 @@
-// A group of higher priority takes the place of holds of lower priority, where the policy allows it. Their holders are
-// told; the newcomer is stored only once the charger has confirmed that it lets go, in the transaction that ends them.
+// Pre-empts: a group of higher priority takes the place of holds of lower priority, if the policy allows it. The new
+// hold is stored only once the charger has confirmed the cancel, in the transaction that ends the victims.
 
 import type { Transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -20,9 +20,9 @@ export interface PreemptPorts extends HoldPorts {
 export type Hold = (caller: Caller, wish: HoldWish) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
 
 /**
- * Makes the hold, after those in its way have ended where that is wished. Refuses with NOT_SETTLED where the charger has
- * not confirmed: the victim stays CANCELLING and is told to let go until it does, so that the same request can be sent
- * again.
+ * Makes the hold, after those in its way have ended if `preempt` is set. Refuses with NOT_SETTLED if a charger has not
+ * confirmed: the victim stays CANCELLING and its cancel is sent again until the charger answers, so the client can
+ * repeat the request.
  */
 export const holdOrPreempt =
   (ports: PreemptPorts): Hold =>
@@ -39,7 +39,10 @@ export const holdOrPreempt =
     }
   };
 
-/** The victim as it stands once its charger holds it no longer; a booking is not there yet. */
+/**
+ * Has the charger release the victim and returns the victim as it is then; a booking needs no release, since the
+ * charger does not know it yet.
+ */
 async function letGo({ reservations, calls, transition }: PreemptPorts, { role }: Caller, id: string) {
   const victim = await reservations.byId(id);
   if (!victim) throw new Error(`Reservation ${id} is gone`);
@@ -48,13 +51,13 @@ async function letGo({ reservations, calls, transition }: PreemptPorts, { role }
   const { reservation } = wished;
   if (reservation.status !== 'CANCELLING' || reservation.enforcement === 'SERVER') return reservation;
   const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));
-  // A use that came first has ended it; the newcomer then finds the connector in use.
+  // A use may have ended the victim meanwhile; the new request then meets a connector in use.
   const current = (await reservations.byId(id)) ?? reservation;
   return outcome.type === 'answer' || !isLive(current.status) ? current : notConfirmed(current.chargerId);
 }
 
-/** It does not show whose hold that is. */
+/** Leaves out the reservation, so that the caller does not learn whose hold it is. */
 const notConfirmed = (chargerId: string): NotSettledRefusal => ({
   code: 'NOT_SETTLED',
-  message: `Charger "${chargerId}" has not confirmed that it lets go of the lower reservation; try again in a moment.`,
+  message: `Charger "${chargerId}" has not confirmed that it cancelled the reservation of lower priority; try again in a moment.`,
 });

@@ -1,5 +1,5 @@
-// What a caller may do at a place now, before it asks for it: by the same facts and the same decision as the request
-// itself, so that what is read here is what would be answered.
+// What a caller may reserve at a charger or a site now, read before it reserves. The facts and the decision are those
+// of the request itself, so that both give the same answer.
 
 import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -20,7 +20,7 @@ import { checkHolder } from './hold-input.ts';
 import { rankPlaces } from './place-at-site.ts';
 
 export interface OptionsInput {
-  /** One of the two. */
+  /** Exactly one of chargerId and siteId is given. */
   readonly chargerId?: string;
   readonly siteId?: string;
   readonly connectorId: number;
@@ -35,23 +35,23 @@ export interface FreeWindow extends Window {
 export interface ReservationOptions {
   /** Whether reserveNow, for the default duration, would be sent to the charger now. */
   readonly isAllowed: boolean;
-  /** Every rule of the policy that forbids it now. */
+  /** Every rule of the policy that forbids a reservation now. */
   readonly reasons: readonly PolicyReason[];
-  /** What else stands in the way first. */
+  /** The first obstacle, if it is not the policy. */
   readonly refusal?: Refusal;
   readonly policy: ReservationPolicy;
   readonly policyVersion: number;
   readonly minDurationMinutes: number;
-  /** As long as the policy, the opening hours and the next booking allow from now; absent where none. */
+  /** The longest duration from now that the policy, the opening hours and the next booking allow; absent: none. */
   readonly maxDurationMinutes?: number;
   readonly defaultDurationMinutes: number;
-  /** A booking begins no later; absent: no limit. */
+  /** The latest start of a booking; absent: no limit. */
   readonly latestStart?: Date;
-  /** Absent: no limit. */
+  /** The smaller quota left of the idTag's and its group's; absent: no limit. */
   readonly remainingActive?: number;
   readonly remainingToday?: number;
   readonly blockedUntil?: Date;
-  /** Within the next day, or as far as the longest reservation would reach. */
+  /** In the next day, or as far as the longest reservation of any layer may reach. */
   readonly freeWindows: readonly FreeWindow[];
 }
 
@@ -73,7 +73,7 @@ export const reservationOptions =
     if ((chargerId === undefined) === (siteId === undefined))
       return invalidInput('chargerId', 'Give either chargerId or siteId.');
     if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
-      return invalidInput('connectorId', 'It must be 0 or more, and 0 for a site.');
+      return invalidInput('connectorId', 'It must be 0 or more, and 0 if siteId is given.');
     const notYours = checkIdentifier('idTag', idTag) ?? checkHolder(caller, { connectorId, idTag });
     if (notYours) return notYours;
     const now = ports.clock.now();
@@ -82,11 +82,11 @@ export const reservationOptions =
     if (!policies || !maySeeSite(caller, policies.siteId))
       return siteId === undefined ? chargerNotFound(chargerId ?? '') : siteNotFound(siteId);
 
-    // As far as the longest reservation may reach, and a day at least.
+    // As far as the longest reservation of any layer may reach, but a day at least.
     const horizon = Math.max(HORIZON_MINUTES, largestAnywhere(policies, 'maxDurationMinutes'));
     const window = { from: now, until: addMs(now, horizon * MINUTE_MS) };
     const chargers = await ports.occupancy.of(policies.siteId, window, chargerId);
-    // Of a site it is asked for what the server would choose: a connector that is connected and ready now.
+    // For a site, answers for the connector that the server would choose: one that is connected and ready now.
     const soon = { from: now, until: addMs(now, MINUTE_MS) };
     const reservable = chargers.filter(
       (one) => one.isReservable || resolvePolicy(policies, { chargerId: one.chargerId }).serverSideHoldAllowed,
@@ -114,7 +114,7 @@ export const reservationOptions =
     return { ...describe(facts, refusal, free, now), freeWindows: free };
   };
 
-/** When it is open for whom, each calendar read once. */
+/** Gives the open times for a charger and a group; each list of opening hours is evaluated once. */
 function openTimes(policies: SitePolicies, window: Window) {
   const known = new Map<readonly OpeningHours[], Window[]>();
   return (who: { readonly chargerId: string; readonly group?: string | undefined }): readonly Window[] => {
@@ -182,7 +182,7 @@ export type ReadAvailability = (
 
 const MAX_RANGE_DAYS = 366;
 
-/** Whatever it is for: holds and bookings count, opening hours do. */
+/** Free times for anybody: holds, bookings and opening hours count, the limits of the policy do not. */
 export const readAvailability =
   ({ occupancy, policies }: Pick<OptionsPorts, 'occupancy' | 'policies'>): ReadAvailability =>
   async (caller, { siteId, from, to, plugType }) => {

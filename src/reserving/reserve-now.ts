@@ -1,4 +1,4 @@
-// reserveNow: store the hold, ask the charger, answer with what it said.
+// reserveNow: stores the hold, asks the charger, and answers with the charger's answer.
 
 import type { Background } from '../common/background.ts';
 import { withDeadline } from '../common/clock.ts';
@@ -51,8 +51,8 @@ export interface ReserveNowPorts extends PlacePorts {
 export type ReserveNow = (caller: Caller, input: ReserveNowInput) => Promise<Reservation | ReserveNowRefusal>;
 
 /**
- * Returns the reservation as the charger's answer left it, or as it stands after `waitMs`; or the refusal, in which
- * case nothing is held. Faults: the database cannot be reached.
+ * Returns the reservation after the charger's answer, or as it is after `waitMs`; or a refusal, in which case nothing
+ * is held. Throws if the database cannot be reached.
  */
 export const reserveNow =
   (ports: ReserveNowPorts): ReserveNow =>
@@ -74,10 +74,10 @@ export const reserveNow =
     });
   };
 
-/** So many connectors of a site are tried, one after the other, where chargers refuse. */
+/** How many connectors of a site are tried, one after the other, when they are refused. */
 const PLACES_TRIED = 3;
 
-/** Any free connector of the site that fits: the next one where a charger will not. */
+/** Reserves any free connector of the site that fits; tries the next one if one is refused. */
 async function reserveAtSite(
   ports: ReserveNowPorts,
   caller: Caller,
@@ -93,10 +93,10 @@ async function reserveAtSite(
     const made = await reserve(ports, caller, { ...where, ...place, expiryDate: found.expiryDate }, waitMs);
     if (made === 'IDEMPOTENCY_KEY_USED' || !isRefusal(made)) return made;
     if (!ofThePlace.has(made.code) || index === tried.length - 1) return made;
-    // The key goes on to the reservation that is asked for next.
+    // The next attempt needs the key.
     if (wish.idempotencyKey !== undefined) await ports.reservations.releaseKey(caller.subject, wish.idempotencyKey);
   }
-  throw new Error('There is always a place to try');
+  throw new Error('placesAtSite returned no place');
 }
 
 async function reserve(
@@ -115,7 +115,7 @@ export type AskPorts = Pick<
   'reservations' | 'calls' | 'transition' | 'settleReserve' | 'background' | 'clock' | 'log' | 'answerTimeoutMs'
 >;
 
-/** Asks the charger for a hold that is stored, and waits for its answer. */
+/** Asks the charger for a stored hold, and waits for its answer, up to `waitMs`. */
 export async function askFor(
   ports: AskPorts,
   held: Reservation,
@@ -127,7 +127,10 @@ export async function askFor(
   return asAnswer(settled ?? (await ports.reservations.byId(held.id)) ?? held);
 }
 
-/** Goes on in the background when the caller waits no longer; what it cannot store, the settler will find. */
+/**
+ * Continues in the background after the caller has stopped waiting; an answer that cannot be stored is left to the
+ * settler.
+ */
 function askCharger(ports: AskPorts, reservation: Reservation): Promise<Reservation | undefined> {
   const call = ports.calls.call(reservation.chargerId, reserveCommand(reservation));
   const settled = call.then((outcome) => ports.settleReserve(reservation, outcome));
@@ -140,7 +143,10 @@ function askCharger(ports: AskPorts, reservation: Reservation): Promise<Reservat
   );
 }
 
-/** The same request again (same caller, same key) gets the same reservation, and waits for its answer as the first does. */
+/**
+ * Returns the reservation of an earlier identical request (same caller, same key), and waits for the charger's answer
+ * as that one does.
+ */
 async function findAnswered(ports: ReserveNowPorts, caller: Caller, input: ReserveNowInput) {
   const found = await findReplay(ports.reservations, caller, input);
   if (!found || isRefusal(found)) return found;
@@ -149,7 +155,7 @@ async function findAnswered(ports: ReserveNowPorts, caller: Caller, input: Reser
   return asAnswer(answered ?? found);
 }
 
-/** What ended without ever holding the connector is told as the refusal it was. */
+/** Returns the refusal for a reservation that ended without ever holding the connector. */
 function asAnswer(reservation: Reservation): Reservation | ReserveNowRefusal {
   const { chargerId } = reservation;
   if (reservation.status === 'REJECTED') {

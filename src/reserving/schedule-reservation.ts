@@ -1,4 +1,4 @@
-// scheduleReservation: a booking ahead. Its window is held from now on; the charger hears of it at its start
+// scheduleReservation: books ahead. The window is held here from now on; the charger is asked only at the start
 // (activate-booking.ts).
 import type { Caller } from '../model/access/caller.ts';
 import { invalidInput } from '../model/refusals/input.ts';
@@ -37,7 +37,9 @@ export type ScheduleReservation = (
   input: ScheduleReservationInput,
 ) => Promise<Reservation | ScheduleReservationRefusal>;
 
-/** Returns the booking as SCHEDULED, or the refusal, in which case nothing is booked. The charger need not be there. */
+/**
+ * Returns the booking as SCHEDULED, or the refusal, in which case nothing is booked. The charger need not be connected.
+ */
 export const scheduleReservation =
   (ports: ScheduleReservationPorts): ScheduleReservation =>
   async (caller, input) => {
@@ -48,7 +50,7 @@ export const scheduleReservation =
         ? invalidInput('startsAt', `It must be in the future; the server's time is ${now.toISOString()}.`)
         : isStorable(startsAt)
           ? undefined
-          : invalidInput('startsAt', 'It is too far away.')) ??
+          : invalidInput('startsAt', 'It must be before the year 10000.')) ??
       checkHoldInput(input, startsAt) ??
       checkHolder(caller, input);
     if (refusal) return refusal;
@@ -70,7 +72,7 @@ async function book(
   const keyed = { ...wish, ...key, isBooking: true };
   if (siteId === undefined) return ports.hold(caller, { ...keyed, chargerId: chargerId ?? '' });
   const { plugType: _, durationMinutes: __, ...where } = keyed;
-  // Another booking may take a place first: then the next one, and, when all are lost, those that are left by then.
+  // Another booking may win the race for a place: try the next one; when all are lost, search the site again.
   for (let round = 1; ; round += 1) {
     const found = await placesAtSite(ports, caller, siteId, keyed);
     if (isRefusal(found)) return found;
@@ -85,6 +87,6 @@ async function book(
   }
 }
 
-/** So many refusals that are not for another booking are heard before they are believed. */
+/** After this many places a refusal other than RESERVED is returned instead of trying the next place. */
 const PLACES_REFUSED = 5;
 const ROUNDS = 5;

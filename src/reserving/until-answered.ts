@@ -1,14 +1,14 @@
-// Waits for somebody else's Call: the reservation leaves PENDING, wherever that happens.
+// Waits for a Call that another request or node made, until its reservation leaves PENDING.
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Feed } from '../event-log/feed.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
 
-/** Undefined when it is still PENDING after `waitMs`. */
+/** Returns undefined if the reservation is still PENDING after `waitMs`. */
 export const untilAnswered =
   (feed: Feed, reservations: ReservationRepository, clock: Clock) =>
   async (id: string, waitMs: number): Promise<Reservation | undefined> => {
-    // Begins before it looks: an answer that comes in between is not missed.
+    // Follows the feed before it reads the row, so that an answer in between is not missed.
     const { end } = await feed.bounds();
     let stop = () => {};
     const answered = new Promise<Reservation>((resolve, reject) => {
@@ -25,7 +25,7 @@ export const untilAnswered =
       );
       stop = following.stop;
     });
-    answered.catch(() => {}); // Told below, if it is waited for.
+    answered.catch(() => {}); // Prevents an unhandled rejection; withDeadline below reports it.
     try {
       const current = await reservations.byId(id);
       if (current && current.status !== 'PENDING') return current;

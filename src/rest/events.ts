@@ -1,5 +1,5 @@
-// GET /events: the log as Server-Sent Events, each with its cursor as its id, so that a browser's EventSource (or whoever
-// sends Last-Event-ID) comes back without a gap.
+// GET /events: the event log as Server-Sent Events. The id of each is its cursor, so that a browser's EventSource (or
+// any client that sends Last-Event-ID) resumes without a gap.
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../common/clock.ts';
@@ -102,11 +102,11 @@ export function addEvents(
 const stopping: Problem = {
   status: 503,
   code: 'SERVICE_UNAVAILABLE',
-  detail: 'The server stops; come back, perhaps to another one.',
+  detail: 'The server is stopping; reconnect, perhaps to another server.',
   headers: { 'retry-after': '1' },
 };
 
-/** From now on, or behind the last event that was seen. */
+/** Starts at the end of the log, or after the last event that the client saw. */
 async function startOf(feed: Feed, after: string | undefined): Promise<Start> {
   if (after === undefined) return { position: (await feed.bounds()).end };
   try {
@@ -117,12 +117,12 @@ async function startOf(feed: Feed, after: string | undefined): Promise<Start> {
     if (!(error instanceof CursorExpired)) throw error;
     const oldestCursor = toCursor({ position: error.horizon });
     const detail =
-      'The event log does not reach back to that cursor any more, so events were missed. Read the present state and begin anew, or go on from oldestCursor.';
+      'The event log no longer reaches back to that cursor, so events were missed. Read the current state and start again, or continue from oldestCursor.';
     throw new ProblemError({ status: 410, code: 'CURSOR_EXPIRED', detail, oldestCursor });
   }
 }
 
-/** Written once for all who get it. */
+/** Each event is serialized once, for all streams that send it. */
 const written = new WeakMap<LogEvent, Buffer>();
 
 function textOf(event: LogEvent): Buffer {
@@ -148,7 +148,7 @@ class Stream {
     private readonly onEnd: () => void,
   ) {
     this.#outbox = new Outbox(this.#channel, ports.writer, () => {
-      // It comes back with the id of the last event that it got.
+      // A slow client is disconnected; it resumes with the id of the last event it received.
       ports.metrics.slowConsumers.inc();
       void this.close();
     });
@@ -176,7 +176,7 @@ class Stream {
     });
   }
 
-  /** Resolves when the client has what was written, or does not take it. */
+  /** Resolves when the client has taken everything that was written, or after MAX_CLOSING_MS. */
   close(): Promise<void> {
     this.#outbox.finish();
     return this.#channel.end(() => {

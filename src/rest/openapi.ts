@@ -1,9 +1,10 @@
-// The OpenAPI document of the REST routes, made from what they check and answer by, and a page that shows it.
+// The OpenAPI document of the REST routes, generated from the schemas that validate and serialize them, and a page that
+// shows it.
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 
-/** Before the routes are added. */
+/** Must run before the routes are added. */
 export async function addOpenApi(http: FastifyInstance): Promise<void> {
   await http.register(swagger, {
     hideUntagged: true,
@@ -12,14 +13,14 @@ export async function addOpenApi(http: FastifyInstance): Promise<void> {
       info: {
         title: 'EV charging reservations',
         description:
-          'Holds connectors of chargers, on the chargers themselves (OCPP 1.6, 2.0.1, 2.1). The GraphQL API at /graphql does the same and more; what both have has the same names.',
+          'Reserves connectors on the chargers themselves (OCPP 1.6, 2.0.1, 2.1). The GraphQL API at /graphql does the same and more; both use the same names.',
         version: '1',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       servers: [{ url: '/' }],
       tags: [
         { name: 'Reservations', description: 'Made, ended, read.' },
-        { name: 'Events', description: 'What happens, as it happens.' },
+        { name: 'Events', description: 'Events as they happen.' },
       ],
       components: {
         securitySchemes: {

@@ -16,12 +16,15 @@ export function refusalProblem(refusal: Refusal & { readonly reservation?: Reser
   };
 }
 
-/** The charger has not answered: what becomes of it is told by events, and by asking again. */
+/**
+ * The problem for a charger that has not answered: the client learns the outcome from events, or by reading the
+ * reservation again.
+ */
 export const unanswered = (reservation: Reservation): ProblemError =>
   new ProblemError({
     status: 504,
     code: 'NO_ANSWER',
-    detail: `The charger has not answered; the reservation is ${reservation.status}, and may still change. Ask for it, or watch its events.`,
+    detail: `The charger has not answered; the reservation is ${reservation.status}, and may still change. Read it again, or watch its events.`,
     headers: { location: `/reservations/${reservation.id}` },
     reservation: reservationBody(reservation),
   });

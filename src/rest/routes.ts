@@ -1,5 +1,5 @@
-// REST: the main job for those who do not speak GraphQL. Thin: each route is a use case, its rights and its audit entry
-// those of the mutation or query of the same name.
+// REST routes to reserve, cancel, list and watch without GraphQL. Each has the rights, and each change the audit entry,
+// of the GraphQL operation of the same name.
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -45,11 +45,11 @@ export interface RestPorts extends EventPorts {
 }
 
 export interface RestEdge {
-  /** Ends the streams of events. */
+  /** Ends the event streams. */
   close(): Promise<void>;
 }
 
-/** In the units of GraphQL’s operations. */
+/** In the cost units of GraphQL operations. */
 const COST_OF_A_CHANGE = 60;
 const COST_OF_A_ROW = 25;
 
@@ -65,12 +65,12 @@ const problems = (...statuses: readonly number[]) =>
   );
 const meanings: Record<number, string> = {
   400: 'A field is wrong: see `field`.',
-  401: 'No credential, or one that is not good.',
-  403: 'The caller may not.',
+  401: 'No credential, or one that is not valid.',
+  403: 'The caller is not allowed to do this.',
   404: 'There is no such thing, or it is not yours to see.',
-  409: 'Something stands in the way: it is held, in use, or over.',
-  410: 'The log of events does not reach back so far: see `oldestCursor`.',
-  422: 'The policy, or the idTag, does not allow it.',
+  409: 'A conflict, for example a connector that is held or in use, or a reservation that has ended; the code says which.',
+  410: 'The event log no longer reaches back to the cursor: see `oldestCursor`.',
+  422: 'The policy or the idTag does not allow it, the charger cannot do it, or the Idempotency-Key belongs to another request; the code says which.',
   429: 'Too many requests: see Retry-After.',
   502: 'The charger refused: see `answer`.',
   503: 'The charger is offline, or the server cannot answer now: see `code` and Retry-After.',
@@ -134,10 +134,10 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
       schema: {
         ...{ operationId: 'cancelReservation', summary: 'End a reservation', ...changing },
         description:
-          'Ends a reservation and frees its connector, on the charger too. With an Idempotency-Key, one that is CANCELLED already is answered as if this had done it.',
+          'Ends a reservation and frees its connector, on the charger too. With an Idempotency-Key, cancelling a reservation that is CANCELLED already succeeds.',
         ...{ params: schemas.chargerParams, body: schemas.cancelReservationBody },
         response: {
-          ...ok('It is cancelled.', 'Reservation'),
+          ...ok('The reservation is cancelled.', 'Reservation'),
           ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
         },
       },
@@ -149,7 +149,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
       const answer = await change(ports, request, 'cancelReservation', { chargerId, ...which }, async (caller) => {
         if (id === undefined) return ports.cancelReservation(caller, { chargerId, ...which });
         const found = reservationId === undefined ? await reservations.byId(id) : undefined;
-        // Of another charger it is not there.
+        // A reservation of another charger counts as not found.
         const isHere = reservationId !== undefined || found?.chargerId === chargerId;
         return isHere ? ports.cancelReservation(caller, which) : reservationNotFound;
       });
@@ -194,7 +194,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     {
       schema: {
         ...{ tags: ['Reservations'], security, operationId: 'reservation', summary: 'Read a reservation' },
-        description: 'A reservation, as it stands.',
+        description: 'The current state of a reservation.',
         params: schemas.reservationParams,
         response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429, 503) },
       },
@@ -237,7 +237,7 @@ interface ReservationsQuery {
   readonly after?: string;
 }
 
-/** Throws what keeps the caller from the operation. */
+/** Returns the caller; throws a problem if the caller may not run the operation. */
 async function admit(
   ports: RestPorts,
   request: FastifyRequest,
@@ -263,7 +263,7 @@ const timedOut: Problem = {
   status: 503,
   code: 'TIMED_OUT',
   detail:
-    'The request took too long. What it began goes on: ask for its outcome, or send it again with its Idempotency-Key.',
+    'The request took too long, but what it started goes on: read the outcome, or send the request again with its Idempotency-Key.',
   headers: { 'retry-after': '1' },
 };
 
@@ -272,7 +272,7 @@ function refusalOf(caller: Caller, operation: OperationName): Refusal | undefine
   return may(caller, permission) ? undefined : { code: 'FORBIDDEN', message: needsPermission(permission) };
 }
 
-/** What the use case answers, once it is written down. */
+/** Returns the result of the use case, after its audit entry is stored. */
 async function change(
   ports: RestPorts,
   request: FastifyRequest,
@@ -291,7 +291,7 @@ function orProblem(answer: Reservation | Refusal): Reservation {
   return answer;
 }
 
-/** A body is taken as it is written; what stands in an address is text, and becomes what it must be. */
+/** A body must have the right types; values in the path, query and headers are text and are converted to theirs. */
 function checkStrictly(scope: FastifyInstance): void {
   const ajv = (options: object) => {
     const made = new Ajv({ strict: false, allErrors: false, ...options });

@@ -1,5 +1,6 @@
-// A booking whose start has come: the charger is asked, again for as long as the site's policy says where it is offline
-// or its connector still occupied; then the booking fails, and its end names another connector that would have done.
+// Activates a booking at its start: asks the charger, and asks again while it is offline, in use or refuses, until the
+// site's activation timeout; then the booking fails and names an alternative connector. A holder who is already
+// charging uses the booking; the policy may move it away from an overstaying vehicle.
 
 import type { UseEarly } from '../charging/use-reservation.ts';
 import type { SettleReserve } from '../lifecycle/settle-reservation.ts';
@@ -28,10 +29,10 @@ export interface ActivatePorts extends VerifyPorts {
 
 export type Obstacle = RefusalReason | 'OFFLINE';
 
-/** Nobody's token stands behind what policy does. */
+/** The caller of moves that the policy makes by itself: no token is behind them. */
 const server: Caller = { role: 'ADMIN', subject: 'server', expiresAt: new Date(8.64e15), permissions: new Set() };
 
-/** AGAIN: it is not time yet, or the charger is not ready. */
+/** Returns AGAIN before the start, and while the charger is not ready and the activation timeout has not passed. */
 export async function activate(ports: ActivatePorts, due: DueReservation): Promise<Progress> {
   const { reservation, activateUntil = due.reservation.expiryDate } = due;
   const now = ports.clock.now();
@@ -49,7 +50,7 @@ export async function activate(ports: ActivatePorts, due: DueReservation): Promi
   return 'DONE';
 }
 
-/** What is known to stand in the way, without asking the charger. */
+/** Returns the obstacle known from the last report and the connection, without asking the charger. */
 async function obstacleOf(
   { chargers }: ActivatePorts,
   { chargerId, connectorId, enforcement }: Reservation,
@@ -81,7 +82,10 @@ async function ask(ports: ActivatePorts, due: DueReservation): Promise<Progress>
   return 'DONE';
 }
 
-/** The charger has refused: it is asked again later, or, when the time for that is over, the booking has failed. */
+/**
+ * After a refusal: postpones the booking, or fails it if the activation timeout has passed or the charger cannot be
+ * reserved.
+ */
 export async function retreat(ports: ActivatePorts, due: DueReservation, reason: Obstacle): Promise<void> {
   const { reservation, activateUntil = reservation.expiryDate } = due;
   if (reason === 'NOT_SUPPORTED' || ports.clock.now() >= activateUntil) return abandon(ports, reservation, reason);
@@ -89,7 +93,7 @@ export async function retreat(ports: ActivatePorts, due: DueReservation, reason:
   await ports.transition(reservation, { type: 'postponed', reason }, actor);
 }
 
-/** Undefined where the charger holds it, or may. */
+/** Returns undefined if the charger holds the reservation, or may hold it because it did not answer. */
 export function refusalOf(outcome: Outcome): Obstacle | undefined {
   switch (outcome.type) {
     case 'answer':
@@ -106,12 +110,12 @@ export function refusalOf(outcome: Outcome): Obstacle | undefined {
 async function abandon(ports: ActivatePorts, reservation: Reservation, reason: Obstacle): Promise<void> {
   const alternative = await findAlternative(ports, reservation);
   const happening = { type: 'abandoned', reason, ...(alternative && { alternative }) } as const;
-  // A charger that failed inside the command may have carried it out.
+  // A charger that failed inside the command may have carried it out, so a release is owed.
   const isReleaseOwed = reservation.enforcement === 'CHARGER' && reservation.status !== 'SCHEDULED';
   await ports.transition(reservation, happening, 'SERVER', { isReleaseOwed });
 }
 
-/** A vehicle that overstays: the booking moves, where the policy says so and another connector fits. */
+/** Moves the booking away from an overstaying vehicle, if the policy says so and another connector fits. */
 async function moveAway(ports: ActivatePorts, reservation: Reservation): Promise<boolean> {
   const { chargerId, siteId, holderGroup } = reservation;
   const policies = await ports.policies.ofSite(siteId);

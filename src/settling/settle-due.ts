@@ -1,14 +1,14 @@
-// What one due reservation still needs, and the few commands that settle it. Decided from its row alone.
+// Settles one due reservation: its status decides what is still needed, and the few commands for it.
 //
-//   SCHEDULED    its start has come: ask the charger (activate-booking.ts)
-//   PENDING      its process died before the answer was stored -> it becomes UNKNOWN
-//   UNKNOWN      send the same id again; refused, then cancel it -> both prove where it stands
-//   CANCELLING   send the cancel again
-//   ACCEPTED     does the charger still hold it? (verify-hold.ts)
-//   ended        the charger may hold it all the same: cancel it there
+//   SCHEDULED its start has come: ask the charger (activate-booking.ts)
+//   PENDING its process died before the answer was stored -> it becomes UNKNOWN
+//   UNKNOWN send the same id again, and cancel it if refused -> either proves whether the charger holds it
+//   CANCELLING send the cancel again
+//   ACCEPTED does the charger still hold it? (verify-hold.ts)
+//   ended the charger may still hold it: cancel it there
 //
-// It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and whatever
-// the answer makes of the reservation is stored only over the version it was decided on.
+// It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and a result
+// is stored only over the version it was decided on.
 
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
 import { addMs } from '../common/clock.ts';
@@ -44,7 +44,9 @@ export function dutyOf({ status }: Reservation): Duty {
   }
 }
 
-/** DONE and CONFIRMED: nothing more is to be done for the row as it was claimed. One that has changed since is not its business. */
+/**
+ * Returns DONE or CONFIRMED if nothing more is needed for the row as claimed; a row that has changed since is ignored.
+ */
 export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
   const duty = dutyOf(reservation);
@@ -54,7 +56,7 @@ export async function settleDue(ports: SettleDuePorts, due: DueReservation): Pro
     case 'ACTIVATE':
       return activate(ports, due);
     case 'LOST':
-      // The frame may have been written.
+      // The frame may have reached the charger.
       await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
       return 'DONE';
     case 'FIND_OUT':
@@ -68,7 +70,7 @@ export async function settleDue(ports: SettleDuePorts, due: DueReservation): Pro
   }
 }
 
-/** A hold of this server's own: no charger need be asked. */
+/** Settles a server-side hold without asking a charger. */
 async function settleHere({ transition }: SettleDuePorts, reservation: Reservation): Promise<Progress> {
   if (reservation.status === 'PENDING') await transition(reservation, { type: 'accepted' }, 'SERVER');
   if (reservation.status === 'CANCELLING') {
@@ -78,8 +80,9 @@ async function settleHere({ transition }: SettleDuePorts, reservation: Reservati
 }
 
 /**
- * A charger that has it replaces it with itself. One that refuses, or fails, is told to let go, which proves that it is
- * gone. Meanwhile the first answer may have come after all: then it stands, and nothing is cancelled.
+ * Sends ReserveNow with the same id: a charger that has the reservation replaces it with itself. After a refusal or
+ * CALLERROR it sends a cancel, which proves that the charger does not hold it. If the first answer arrives meanwhile,
+ * that stands and nothing is cancelled.
  */
 async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
@@ -90,7 +93,7 @@ async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Prog
     await transition(reservation, { type: 'accepted' }, 'CHARGER');
     return 'DONE';
   };
-  // Of one that it had accepted before, Reserved does not tell until when it holds it.
+  // If the charger accepted it before, Reserved does not show which expiry date it holds.
   if (isFirstAsked(reservation) && (await isReserved())) return accept();
   const outcome = await calls.call(chargerId, reserveCommand(reservation));
   const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
@@ -101,7 +104,7 @@ async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Prog
   const current = await reservations.byId(id);
   if (current?.version !== version) return 'DONE';
   if (await isReserved()) return accept();
-  // What it had accepted before is asked for once more.
+  // A reservation that the charger accepted before is cancelled there and requested once more.
   if (!isFirstAsked(reservation)) return askAnew(ports, reservation);
   const cancelled = await cancel(ports, reservation);
   if (cancelled.type !== 'answer') return 'AGAIN';
@@ -111,7 +114,7 @@ async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Prog
     return 'DONE';
   }
   const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
-  // A late Accepted came while the cancel was on its way: the charger has let go of what it had accepted.
+  // A late Accepted arrived while the cancel was on its way, and the cancel has removed what it accepted.
   if (!isChanged && settled.status === 'ACCEPTED') {
     await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER', { isReleaseOwed: true });
   }
@@ -125,7 +128,7 @@ async function cancelAgain(ports: SettleDuePorts, reservation: Reservation): Pro
   return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
 }
 
-/** It ended here; the charger may not know. */
+/** Cancels an ended reservation on a charger that may still hold it. */
 async function release(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
   const { reservations, chargers, clock, log } = ports;
   const now = clock.now();
@@ -134,15 +137,16 @@ async function release(ports: SettleDuePorts, reservation: Reservation): Promise
   if (holder && holder.id !== id && isHolding(holder.status)) return 'DONE'; // The id names a newer hold now.
   if (addMs(expiryDate, OUTLIVES_EXPIRY_MS) <= now) return 'DONE';
   if (expiryDate <= now) {
-    // A charger lets go of it by itself, and its connector says so; one that says nothing of it may have no clock.
+    // Usually a charger drops an expired hold itself and its connector says so; one that reports nothing may have no
+    // clock.
     const report = await chargers.lastReport(chargerId, connectorId);
     if (!isBlind(report, reservation) && !saysReserved(report, reservation)) return 'DONE';
   }
   const outcome = await cancel(ports, reservation);
   if (outcome.type !== 'answer') return 'AGAIN';
-  log.info({ reservation: id, answer: outcome.answer }, 'a hold that had ended was released');
+  log.info({ reservation: id, answer: outcome.answer }, 'a charger answered the release of an ended reservation');
   if (outcome.answer === 'ACCEPTED') {
-    // The connector may have said Reserved for this one, and not for the hold that is live there.
+    // Reserved may have meant this reservation instead of the live hold there, so that one comes into doubt.
     const isThere = (hold: Reservation) => connectorId === 0 || hold.connectorId === connectorId;
     await doubtEach(ports, chargerId, (hold) => hold.connectorId > 0 && isThere(hold));
   }

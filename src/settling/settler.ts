@@ -1,6 +1,6 @@
-// Finds what must happen later, from rows alone, so that any process may die at any step: expiry, and all that
-// settle-due.ts does. One timer sleeps until the next due time. A row is claimed, for longer than any command can take,
-// before it is worked on: two processes never have the same row, and one that dies costs the time of its claim.
+// Finds due work from rows alone, so that any process may die at any step: expiry, ending notices, and what
+// settle-due.ts does. One timer sleeps until the next due time. A row is claimed for longer than its commands can take,
+// so no two processes work on it, and one that dies delays it until the claim ends.
 
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
 import type { Background } from '../common/background.ts';
@@ -16,19 +16,19 @@ export interface SettlerPorts extends SettleDuePorts {
   readonly metrics: Metrics;
   readonly background: Background;
   readonly nodeId: () => number;
-  /** When a charger that came back will have told what it did meanwhile; in the past where it has. */
+  /** When the charger's offline queue counts as drained; in the past once it is. */
   readonly drainedAt: (chargerId: string) => Date;
   readonly callLeaseMs: number;
 }
 
-/** Rows that other nodes made are found at the latest after this. */
+/** Longest sleep: rows that other nodes made due are found within it. */
 const POLL_MS = 1000;
 const MAX_RETRY_MS = 60_000;
-/** Releases owed to chargers that never came back are given up so often. */
+/** How often releases owed to chargers that never came back are dropped. */
 const CLEAN_UP_MS = 60_000;
-/** A charger gets this long to end an expired hold by its own clock before it is told to. */
+/** How long a charger has to end an expired hold by its own clock before it gets a cancel. */
 const RELEASE_GRACE_MS = 10_000;
-/** A row needs this many commands at most before its claim is renewed or given back. */
+/** A claim lasts as long as this many commands can take. */
 const COMMANDS_PER_CLAIM = 3;
 
 type Phase =
@@ -43,14 +43,14 @@ export class Settler {
 
   constructor(private readonly ports: SettlerPorts) {}
 
-  /** Something is due at that time, perhaps earlier than what it sleeps for. */
+  /** Makes the settler run at `at`, unless it runs earlier anyway. */
   wake(at: Date): void {
     const phase = this.#phase;
     if (phase.is === 'working') phase.wokenAt = phase.wokenAt && phase.wokenAt < at ? phase.wokenAt : at;
     else if (phase.is === 'resting' || (phase.is === 'sleeping' && at < phase.until)) this.#sleepUntil(at);
   }
 
-  /** No further round; resolves when the one under way is done. What it began ends with `background`. */
+  /** Starts no further round; resolves when the current one is done. Settlements it began end with `background`. */
   async stop(): Promise<void> {
     const phase = this.#phase;
     if (phase.is === 'sleeping') phase.callOff();
@@ -94,7 +94,7 @@ export class Settler {
     metrics.expired.inc(ended.length);
     const due = await reservations.claimDue(now, nodeId(), addMs(now, COMMANDS_PER_CLAIM * callLeaseMs));
     for (const row of due) background.track(this.#settle(row));
-    // A round takes so many at most; the rest is for the next.
+    // A full batch means that more may be due: run the next round at once.
     const isMore = ended.length === MAX_ENDED || due.length === MAX_CLAIMED;
     return isMore ? now : reservations.nextDue(nodeId(), now);
   }
@@ -112,14 +112,17 @@ export class Settler {
       const dueAt = progress === 'DRAINING' ? drained : this.#retryAt(row);
       const confirmedAt = progress === 'CONFIRMED' ? clock.now() : undefined;
       await reservations.postpone(row, isSettled ? { isReleaseOwed: false } : { dueAt, isReleaseOwed }, confirmedAt);
-      log.info({ ...facts, progress, ...(!isSettled && { dueAt }) }, 'a due reservation was looked at');
+      log.info({ ...facts, progress, ...(!isSettled && { dueAt }) }, 'an attempt to settle a due reservation ended');
       if (!isSettled) this.wake(dueAt);
     } catch (error) {
       log.error({ error, ...facts }, 'a reservation could not be settled; it stays due');
     }
   }
 
-  /** Doubling, with jitter, so that a thousand chargers that come back at once are not asked at once. */
+  /**
+   * Exponential back-off with jitter, so that a thousand chargers that reconnect together are not asked at the same
+   * moment.
+   */
   #retryAt({ reservation, attempts, activateUntil }: DueReservation): Date {
     const now = this.ports.clock.now();
     if (reservation.status === 'SCHEDULED' && reservation.startsAt > now) return reservation.startsAt;

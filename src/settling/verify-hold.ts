@@ -1,5 +1,5 @@
-// Does the charger still hold a reservation that it accepted? Asked after it started anew, after it said Available
-// inside the hold, and after it refused to extend it.
+// Verifies that the charger still holds a reservation that it accepted: after a boot, when the hold is in doubt (as
+// after a refused extension or start), and when a 1.6 connector says Available inside the hold.
 
 import { reasonOf, type SettlePorts, settleHeld } from '../lifecycle/settle-reservation.ts';
 import type { ChargerCalls } from '../model/charger/charger-calls.ts';
@@ -13,44 +13,51 @@ export interface VerifyPorts extends SettlePorts {
   readonly calls: ChargerCalls;
 }
 
-/** CONFIRMED: it holds it. DONE: nothing more can be learned, or the reservation is ACCEPTED no longer. AGAIN: ask later. */
+/**
+ * CONFIRMED: the charger holds it. DONE: nothing more can be learned, or the reservation is no longer ACCEPTED. AGAIN:
+ * ask later.
+ */
 export type Progress = 'CONFIRMED' | 'DONE' | 'AGAIN';
 
-/** Since when what the charger says of a hold counts: it was made, and the charger started. */
+/** Reports of the connector count from here on: the later of the reservation's creation and the charger's last boot. */
 const sinceOf = ({ bootedAt }: LastReport, { createdAt }: Reservation): Date =>
   bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
 
-/** Nothing tells of it: it names no connector, or the one it names has said nothing since. */
+/** True if no report shows anything: the hold names no connector, or its connector has reported nothing since. */
 export const isBlind = (report: LastReport, reservation: Reservation, since = sinceOf(report, reservation)): boolean =>
   reservation.connectorId === 0 || report.stateAt === undefined || report.stateAt < since;
 
 export const saysReserved = (report: LastReport, reservation: Reservation, since?: Date): boolean =>
   report.state === 'RESERVED' && !isBlind(report, reservation, since);
 
-/** Looks after a boot for a word of the connector, until it is taken for silent. */
+/** Attempts to wait for a StatusNotification after a boot before the connector counts as silent. */
 const MAX_PATIENCE = 4;
 
-/** Sends the same id again, where that is safe: a charger that has it replaces it with itself. */
+/**
+ * Verifies by the connector's last report where that is proof; otherwise sends ReserveNow with the same id, which a
+ * charger that has the reservation replaces with itself.
+ */
 export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promise<Progress> {
   const { reservation, confirmedAt, doubtedAt, attempts } = due;
   const { chargerId, connectorId, createdAt } = reservation;
   const report = await ports.chargers.lastReport(chargerId, connectorId);
   const hasBooted = report.bootedAt !== undefined && report.bootedAt > (confirmedAt ?? createdAt);
   const since = sinceOf(report, reservation);
-  // Reserved proves a hold that came into doubt only when it was said since. 1.6 asks again after each boot: its
-  // reservations need not survive one, whatever the connector says.
+  // For a hold in doubt, only a Reserved that was reported since the doubt is proof. A 1.6 charger is asked after each
+  // boot even then: its reservations need not survive one, whatever the connector says.
   const proof = doubtedAt && doubtedAt > since ? doubtedAt : since;
   if (saysReserved(report, reservation, proof) && !(hasBooted && report.version === '1.6')) return 'CONFIRMED';
   const isSilent = isBlind(report, reservation);
   if (!isSilent && isOutOfOrder(report.state)) return remove(ports, reservation, removalReason(report.state));
   const isFlicker = !isSilent && report.state === 'AVAILABLE' && report.version === '1.6';
   if (!hasBooted && !doubtedAt && !isFlicker) return 'DONE';
-  // Whoever's vehicle that is: while it is there, the charger would say Occupied, held or not.
+  // While any vehicle is at the connector, the charger would answer Occupied whether it holds the reservation or not.
   if (doubtedAt && !hasBooted && !isSilent && (isInUse(report.state) || report.state === 'PREPARING')) return 'AGAIN';
 
   const told = await ask(ports, reservation);
   if (told !== 'REFUSED') return told;
-  // Many chargers do not replace: one that refuses and says Reserved holds it still, unless it says otherwise soon.
+  // Many chargers do not replace: one that refuses while its connector says Reserved still holds it. If the hold was in
+  // doubt, it stays so until a later report.
   const after = await ports.chargers.lastReport(chargerId, connectorId);
   if (saysReserved(after, reservation)) return doubtedAt ? 'DONE' : 'CONFIRMED';
   if (!isBlind(after, reservation)) return remove(ports, reservation, 'CHARGER_LOST');
@@ -58,7 +65,10 @@ export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promi
   return askAnew(ports, reservation);
 }
 
-/** Nothing tells whether the charger holds it: after a cancel it does not, and can be asked to hold it anew. */
+/**
+ * For when nothing proves that the charger holds the reservation: cancels it there, so that it is certainly gone, and
+ * sends ReserveNow again.
+ */
 export async function askAnew(ports: VerifyPorts, reservation: Reservation): Promise<Progress> {
   const cancelled = await ports.calls.call(reservation.chargerId, cancelCommand(reservation));
   if (cancelled.type !== 'answer') return 'AGAIN';
@@ -87,7 +97,7 @@ async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progre
   }
 }
 
-/** What the charger may hold all the same, it is told to let go. */
+/** Removes the reservation; if the charger may still hold it (CHARGER_LOST), a release is owed. */
 async function remove(ports: VerifyPorts, reservation: Reservation, reason: RemovalReason): Promise<Progress> {
   const isReleaseOwed = reason === 'CHARGER_LOST';
   await ports.transition(reservation, { type: 'removed', reason }, 'CHARGER', { isReleaseOwed });

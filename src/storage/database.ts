@@ -1,5 +1,5 @@
 // The connection to PostgreSQL: TypeORM's DataSource for migrations and row mapping, and prepared statements on its
-// pool for the hot path. It must not know any table.
+// pool for the hot path. It must not know the tables of the domain.
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { DataSource, type EntitySchema } from 'typeorm';
 import { migrations } from './migrations.ts';
@@ -16,7 +16,7 @@ export interface Sql {
 
 export interface Database extends Sql {
   readonly source: DataSource;
-  /** Several statements as one transaction, run again whole after 40001 or 40P01. */
+  /** Runs `work` as one transaction, and from its start again after 40001 or 40P01, ten times at most. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -27,7 +27,7 @@ interface Options {
   readonly entities: readonly EntitySchema[];
 }
 
-/** Connects and brings the schema up to date. Two processes that start at once wait for each other. */
+/** Brings the schema up to date, then connects. Processes that start at the same time migrate one after the other. */
 export async function openDatabase(options: Options): Promise<Database> {
   await migrate(options);
   const { source, pool } = await connect(options, {
@@ -49,7 +49,7 @@ export async function openDatabase(options: Options): Promise<Database> {
   };
 }
 
-/** A server that is stopped, not ended, answers nothing at all: only the `timeouts` tell. */
+/** A PostgreSQL that hangs never closes its sockets; only `timeouts` make a query fail then. */
 async function connect(options: Options, timeouts: object): Promise<{ source: DataSource; pool: Pool }> {
   const source = await new DataSource({
     type: 'postgres',
@@ -65,8 +65,8 @@ async function connect(options: Options, timeouts: object): Promise<{ source: Da
     },
   }).initialize();
   const pool = (source.driver as unknown as { master: Pool }).master;
-  // A connection that breaks fails its query, or is replaced by the pool; unheard, the event would end the process, even
-  // that of a connection the pool is just letting go.
+  // Without a listener an 'error' event ends the process, even that of a connection which the pool is just releasing.
+  // Ignoring it loses nothing: a broken connection fails its query, or the pool replaces it.
   pool.on('error', ignoreHere);
   pool.on('acquire', (client) => {
     if (!client.listeners('error').includes(ignoreHere)) client.on('error', ignoreHere);
@@ -74,19 +74,21 @@ async function connect(options: Options, timeouts: object): Promise<{ source: Da
   return { source, pool };
 }
 
-/** Also the longest wait for a connection of the pool. */
+/** Limits connecting, and waiting for a free connection of the pool. */
 const CONNECT_MS = 5000;
 const QUERY_MS = 10_000;
 
 /**
- * A prepared statement is planned once for each connection. PostgreSQL's own choice would plan those that leave out what
- * nobody asked for anew each time, which takes longer than running them.
+ * Plans each prepared statement once per connection. By default PostgreSQL would plan statements with optional filters
+ * again for each run, which takes longer than running them.
  */
 const PLAN_ONCE = '-c plan_cache_mode=force_generic_plan';
 
 const MIGRATION_LOCK = 7_237_001;
 
-/** Takes as long as it needs: an index on a large table, or another process that is at it. */
+/**
+ * Without query timeouts: building an index on a large table, or waiting for another process that migrates, takes long.
+ */
 async function migrate(options: Options): Promise<void> {
   const { source, pool } = await connect({ ...options, poolSize: 2 }, {});
   const guard = await pool.connect();
@@ -94,7 +96,7 @@ async function migrate(options: Options): Promise<void> {
     await guard.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await source.runMigrations({ transaction: 'each' });
   } finally {
-    guard.release(true); // The lock goes with its connection.
+    guard.release(true); // Closing the connection releases its advisory lock.
     await source.destroy();
   }
 }
@@ -128,7 +130,7 @@ async function rerun<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The database could not be reached, or went away before it answered: what was asked may have been done. */
+/** The database could not be reached, or was lost before it answered: the statement may have been executed. */
 export class DatabaseAway extends Error {
   override readonly name = 'DatabaseAway';
 }
@@ -143,13 +145,16 @@ const AWAY = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
 ]);
-/** Connection exceptions, too many connections, a statement that took too long, shutdown, crash, starting up, an idle session ended; read-only while a standby. */
+/**
+ * SQL states: connection exception, too many connections, statement timeout, shutdown, crash, starting up, idle session
+ * timeout, read-only (a standby).
+ */
 const AWAY_STATES = /^(08...|53300|57014|57P0[1235]|25006)$/;
-/** The driver's own errors have no code. */
+/** Errors that the pg driver itself throws have no code. */
 const AWAY_MESSAGES =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/;
 
-/** Whatever layer it went through on its way. */
+/** Also looks into the errors that this one wraps: TypeORM's driverError, and `cause`. */
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof DatabaseAway) return true;
@@ -159,10 +164,10 @@ export function isDatabaseAway(error: unknown): boolean {
   return [driverError, cause].some((inner) => inner !== undefined && inner !== error && isDatabaseAway(inner));
 }
 
-/** Invalid text (a NUL character), a number or an instant out of range: a value that no column takes. */
+/** SQL states of values that no column takes: invalid text (a NUL character), a number or an instant out of range. */
 const UNSTORABLE = new Set(['22021', '22P05', '22003', '22007', '22008', '22P02']);
 
-/** The statement failed for what it was given: the same will fail again. */
+/** The statement failed because of its values: a retry would fail, too. */
 export function isUnstorable(error: unknown): boolean {
   const { driverError } = error as { driverError?: unknown };
   return UNSTORABLE.has(sqlState(error) ?? '') || (driverError !== undefined && isUnstorable(driverError));

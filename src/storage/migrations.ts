@@ -1,4 +1,4 @@
-// The migrations in their order.
+// The list of all migrations, oldest first.
 import { SitesChargersAndIdTags1763800000001 } from '../../migrations/0001-sites-chargers-and-id-tags.ts';
 import { ReservationsAndTransactions1763800000002 } from '../../migrations/0002-reservations-and-transactions.ts';
 import { EventLog1763800000003 } from '../../migrations/0003-event-log.ts';

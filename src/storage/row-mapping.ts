@@ -1,4 +1,5 @@
-// One description of a row serves TypeORM and our own statements: columns come back under their property names.
+// Derives the columns of our own statements from TypeORM's description of a row, so that they come back under their
+// property names.
 import type { EntitySchema } from 'typeorm';
 
 interface ColumnName {

@@ -1,9 +1,11 @@
-// How many connections and subscriptions one caller has open, and how many it may have.
+// Counts the open connections and subscriptions of each caller against that caller's limits.
 
 import type { Metrics } from '../common/metrics.ts';
 import type { Caller } from '../model/access/caller.ts';
 
-/** A dashboard's backend subscribes for many people; still it must not take the server's memory. */
+/**
+ * Limits of operators and admins: their backends subscribe for many people, but must not exhaust the server's memory.
+ */
 const MAX_CONNECTIONS = 20_000;
 const MAX_SUBSCRIPTIONS = 50_000;
 
@@ -24,19 +26,19 @@ export class CallerQuota {
 
   constructor(private readonly limits: Limits) {}
 
-  /** Why the caller may not have one more connection; undefined: it has, until `disconnect`. */
+  /** Counts one more connection until `disconnect`; at the limit it counts nothing and returns why, as a message. */
   connect(caller: Caller): string | undefined {
     const limit = caller.role === 'DRIVER' ? this.limits.maxSocketsPerDriver : MAX_CONNECTIONS;
     if (this.#take(caller, 'connections', limit)) return undefined;
     this.limits.metrics.refusedRequests.inc({ limit: 'sockets' });
-    return `A caller may have ${limit} sockets open`;
+    return `A caller may have ${limit} connections open`;
   }
 
   disconnect(caller: Caller): void {
     this.#giveBack(caller, 'connections');
   }
 
-  /** The limit that one subscription more would pass; undefined: it counts until `unsubscribe`. */
+  /** Counts one more subscription until `unsubscribe`; at the limit it counts nothing and returns the limit. */
   subscribe(caller: Caller): number | undefined {
     const limit = caller.role === 'DRIVER' ? this.limits.maxSubscriptionsPerDriver : MAX_SUBSCRIPTIONS;
     if (this.#take(caller, 'subscriptions', limit)) return undefined;

@@ -1,4 +1,4 @@
-// When a caller's credential ends what it opened.
+// Ends a long-lived connection once its caller's token or API key has expired, or the API key was revoked.
 
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
@@ -7,16 +7,19 @@ import type { Caller } from '../model/access/caller.ts';
 interface Ports {
   readonly clock: Clock;
   readonly log: Log;
-  /** Whether an API key is good still. */
+  /** Whether the API key is still valid. */
   readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
 }
 
-/** The longest that a timer can wait. */
+/** The longest delay that setTimeout accepts; a longer one fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** So often an open connection’s API key is looked at again. */
+/** How often the API key of an open connection is checked again. */
 const RECHECK_KEY_MS = 30_000;
 
-/** Calls once the token or key has expired, however far off that is, or was revoked; the function returned calls it off. */
+/**
+ * Calls `expire` once the token or key has expired, however far off that is, or the key was revoked. The returned
+ * function calls it off.
+ */
 export function onExpiry(
   { clock, isKeyGood, log }: Ports,
   { expiresAt, apiKeyId }: Caller,
@@ -31,7 +34,7 @@ export function onExpiry(
         if (!isOff) isGood ? wait() : expire();
       },
       (error) => {
-        log.warn({ error, apiKeyId }, 'an API key could not be looked at; trying again');
+        log.warn({ error, apiKeyId }, 'an API key could not be checked; trying again');
         if (!isOff) wait();
       },
     );

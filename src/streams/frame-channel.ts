@@ -1,11 +1,11 @@
-// A WebSocket as an outbox writes to it.
+// A WebSocket as the channel of an outbox: puts text frames directly into the connection below the socket.
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Channel } from './outbox.ts';
 
 const FINAL_TEXT = 0x81;
 
-/** Frames of text, whole and not masked: RFC 6455, section 5.2. What else a socket needs its library writes in between. */
+/** Writes whole, unmasked text frames (RFC 6455, section 5.2). The library (ws) writes all other frames in between. */
 export class FrameChannel implements Channel {
   constructor(
     private readonly socket: WebSocket,

@@ -1,23 +1,23 @@
-// What waits to be written to one client. It is bounded, and it is written as fast as the client takes it: at once while
-// there is time, several messages in one write as soon as there is not.
+// The queue of messages that wait to be written to one client. It is bounded; it is written as fast as the client takes
+// the data: each message at once while there is time, several messages in one write under load.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Start } from '../model/events/cursor.ts';
 
-/** Where the bytes go: a WebSocket or the response of an event stream. */
+/** Where an outbox writes to: a WebSocket or the response of an event stream. */
 export interface Channel {
   readonly isOpen: boolean;
-  /** Bytes that were written and that the system has not taken yet. */
+  /** Bytes written to the channel that the operating system has not taken yet. */
   readonly unsent: number;
-  /** Bytes that go before each message of that length: the head of a WebSocket's frame. */
+  /** Size of the header before a message of `length` bytes: a WebSocket's frame header; an event stream has none. */
   headSize(length: number): number;
   writeHead(into: Buffer, at: number, length: number): void;
   write(data: Buffer): void;
-  /** Calls once when what was written is sent. */
+  /** Calls `then` once, when all written bytes have been sent. */
   onceSent(then: () => void): void;
 }
 
-/** Where one subscription may resume, by what was written of it. */
+/** Where one subscription may resume; set when its message is written to the channel, not when the message is put. */
 export interface Progress {
   at?: Start;
 }
@@ -29,18 +29,23 @@ interface Waiting {
   readonly progress: Progress | undefined;
 }
 
-/** What may wait for one client beside what the system has taken. */
+/**
+ * Limits on what waits for one client, beside the bytes already written to its channel. A single larger message is let
+ * through when nothing else waits.
+ */
 const MAX_WAITING_BYTES = 1024 * 1024;
 const MAX_WAITING = 5000;
-/** A client that takes nothing for so long is given up, too. */
+/**
+ * A client that has not taken all written bytes after this time, plus the time MIN_BYTES_PER_MS allows, is given up.
+ */
 const MAX_BLOCKED_MS = 30_000;
-/** Of a large message: how slow a client may be. */
+/** The slowest rate at which a client may take the written bytes, so that a large message gets more time. */
 const MIN_BYTES_PER_MS = 10;
-/** One write; and how much of it may wait in the system before there is another. */
+/** Largest write of several messages; no further write is made while this many bytes are unsent. */
 const MAX_WRITE_BYTES = 64 * 1024;
-/** Written ones that are still in the list. */
+/** Written messages that may stay at the front of the list before they are cut off. */
 const MAX_WRITTEN = 500;
-/** As much is put in without waiting, where there is more than a client may need at once. */
+/** Back-pressure begins at this many waiting bytes: from here on `room` and `turn` may return a promise. */
 const ROOM_BYTES = 64 * 1024;
 
 export class Outbox {
@@ -57,16 +62,17 @@ export class Outbox {
   constructor(
     private readonly channel: Channel,
     private readonly writer: Writer,
-    /** The client does not keep up: nothing more is written. */
+    /** The client is too slow; its waiting messages have been discarded. The owner closes the channel. */
     private readonly onOverflow: () => void,
   ) {}
 
-  /** The parts are one message, written in one piece; they are not copied until then. */
+  /** Queues one message. Its parts are copied only when it is written; then `progress.at` becomes `at`. */
   put(parts: readonly Buffer[], at?: Start, progress?: Progress): void {
     if (!this.channel.isOpen) return;
     let length = 0;
     for (const part of parts) length += part.length;
-    // Much may come in one turn of the loop: it is the client's fault only if the system does not take it.
+    // Many messages may come in one turn of the event loop. A full outbox is the client's fault only if a flush does
+    // not help.
     if (this.#isFullWith(length) && !this.#isBlocked) this.flush();
     if (this.#isFullWith(length)) {
       this.#giveUp();
@@ -84,13 +90,16 @@ export class Outbox {
     return isFull && this.#bytes > 0;
   }
 
-  /** Resolves when there is room for more; undefined: there is. */
+  /** Resolves when fewer than ROOM_BYTES wait; undefined if that is so already, or the channel is closed. */
   room(): Promise<void> | undefined {
     if (this.#bytes < ROOM_BYTES || !this.channel.isOpen) return undefined;
     return new Promise((resolve) => this.#roomFor.push(resolve));
   }
 
-  /** Resolves when the writer has come by; undefined: there is little to write, or it is the client who is slow. */
+  /**
+   * Resolves at the next flush; undefined if little waits, or if the client is the slow one: others need not wait for
+   * it.
+   */
   turn(): Promise<void> | undefined {
     if (!this.#isDirty || this.#bytes < ROOM_BYTES) return undefined;
     this.#turn ??= new Promise((resolve) => {
@@ -107,7 +116,7 @@ export class Outbox {
     this.#tellRoom();
   }
 
-  /** Writes what the system takes. */
+  /** Writes messages until nothing waits or MAX_WRITE_BYTES are unsent. */
   flush(): void {
     this.#isDirty = false;
     this.#takeTurn();
@@ -130,13 +139,13 @@ export class Outbox {
     if (this.#bytes < ROOM_BYTES) this.#tellRoom();
   }
 
-  /** Writes all that waits, whether the system takes it or not: the last thing done with the channel. */
+  /** Writes everything that waits, regardless of back-pressure. Call it last, before the channel is closed. */
   finish(): void {
     while (this.channel.isOpen && this.#next < this.#waiting.length) this.channel.write(this.#take());
     this.clear();
   }
 
-  /** Until the system has taken what was written. */
+  /** Stops writing until the unsent bytes have been sent; gives the client up if that takes too long. */
   #block(): void {
     this.#isBlocked = true;
     const patienceMs = MAX_BLOCKED_MS + this.channel.unsent / MIN_BYTES_PER_MS;
@@ -157,7 +166,7 @@ export class Outbox {
     if (this.channel.isOpen) this.onOverflow();
   }
 
-  /** As many of the waiting messages as one write takes, and one at least. */
+  /** Merges the next waiting messages into one buffer of about MAX_WRITE_BYTES, but of at least one message. */
   #take(): Buffer {
     const first = this.#next;
     let size = 0;
@@ -184,13 +193,19 @@ export class Outbox {
   }
 }
 
-/** Outboxes written between two turns of the event loop, so that a broadcast to many keeps nobody else waiting long. */
+/** Outboxes flushed in one turn of the event loop, so that a broadcast to many does not delay everything else. */
 const SLICE = 100;
-/** After a pass over that many there is a pause: what comes meanwhile is written together, which costs a fraction. */
+/**
+ * After a pass over more outboxes than this, the writer pauses: messages that come meanwhile share a write, which costs
+ * a fraction.
+ */
 const BUSY = 250;
 const PAUSE_MS = 5;
 
-/** Writes the outboxes that have something, pass by pass. What is put into one before its turn goes out with the rest. */
+/**
+ * Flushes the outboxes that have waiting messages, pass by pass. A message put before its outbox is flushed goes out
+ * with that flush.
+ */
 export class Writer {
   #waiting: Outbox[] = [];
   #isBusy = false;
@@ -216,7 +231,7 @@ export class Writer {
     }
   }
 
-  /** The fault of one connection is not that of the others. */
+  /** A failing connection must not keep the others from being written. */
   #flush(outbox: Outbox): void {
     try {
       outbox.flush();

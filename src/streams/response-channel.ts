@@ -1,4 +1,4 @@
-// An event stream as an outbox writes to it.
+// The response of an event stream as the channel of an outbox.
 import type { ServerResponse } from 'node:http';
 import type { Channel } from './outbox.ts';
 
@@ -7,13 +7,13 @@ export const EVENT_STREAM_HEADERS = {
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',
 };
-/** It keeps a stream alive, and says nothing. */
+/** A comment of Server-Sent Events: it keeps the stream alive, and clients ignore it. */
 export const COMMENT = Buffer.from(':\n\n');
 export const KEEP_ALIVE_MS = 12_000;
-/** For a client to take what was written last. */
+/** How long a client may take to receive the last bytes before its response is destroyed. */
 export const MAX_CLOSING_MS = 5000;
 
-/** A response that may come later than the first message for it. */
+/** The response may be attached after the first message was put; until then messages wait in the outbox. */
 export class ResponseChannel implements Channel {
   #response: ServerResponse | undefined;
   #isEnded = false;
@@ -51,7 +51,10 @@ export class ResponseChannel implements Channel {
     else this.#whenSent = then;
   }
 
-  /** Resolves when all is sent or the response is closed; `begun` gives what calls off the wait for it. */
+  /**
+   * Ends the response; resolves when it is closed. `begun` is called at once and returns a function that is called
+   * then.
+   */
   end(begun: () => () => void): Promise<void> {
     this.#isEnded = true;
     const response = this.#response;

@@ -1,5 +1,6 @@
-// Carries the log to one webhook: each event at least once, those of one reservation in their order, from where the webhook's
-// row says, for as long as the lease is held. It must not know how a webhook is given to a process.
+// Delivers the event log to one webhook for as long as its lease is held: each event at least once, those of one
+// reservation or connector in order, starting at the position in the webhook's row. It must not know how a process gets
+// its webhooks.
 import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
@@ -29,24 +30,27 @@ export interface CourierPorts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** From 0 to 1. */
+  /** Returns a number from 0 to 1. */
   readonly random: () => number;
 }
 
 const PAGE = 100;
-/** Messages on their way: of all, and of the webhooks of one who made them, so that slow receivers keep nobody else's waiting. */
+/**
+ * Limits of concurrent messages: of the process, and to the webhooks of one creator, so that slow receivers hold up
+ * nobody else's messages.
+ */
 const SENDING = { all: 1000, ofMaker: 50 };
-/** Webhooks for which the log is read at once. */
+/** Concurrent reads of the log. */
 const READING = 10;
-/** Messages on their way to one webhook; to one that takes nothing, the first alone. */
+/** Concurrent messages to one webhook; a failing one gets one at a time. */
 const AT_ONCE = 8;
-/** So often a place in the log is stored to which nothing was sent. */
+/** Limits how often a position is stored that only passed unwanted events. */
 const STORE_MS = 60_000;
-/** After a fault of ours. */
+/** Pause after an error on our side. */
 const RETRY_MS = 5000;
 const GONE = 410;
 
-/** How much all couriers of a process do at a time. */
+/** The concurrency limits that all couriers of a process share. */
 export class Lanes {
   readonly read = pLimit(READING);
   readonly #ofAll = pLimit(SENDING.all);
@@ -63,14 +67,14 @@ export class Lanes {
 export class Courier {
   readonly #interest: Interest;
   #position: Position;
-  /** As the row has it. */
+  /** The position in the webhook's row. */
   #storedPosition: Position;
-  /** Of what is not stored yet. */
+  /** Time of a delivery that is not stored yet. */
   #deliveredAt: Date | undefined;
   #failingSince: Date | undefined;
   #attempts: number;
   #storedAt: Date;
-  /** Delivered already, though others before them were not. */
+  /** Cursors of delivered events that follow an undelivered one, of another reservation or connector. */
   readonly #ahead = new Set<string>();
   #isWoken = false;
   #isResting = false;
@@ -81,13 +85,13 @@ export class Courier {
   constructor(
     private readonly ports: CourierPorts,
     private readonly claim: string,
-    /** Until then nobody else sends. */
+    /** End of the lease: until then no other process sends. */
     public heldUntil: Date,
     private readonly webhook: Webhook,
-    /** The one before it is at its end. */
+    /** Resolves when the previous courier of this webhook has stopped. */
     private readonly isFree: Promise<void>,
     private readonly lanes: Lanes,
-    /** The claim is lost, or there is nothing more to do. */
+    /** Called when this courier must end: its lease is lost or running out, or the webhook was changed or paused. */
     private readonly onOver: () => void,
   ) {
     const { siteIds, position, failingSince, attempts } = webhook;
@@ -103,7 +107,7 @@ export class Courier {
     return isOfInterest(event, this.#interest);
   }
 
-  /** There may be something new. */
+  /** A hint that the log may hold new events. */
   wake(): void {
     this.#isWoken = true;
     if (this.#isResting || this.#isStopped || this.#working) return;
@@ -127,7 +131,10 @@ export class Courier {
         await this.#deliverNext();
       }
     } catch (error) {
-      this.ports.log.error({ error, webhook: this.webhook.id }, 'a webhook could not be delivered to; trying again');
+      this.ports.log.error(
+        { error, webhook: this.webhook.id },
+        'an error on our side kept a webhook from being delivered to; trying again',
+      );
       this.#isWoken = true;
       this.#rest(RETRY_MS);
     }
@@ -141,11 +148,11 @@ export class Courier {
       await this.#deliver(page.entries, page.end);
     } catch (error) {
       if (!(error instanceof CursorExpired)) throw error;
-      await this.#pause('The log does not reach back to what was delivered last.', 'CURSOR_EXPIRED');
+      await this.#pause('The event log no longer reaches back to what was delivered last.', 'CURSOR_EXPIRED');
     }
   }
 
-  /** Those of one reservation one after the other, different ones side by side. */
+  /** Sends the events of one reservation or connector one after the other, those of different ones concurrently. */
   async #deliver(entries: readonly Entry[], end: Position): Promise<void> {
     const { types } = this.webhook;
     const wanted = entries.filter(
@@ -158,7 +165,7 @@ export class Courier {
     const carry = async () => {
       for (let line = lines.shift(); line; line = lines.shift()) {
         for (const entry of line) {
-          // Where one fails, the others that wait are not sent: who is down is not sent a hundred messages.
+          // After a failure no further message is begun: a receiver that is down does not get a hundred of them.
           if (failures.length > 0) return;
           if (this.#ahead.has(entry.event.cursor)) continue;
           const problem = await this.lanes.send(this.webhook.createdBy, () => this.#send(entry.event));
@@ -181,7 +188,7 @@ export class Courier {
       if (reached && delivered > 0) await this.#advance(reached, true);
       return this.#isStopped ? undefined : this.onOver();
     }
-    // It takes something: it has not failed since before that.
+    // A message was delivered, so earlier failures no longer count.
     if (delivered > 0) {
       this.#failingSince = undefined;
       this.#attempts = 0;
@@ -189,7 +196,7 @@ export class Courier {
     await this.#fail(failure, reached ?? this.#position);
   }
 
-  /** For as long as a message may take: whoever has it next does not send beside it. */
+  /** Whether the lease outlasts one more message, so that the next holder never sends at the same time. */
   get #isOurs(): boolean {
     return !this.#isStopped && addMs(this.ports.clock.now(), TIMEOUT_MS) <= this.heldUntil;
   }
@@ -281,7 +288,7 @@ function inLines<T extends { readonly event: DeliveredEvent }>(entries: readonly
   return [...lines.values()];
 }
 
-/** The place of the one before it. */
+/** The position of the entry before `missing`; undefined if there is none. */
 function before(entries: readonly Entry[], missing: Entry): Position | undefined {
   return entries[entries.indexOf(missing) - 1]?.position;
 }

@@ -1,5 +1,5 @@
-// Who delivers to which webhook: one process at a time, by a lease. What it is told of events is a hint; what is delivered is
-// read from the log (courier.ts).
+// Decides which process delivers to which webhook: one at a time, by a lease in the webhook's row. The feed only wakes
+// couriers; what they deliver is read from the log (courier.ts).
 import { randomUUID } from 'node:crypto';
 import { addMs } from '../common/clock.ts';
 import type { Feed, Following } from '../event-log/feed.ts';
@@ -10,14 +10,14 @@ interface Ports extends CourierPorts {
   readonly feed: Feed;
 }
 
-/** So often a process looks for webhooks that nobody delivers to, and says that it is still at its own. */
+/** How often a process claims webhooks without a holder and renews its own leases. */
 const LOOK_MS = 5000;
 const WAKE_ALL_MS = 60_000;
 const LEASE_MS = 30_000;
 const MAX_CLAIMED_AT_ONCE = 100;
 
 export class Deliveries {
-  /** What this process holds its webhooks by. */
+  /** Identifies this process in the rows of the webhooks that it holds. */
   readonly #claim = randomUUID();
   readonly #couriers = new Map<string, Courier>();
   readonly #ending = new Set<Promise<void>>();
@@ -34,7 +34,7 @@ export class Deliveries {
     this.look();
   }
 
-  /** Somebody made or changed a webhook. */
+  /** Renews and claims now instead of at the next interval: a webhook was created or changed. */
   look(): void {
     if (this.#isStopped) return;
     this.#callOff();
@@ -46,18 +46,19 @@ export class Deliveries {
       });
   }
 
-  /** Resolves when no message is on its way; others may take over at once. */
+  /** Resolves when no message is under way; other processes may take over at once. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#callOff();
     this.#following?.stop();
     await this.#looking;
     const stopping = [...this.#couriers.values()].map((courier) => courier.stop());
-    // What is on its way is sent again by whoever goes on.
+    // Messages that are cut off here are sent again by the next holder.
     this.ports.target.close();
     await Promise.all([...stopping, ...this.#ending]);
     const ids = [...this.#couriers.keys()];
-    await this.ports.webhooks.release(this.#claim, ids).catch(() => {}); // The lease ends by itself.
+    // A lease that cannot be released ends by itself.
+    await this.ports.webhooks.release(this.#claim, ids).catch(() => {});
   }
 
   async #look(): Promise<void> {
@@ -73,7 +74,7 @@ export class Deliveries {
           else this.#end(id, courier);
         }
       }
-      // Of those whose sites are quiet the place in the log moves on, too, before the log is shortened.
+      // Wakes couriers whose sites are quiet, too: their position must advance before the log is trimmed.
       if (now.getTime() - this.#wokenAt >= WAKE_ALL_MS) {
         this.#wokenAt = now.getTime();
         for (const courier of this.#couriers.values()) courier.wake();
@@ -82,7 +83,7 @@ export class Deliveries {
         this.#begin(webhook, until);
       this.#follow();
     } catch (error) {
-      log.error({ error }, 'webhooks could not be looked after; trying again');
+      log.error({ error }, 'leases of webhooks could not be renewed or claimed; trying again');
     }
   }
 
@@ -94,7 +95,7 @@ export class Deliveries {
     courier.wake();
   }
 
-  /** The claim is let go once nothing is on its way any more. */
+  /** Releases the lease once the courier's messages have ended. */
   #end(id: string, courier: Courier): void {
     const ending = courier
       .stop()
@@ -104,12 +105,12 @@ export class Deliveries {
         await this.ports.webhooks.release(this.#claim, [id]);
       })
       .then(() => this.look())
-      .catch((error) => this.ports.log.error({ error, webhook: id }, 'a webhook could not be let go'))
+      .catch((error) => this.ports.log.error({ error, webhook: id }, 'the lease of a webhook could not be released'))
       .finally(() => this.#ending.delete(ending));
     this.#ending.add(ending);
   }
 
-  /** Whoever has no webhooks reads no events. */
+  /** Follows the event feed only while this process holds webhooks. */
   #follow(): void {
     if (this.#couriers.size === 0) {
       this.#following?.stop();
@@ -129,15 +130,15 @@ export class Deliveries {
               return undefined;
             },
             fail: (error) => {
-              log.error({ error }, 'webhooks are not told of events; beginning anew');
+              log.error({ error }, 'the event feed of webhooks failed; following it again');
               this.#following = undefined;
             },
           },
         );
-        // What came in between had nobody to tell.
+        // Events that came while nothing followed the feed woke no courier.
         for (const courier of this.#couriers.values()) courier.wake();
       },
-      (error) => log.error({ error }, 'webhooks are not told of events; trying again'),
+      (error) => log.error({ error }, 'webhooks could not follow the event feed; trying again'),
     );
   }
 }

@@ -1,5 +1,5 @@
-// Administration of webhooks: made, changed, paused, resumed from any place of the log, removed. An operator has those of
-// its own sites.
+// Administers webhooks: creates, changes, pauses and removes them, rotates their secrets, and resumes them from any
+// position of the log. An operator administers those that are limited to its own sites.
 import { randomUUID } from 'node:crypto';
 import { addMs, type Clock } from '../common/clock.ts';
 import { isUuid } from '../common/identifier.ts';
@@ -16,7 +16,7 @@ import type { WebhookRepository } from '../storage/events/webhook.repository.ts'
 import type { Target } from './target.ts';
 
 export interface SaveWebhookInput {
-  /** Absent: a new one. */
+  /** Absent: a new webhook is created. */
   readonly id?: string;
   readonly name: string;
   readonly url: string;
@@ -24,7 +24,7 @@ export interface SaveWebhookInput {
   readonly types?: readonly string[];
 }
 
-/** `secret` is told this once: when it is made, and when it is changed. */
+/** `secret` is returned only when it is created or rotated. */
 export interface SavedWebhook {
   readonly webhook: Webhook;
   readonly secret?: string;
@@ -36,7 +36,7 @@ interface Ports {
   readonly target: Target;
   readonly secretKey: string;
   readonly clock: Clock;
-  /** Somebody should look what there is to deliver. */
+  /** Makes this process look at once for webhooks to deliver to. */
   readonly look: () => void;
 }
 
@@ -44,9 +44,9 @@ export interface ManageWebhooks {
   save(caller: Caller, input: SaveWebhookInput): Promise<SavedWebhook | Refusal>;
   remove(caller: Caller, id: string): Promise<{ readonly id: string } | Refusal>;
   pause(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
-  /** From where it stopped, or behind a cursor: everything since is delivered again. */
+  /** Resumes where the webhook stopped, or after a cursor: all events since then are delivered, again if need be. */
   resume(caller: Caller, id: string, after: string | undefined): Promise<SavedWebhook | Refusal>;
-  /** For a day both secrets sign. */
+  /** Changes the secret; for a day messages are signed with the old one as well. */
   rotateSecret(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
 }
 
@@ -55,7 +55,7 @@ const MAX_LIST = 200;
 const DAY_MS = 86_400_000;
 const TYPE = /^(reservation|connector)\.[a-z_]{1,40}$/;
 
-/** Without a key for their secrets there are none. */
+/** Without a key for the secrets every operation is refused with WEBHOOKS_OFF. */
 export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
   if (!ports) {
     const off = async () => webhooksOff;
@@ -110,7 +110,7 @@ export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
     async resume(caller, id, after) {
       const found = await findOwn(caller, id);
       if (isRefusal(found)) return found;
-      // Where the log was shortened meanwhile, it goes on from where that begins now.
+      // If the log was trimmed beyond the stored position, delivery resumes at the present start of the log.
       const { horizon } = await feed.bounds();
       const shortened = isBehind(horizon, found.position) ? horizon : undefined;
       const at = after === undefined ? shortened : await placeOf(feed, after);
@@ -135,7 +135,7 @@ async function placeOf(feed: Pick<Feed, 'bounds'>, after: string): Promise<Posit
   } catch (error) {
     if (error instanceof NoCursor) return invalidInput('after', error.message);
     if (!(error instanceof CursorExpired)) throw error;
-    return invalidInput('after', 'The event log does not reach back to that cursor any more.');
+    return invalidInput('after', 'The event log no longer reaches back to that cursor.');
   }
 }
 
@@ -150,17 +150,21 @@ function checkTypes(types: readonly string[] = []): InputRefusal | undefined {
   const bad = types.find((one) => !TYPE.test(one));
   return bad === undefined
     ? undefined
-    : invalidInput('types', `"${bad}" is none; they are such as reservation.accepted or connector.state_changed.`);
+    : invalidInput(
+        'types',
+        `"${bad}" is not an event type; use types such as reservation.accepted or connector.state_changed.`,
+      );
 }
 
-const TOO_MANY = `There may be ${LIMITS.ofOne} webhooks of one who made them, and ${LIMITS.ofAll} in all; remove some first.`;
+const TOO_MANY = `There may be ${LIMITS.ofOne} webhooks of one creator, and ${LIMITS.ofAll} in all; remove some first.`;
 
 const onlyOwn: Refusal = {
   code: 'FORBIDDEN',
-  message: 'An operator names the sites of a webhook, its own; admins may leave them out.',
+  message:
+    'An operator must name the sites of a webhook, all of them its own; only an admin may leave them out. The caller also needs the permission events:read.',
 };
 const webhooksOff: Refusal = {
   code: 'WEBHOOKS_OFF',
-  message: 'This server has no key for the secrets of webhooks: its operator sets WEBHOOK_SECRET_KEY.',
+  message: 'Webhooks are off: this server has no key for their secrets. Set WEBHOOK_SECRET_KEY in its configuration.',
 };
 const notFound = (id: string): Refusal => ({ code: 'WEBHOOK_NOT_FOUND', message: `There is no webhook "${id}".` });

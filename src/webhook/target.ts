@@ -1,5 +1,5 @@
-// Sends a message to an address that somebody gave us, which may be one inside of our own network: names are resolved here,
-// and only addresses that anybody on the internet could reach are connected to. Redirects are not followed.
+// Posts messages to URLs that API users supply and that may point into our own network (SSRF): names are resolved here,
+// and only public addresses are connected to, unless `allowPrivate`. Redirects are not followed.
 import { lookup as resolve } from 'node:dns/promises';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
@@ -9,11 +9,11 @@ import type { Clock } from '../common/clock.ts';
 
 export interface Answer {
   readonly status: number;
-  /** Where the receiver asked for a pause. */
+  /** The pause that the receiver asked for (Retry-After), at most an hour. */
   readonly retryAfterMs?: number;
 }
 
-/** Nothing was answered; the message says why. */
+/** The receiver did not answer; the message says why. */
 export class NotDelivered extends Error {
   override readonly name = 'NotDelivered';
 }
@@ -21,24 +21,27 @@ export class NotDelivered extends Error {
 export interface Target {
   /** Throws NotDelivered. */
   post(url: string, headers: Readonly<Record<string, string>>, body: string): Promise<Answer>;
-  /** What is wrong with an address, as far as that can be said now. */
+  /** Why the URL is refused, as far as it can be checked now; undefined: it is accepted. */
   check(url: string): Promise<string | undefined>;
   close(): void;
 }
 
-/** For all of an exchange. */
+/** Limit of a whole exchange, from the lookup of the name to the end of the answer. */
 export const TIMEOUT_MS = 15_000;
-/** Of an answer's body, of which nothing is used. */
+/** Most bytes that are read of an answer's body, which is not used. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_RETRY_AFTER_SECONDS = 3600;
 const IDLE_SOCKETS_PER_HOST = 16;
 const MAX_URL = 2000;
 
-/** Not loopback, private, link-local, shared, documentation, multicast, nor any that carries an IPv4 address within it. */
+/**
+ * False for loopback, private, link-local, shared, documentation and multicast addresses and for IPv6 forms that embed
+ * an IPv4 address; an IPv4-mapped address counts as its IPv4 address.
+ */
 export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
-  // Of IPv6 only 2000::/3 is given to anybody; what lies outside may carry an IPv4 address.
+  // Of IPv6 only 2000::/3 is assigned for public use; other prefixes may embed an IPv4 address.
   const isGiven = parsed.kind() === 'ipv4' || ((parsed.toByteArray()[0] ?? 0) & 0xe0) === 0x20;
   return isGiven && parsed.range() === 'unicast';
 }
@@ -51,7 +54,7 @@ export function webhookTarget({
   readonly clock: Clock;
 }): Target {
   const mayReach = (address: string) => allowPrivate || isPublicAddress(address);
-  // What is connected to is what was looked at: a name cannot be another address a moment later.
+  // Connects to the addresses that were checked: a second lookup could return others (DNS rebinding).
   const lookup: LookupFunction = (hostname, options, callback) => {
     resolve(hostname, { all: true, family: options.family as number, hints: options.hints ?? 0 }).then(
       (found) => {
@@ -66,7 +69,7 @@ export function webhookTarget({
   const options = { keepAlive: true, maxFreeSockets: IDLE_SOCKETS_PER_HOST };
   const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
 
-  /** Of the messages on their way. */
+  /** Aborts the messages that are under way. */
   const open = new Set<AbortController>();
 
   const wrongWith = (text: string): string | undefined => {
@@ -84,7 +87,7 @@ export function webhookTarget({
       if (wrong) return wrong;
       const { hostname } = new URL(url);
       if (isIP(hostname.replace(/^\[|\]$/g, ''))) return undefined;
-      // A name that cannot be resolved now may be later.
+      // A name that cannot be resolved now is accepted: it may be resolved later.
       const found = await resolve(hostname, { all: true }).catch(() => []);
       return found.every(({ address }) => mayReach(address)) ? undefined : PRIVATE;
     },
@@ -120,7 +123,8 @@ export function webhookTarget({
           },
         });
         request.on('error', fail);
-        // It may want to speak another protocol, or say nothing at all: that settles nothing else.
+        // A receiver may answer with a protocol switch, or close without an answer: then `close` must settle the
+        // promise.
         request.on('upgrade', (_, socket) => socket.destroy());
         let isAnswered = false;
         request.on('close', () => {
@@ -148,7 +152,7 @@ export function webhookTarget({
 const PRIVATE = 'It is an address of a private network.';
 const forbidden = (hostname: string): NodeJS.ErrnoException => new Error(`"${hostname}": ${PRIVATE}`);
 
-/** So that the connection can be used again; one that says too much is ended. */
+/** Reads the body so that the connection can be used again; one with a longer body is closed. */
 async function skip(response: IncomingMessage): Promise<void> {
   let bytes = 0;
   for await (const chunk of response) {

@@ -1,4 +1,4 @@
-// API keys: made, used, limited, revoked.
+// Tests API keys: how they are created, used, limited and revoked.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
@@ -35,8 +35,8 @@ const find = async (id: string) => {
 };
 const fleet = { role: 'DRIVER', idTags: ['ANNA', 'BEN'] };
 
-describe('a key', () => {
-  it('is told once, and does what its role and its scopes allow', async () => {
+describe('an API key', () => {
+  it('an API key can do what its role and its scopes allow, and its last use is recorded', async () => {
     const { secret, apiKey } = await create({ ...fleet, scopes: ['reservations:read', 'reservations:write'] });
     expect(secret).toMatch(/^evk_[0-9a-f]{32}_[\w-]{43}$/);
     expect(apiKey).toMatchObject({ role: 'DRIVER', idTags: ['ANNA', 'BEN'], createdBy: 'ada', lastUsedAt: null });
@@ -53,7 +53,7 @@ describe('a key', () => {
     await eventually(async () => expect(await find(apiKey.id)).toMatchObject({ lastUsedAt: expect.any(String) }));
   });
 
-  it('reads by no way round what its scopes leave out', async () => {
+  it('an API key cannot read through nested fields what its scopes leave out', async () => {
     const { secret } = await create({ ...fleet, scopes: ['reservations:read', 'reservations:write'] });
     const { id } = await server.reserveNow(secret, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
     const read = async (key: string, field: string) =>
@@ -70,7 +70,7 @@ describe('a key', () => {
     await server.cancelReservation(secret, { id });
   });
 
-  it('is kept as a hash alone', async () => {
+  it('an API key is stored only as a hash', async () => {
     const { secret } = await create(fleet);
     const rows = await server.database.query<{ row: string }>('SELECT api_key::text AS row FROM api_key');
     const known = secret.slice('evk_'.length + 32 + '_'.length);
@@ -81,10 +81,10 @@ describe('a key', () => {
     }
   });
 
-  it('that was changed by a letter, or never was, is refused alike', async () => {
+  it('an altered, an unknown and a malformed API key get the same refusal', async () => {
     const { secret } = await create(fleet);
     const [prefix, id = '', ...parts] = secret.split('_');
-    const text = parts.join('_'); // It may have the sign itself.
+    const text = parts.join('_'); // The secret may contain the separator itself.
     const other = text.startsWith('A') ? 'B' : 'A';
     const answer = async (key: string) => (await server.post(key, '{ eventCursor }')).body;
     const wrong = await answer(`${prefix}_${id}_${other}${text.slice(1)}`);
@@ -94,7 +94,7 @@ describe('a key', () => {
     expect(await answer(`${prefix}_${id}' OR 1=1 --_${text}`)).toMatchObject({ errors: [{}] });
   });
 
-  it('expires', async () => {
+  it('an API key is refused after it has expired', async () => {
     const expiresAt = new Date(server.clock.now().getTime() + 60_000).toISOString();
     const { secret } = await create({ ...fleet, expiresAt });
     expect((await server.post(secret, '{ eventCursor }')).status).toBe(200);
@@ -102,7 +102,7 @@ describe('a key', () => {
     expect((await server.post(secret, '{ eventCursor }')).body.errors[0].message).toContain('expired');
   });
 
-  it('that is revoked is good no longer, and what it has open ends', async () => {
+  it('a revoked API key is refused at once, and its open connections end', async () => {
     const { secret, apiKey } = await create(fleet);
     const socket = await GraphQLSocket.connect(server.url, secret);
     const stream = await fetch(server.url.replace('/graphql', '/events'), {
@@ -122,7 +122,7 @@ describe('a key', () => {
     expect(await revoke('00000000-0000-4000-8000-000000000000')).toMatchObject({ code: 'API_KEY_NOT_FOUND' });
   });
 
-  it('that is revoked elsewhere is good here for a few seconds at most', async () => {
+  it('an API key revoked on another node is accepted for a few seconds at most', async () => {
     const { secret, apiKey } = await create(fleet);
     const other = await TestServer.start({ database: server.database });
     expect((await other.post(secret, '{ eventCursor }')).status).toBe(200);
@@ -132,7 +132,7 @@ describe('a key', () => {
     await other.stop();
   });
 
-  it('has an idempotency of its own: another’s keys are another’s requests', async () => {
+  it('two API keys can use the same idempotencyKey for different requests', async () => {
     const [one, two] = [await create(fleet), await create(fleet)];
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5, idempotencyKey: 'k' };
     const made = await server.reserveNow(one.secret, input);
@@ -145,7 +145,7 @@ describe('a key', () => {
   });
 });
 
-describe('making one', () => {
+describe('creating an API key', () => {
   it.each([
     ['without a name', { name: '', role: 'ADMIN' }, 'name'],
     ['of a driver without idTags', { role: 'DRIVER' }, 'idTags'],
@@ -156,16 +156,16 @@ describe('making one', () => {
     ['with a scope that is none', { ...fleet, scopes: ['everything'] }, 'scopes'],
     ['with a scope that its role does not allow', { ...fleet, scopes: ['sites:write'] }, 'scopes'],
     ['with no scope', { ...fleet, scopes: [] }, 'scopes'],
-  ])('%s is refused', async (_, input, field) => {
+  ])('an API key %s is refused', async (_, input, field) => {
     expect(await create(input)).toMatchObject({ __typename: 'InvalidInput', field });
   });
 
-  it('is for admins', async () => {
+  it('only admins can create API keys', async () => {
     for (const token of [await operatorToken('site'), await driverToken('ANNA')])
       expect(await create(fleet, token)).toMatchObject({ __typename: 'NotAllowed' });
   });
 
-  it('gives nobody more than its maker has', async () => {
+  it('a new API key cannot have a permission that its creator lacks', async () => {
     const scope = 'api-keys:write reservations:read';
     const limited = await signToken('limited', { role: 'admin', scope });
     expect(await create({ role: 'ADMIN' }, limited)).toMatchObject({ code: 'FORBIDDEN' });
@@ -175,7 +175,7 @@ describe('making one', () => {
     });
   });
 
-  it('makes none itself, which would outlive it', async () => {
+  it('an API key cannot create another API key', async () => {
     const { secret } = await create({ role: 'ADMIN' });
     const made = await create({ ...fleet, scopes: ['reservations:read'] }, secret);
     expect(made).toMatchObject({ code: 'FORBIDDEN', message: expect.stringContaining('sign in with a token') });

@@ -1,4 +1,5 @@
-// Policies as an operator keeps them: layers, versions, who changed what; and as everybody reads them.
+// Policies of a site: overrides, versions and changes as an operator maintains them; reservationOptions and
+// availability as everybody reads them.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
@@ -38,7 +39,7 @@ const options = async (token: string, variables: object) =>
     )
   ).reservationOptions;
 
-it('a group’s word counts before the charger’s, the charger’s before the site’s, and each change is a version', async () => {
+it('the override of a group counts before the charger’s, the charger’s before the site’s policy, and each change is a version', async () => {
   await server.saveCharger('CH2');
   await server.saveSite('site', { maxDurationMinutes: 100 });
   await save(operator, { siteId: 'site', chargerId: 'CH1', policy: { maxDurationMinutes: 60 } });
@@ -69,7 +70,7 @@ it('a group’s word counts before the charger’s, the charger’s before the s
   expect(policyChanges.pageInfo.hasNextPage).toBe(true);
 });
 
-it('a reservation remembers the version that allowed it, and each node decides by the newest', async () => {
+it('a reservation stores the policyVersion that allowed it, and each node decides by the newest version', async () => {
   await server.charger('CH1');
   const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 30 };
   const first = await server.reserveNow(anna, input);
@@ -84,7 +85,7 @@ it('a reservation remembers the version that allowed it, and each node decides b
   await server.cancelReservation(anna, { id: second.id });
 });
 
-it('"no limit" is a word: null in an override lifts what the site limits', async () => {
+it('null in an override means no limit, and lifts what the site limits', async () => {
   await server.saveSite('site', { maxActivePerIdTag: 0 });
   expect(await options(anna, { chargerId: 'CH1', idTag: 'ANNA' })).toMatchObject({
     isAllowed: false,
@@ -99,7 +100,7 @@ it('"no limit" is a word: null in an override lifts what the site limits', async
   await server.saveSite('site', { maxActivePerIdTag: null });
 });
 
-describe('is refused by name', () => {
+describe('refused policies and overrides', () => {
   it.each<[object, string]>([
     [{ minDurationMinutes: -1 }, 'minDurationMinutes'],
     [{ maxActivePerIdTag: -1 }, 'maxActivePerIdTag'],
@@ -112,7 +113,7 @@ describe('is refused by name', () => {
     [{ defaultDurationMinutes: 600 }, 'defaultDurationMinutes'],
     [{ lateCancelLimit: 3 }, 'lateCancelMinutes'],
     [{ reReservationLimit: 3 }, 'reReservationMinutes'],
-  ])('%j', async (policy, field) => {
+  ])('the override %j is refused, naming the field that is wrong', async (policy, field) => {
     const before = await save(operator, { siteId: 'site', parentIdTag: 'X', policy: {} });
     expect(await save(operator, { siteId: 'site', parentIdTag: 'X', policy })).toMatchObject({
       code: 'INVALID_INPUT',
@@ -122,7 +123,7 @@ describe('is refused by name', () => {
     expect(after.policyVersion).toBe(before.policyVersion + 1);
   });
 
-  it('a site whose override would be left with a policy that cannot be', async () => {
+  it('saving a site is refused if an existing override would make an invalid policy with it', async () => {
     await save(operator, {
       siteId: 'site',
       chargerId: 'CH1',
@@ -141,7 +142,7 @@ describe('is refused by name', () => {
     await removeOverride(operator, { siteId: 'site', chargerId: 'CH1' });
   });
 
-  it('an override of nothing, of both, of a charger elsewhere, or by somebody else', async () => {
+  it('an override is refused without a target, with two, for an unknown charger or site, or by a caller without the right', async () => {
     const policy = { maxDurationMinutes: 60 };
     expect(await save(operator, { siteId: 'site', policy })).toMatchObject({ field: 'chargerId' });
     expect(await save(operator, { siteId: 'site', chargerId: 'CH1', parentIdTag: 'X', policy })).toMatchObject({
@@ -167,10 +168,10 @@ describe('is refused by name', () => {
   });
 });
 
-describe('what may be reserved, read beforehand', () => {
+describe('reservationOptions and availability', () => {
   const MINUTE = 60_000;
 
-  it('is what reserveNow answers, with quota, durations and free windows up to the next booking', async () => {
+  it('reservationOptions returns quota, durations and free windows up to the next booking', async () => {
     await server.saveSite('site', { maxActivePerIdTag: 2, maxPerDayPerIdTag: 50, minDurationMinutes: 5 });
     const startsAt = new Date(server.clock.now().getTime() + 45 * MINUTE);
     const booked = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO', startsAt, durationMinutes: 60 };
@@ -191,7 +192,7 @@ describe('what may be reserved, read beforehand', () => {
     await server.cancelReservation(admin, { id });
   });
 
-  it('says every reason, and what else is in the way', async () => {
+  it('reservationOptions returns every reason of the policy, and any other refusal', async () => {
     await server.saveSite('site', { maxActivePerIdTag: 0, allowedGroups: [] });
     expect(await options(anna, { siteId: 'site', idTag: 'ANNA' })).toMatchObject({
       isAllowed: false,
@@ -205,7 +206,7 @@ describe('what may be reserved, read beforehand', () => {
     });
   });
 
-  it('is told to nobody of another’s idTag, and of no place that is not there', async () => {
+  it('reservationOptions refuses another driver’s idTag, an unknown charger, no place at all, and a site the caller may not see', async () => {
     expect(await options(anna, { chargerId: 'CH1', idTag: 'CLEO' })).toMatchObject({ code: 'NOT_YOUR_ID_TAG' });
     expect(await options(anna, { chargerId: 'NONE', idTag: 'ANNA' })).toMatchObject({ code: 'CHARGER_NOT_FOUND' });
     expect(await options(anna, { idTag: 'ANNA' })).toMatchObject({ code: 'INVALID_INPUT' });
@@ -214,9 +215,10 @@ describe('what may be reserved, read beforehand', () => {
     });
   });
 
-  it('availability: the free windows of each connector with the plug, within the opening hours', async () => {
+  it('availability returns the free windows of each connector with the plug, within the opening hours', async () => {
     await server.saveCharger('CH2', 'site', { connectors: [{ connectorId: 1, plugTypes: ['CCS2'] }] });
-    const at = (hours: number) => new Date(Date.UTC(2027, 0, 11, hours)).toISOString(); // A Monday; Berlin is an hour ahead.
+    // A Monday; Berlin is an hour ahead of UTC.
+    const at = (hours: number) => new Date(Date.UTC(2027, 0, 11, hours)).toISOString();
     await server.saveSite('site', {
       maxLeadTimeMinutes: null,
       openingHours: [{ weekday: 'MONDAY', opens: '09:00', closes: '21:00' }],

@@ -1,4 +1,4 @@
-// Who did what, from where, with what result.
+// Tests the audit log: who did what, from where, and with what result.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
 import { adminToken, driverToken, operatorToken, PASSWORD, TestServer } from '../support/test-server.ts';
@@ -24,8 +24,8 @@ async function entries(filter: object = {}, more = ''): Promise<Entry[]> {
   return auditEntries.edges.map(({ node }: { node: Entry }) => node);
 }
 
-describe('an entry', () => {
-  it('is there for each mutation, whatever came of it, before it is answered', async () => {
+describe('an audit entry', () => {
+  it('every mutation, done or refused, has an audit entry before it is answered', async () => {
     const made = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 });
     expect(await entries({ operation: 'reserveNow' })).toMatchObject([
       {
@@ -48,7 +48,7 @@ describe('an entry', () => {
     ]);
   });
 
-  it('is there for each administration, and for what the caller may not', async () => {
+  it('administrative and forbidden mutations have audit entries', async () => {
     expect((await entries({ operation: 'saveCharger', subject: 'ada' })).map(({ target }) => target)).toEqual(['CH1']);
     const query = 'mutation { removeSite(id: "site") { __typename } }';
     await server.graphql(await operatorToken('site'), query);
@@ -57,7 +57,7 @@ describe('an entry', () => {
     ]);
   });
 
-  it('says by which way, and from where', async () => {
+  it('an audit entry names the interface and the address of the client', async () => {
     const rest = await fetch(server.url.replace('/graphql', '/chargers/CH1/actions/reserve-now'), {
       method: 'POST',
       headers: {
@@ -87,7 +87,7 @@ describe('an entry', () => {
     expect(await entries({ target: id, result: 'ALREADY_ENDED' })).toMatchObject([{ via: 'EVENT_STREAM' }]);
   });
 
-  it('holds no secret', async () => {
+  it('audit entries contain no passwords', async () => {
     await server.saveCharger('SECRET', 'site', { password: 'a-very-secret-password' });
     const [entry] = await entries({ operation: 'saveCharger', target: 'SECRET' });
     expect(JSON.parse(entry.input)).toMatchObject({ input: { id: 'SECRET', password: '***' } });
@@ -95,7 +95,7 @@ describe('an entry', () => {
     expect(JSON.stringify(edges)).not.toMatch(new RegExp(`${PASSWORD}|a-very-secret`));
   });
 
-  it('holds what somebody tried to break out with as it is, and no more of it than fits', async () => {
+  it('hostile input is stored in an audit entry as escaped text, cut to its limit', async () => {
     const name = `"}\n{"level":50,"msg":"forged"}\u2028'; DROP TABLE audit_entry; --${'x'.repeat(10_000)}`;
     const query = 'mutation ($input: SaveSiteInput!) { saveSite(input: $input) { __typename } }';
     await server.graphql(admin, query, { input: { id: 'x y', name, timeZone: 'UTC', policy: {} } });
@@ -107,8 +107,8 @@ describe('an entry', () => {
   });
 });
 
-describe('the log', () => {
-  it('is never changed: PostgreSQL refuses', async () => {
+describe('the audit log', () => {
+  it('PostgreSQL refuses to update, delete or truncate audit entries', async () => {
     for (const statement of [
       `UPDATE audit_entry SET subject = 'nobody'`,
       'DELETE FROM audit_entry',
@@ -118,7 +118,7 @@ describe('the log', () => {
     }
   });
 
-  it('is read by pages, by time, and by admins alone', async () => {
+  it('the audit log is read by pages and by time, and only by admins', async () => {
     const all = await entries();
     expect(all.length).toBeGreaterThan(8);
     expect(all.map(({ id }) => Number(id))).toEqual(
@@ -144,7 +144,7 @@ describe('the log', () => {
     }
   });
 
-  it('has an entry for each of many at once', async () => {
+  it('every one of many concurrent mutations has an audit entry', async () => {
     const before = (await entries({ operation: 'saveIdTag' })).length;
     await Promise.all(Array.from({ length: 40 }, (_, index) => server.saveIdTag(`MANY-${index}`)));
     expect((await entries({ operation: 'saveIdTag' })).length - before).toBe(40);

@@ -1,5 +1,5 @@
-// Who may do what: every operation of the API for every role, on its own things and on others', over GraphQL and REST; and
-// that no field of it tells a driver who holds a connector.
+// Tests the rights of every role in every GraphQL operation, on its own objects and on others'; and that no query,
+// refusal or event, nor REST, tells a driver who holds a connector.
 
 import { readFileSync } from 'node:fs';
 import {
@@ -21,7 +21,7 @@ import { adminToken, driverToken, operatorToken, PASSWORD, signToken, TestServer
 
 let server: TestServer;
 let tokens: Record<Role, string>;
-/** Of the site `site`, of the site `other`, and nobody's. */
+/** Objects of the site `site`, of the site `other`, and objects that do not exist. */
 let places: Record<Whose, Place>;
 
 type Role = 'driver' | 'operator' | 'admin';
@@ -62,9 +62,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** `yes`: it is done, or refused for what it asks; `none`: there is no such thing; `no`: the caller may not. */
+/** `yes`: done, or refused because of the input; `none`: not found; `no`: forbidden. */
 type Answer = 'yes' | 'none' | 'no';
-/** On its own, on others'. */
+/** The answers about own and about foreign objects. */
 type Row = readonly [Answer, Answer];
 
 interface Case {
@@ -80,10 +80,13 @@ const PASSED = '2020-01-01T00:00:00Z';
 const everywhere: Row = ['yes', 'yes'];
 const nowhere: Row = ['no', 'no'];
 const ownOnly: Row = ['yes', 'none'];
-/** Whether the site is there or not: it is not the operator's. */
+/** A site that is not the operator's is forbidden whether it exists or not. */
 const ownOrNo: Row = ['yes', 'no'];
 
-/** Mutations ask for what comes to nothing once the caller's rights are looked at, so that the next case finds all as it was. */
+/**
+ * Most mutations have an input that changes nothing once the rights are checked, so that the next case finds the same
+ * data.
+ */
 const table: Record<OperationName, Case> = {
   reservation: {
     ask: ({ reservation }) => `{ reservation(id: ${text(reservation)}) { id idTag charger { id } site { id } } }`,
@@ -291,14 +294,14 @@ async function ask(token: string, document: string): Promise<Result> {
   return { data, errors };
 }
 
-/** The first message of a subscription; where nothing matches it listens, and has nothing to say. */
+/** The first message of a subscription; empty if the subscription listens and nothing matches. */
 async function watch(token: string, document: string): Promise<Result> {
   const socket = await GraphQLSocket.connect(server.url, token);
   const before = await server.metric('listening_subscriptions');
   socket.subscribe('s', document);
   while (socket.messages.all.length === 1 && (await server.metric('listening_subscriptions')) <= before)
     await new Promise(setImmediate);
-  // What was sent before it is here with it.
+  // The pong comes after every message that was sent before it.
   socket.send({ type: 'ping' });
   await socket.messages.until(({ type }) => type === 'pong');
   socket.socket.close();
@@ -315,13 +318,13 @@ const answerOf = ({ data, errors }: Result): Answer => {
   return 'yes';
 };
 
-/** The same but for what was asked for. */
+/** The result without the requested names, so that results about different objects can be compared. */
 const withoutNames = (result: Result, place: Place): string =>
   Object.values(place)
     .toSorted((one, other) => `${other}`.length - `${one}`.length)
     .reduce<string>((told, name) => told.replaceAll(`${name}`, '·'), JSON.stringify(result));
 
-it('the table has every operation of the schema', () => {
+it('the tables of this test and of rights.ts name every operation of the schema', () => {
   const schema = buildSchema(readFileSync('schema.graphql', 'utf8'));
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
   const names = roots.flatMap((type) => Object.keys(type?.getFields() ?? {}));
@@ -331,10 +334,10 @@ it('the table has every operation of the schema', () => {
 
 const roles = ['driver', 'operator', 'admin'] as const;
 const others = Object.keys(table).filter((name) => name !== 'cancelReservation');
-// What cancels comes last.
+// cancelReservation comes last: the other cases need the reservations.
 const cases = [...others, 'cancelReservation'].flatMap((name) => roles.map((role) => [name, role] as const));
 
-it.each(cases)('%s as %s', async (name, role) => {
+it.each(cases)('%s as %s answers about own and foreign objects as the table says', async (name, role) => {
   const { ask: documentOf, ...of } = table[name as OperationName];
   const get = (whose: Whose) => {
     const document = documentOf(places[whose]);
@@ -343,7 +346,7 @@ it.each(cases)('%s as %s', async (name, role) => {
   const [onOwn, onForeign] = of[role];
   const foreign = await get('foreign');
   expect(['foreign', answerOf(foreign)]).toEqual(['foreign', onForeign]);
-  // What is not yours is not there: not a letter of the answer tells the two apart.
+  // The answer about a foreign object must be the same, letter by letter, as about one that does not exist.
   if (onForeign !== 'yes' && role !== 'admin') {
     expect(withoutNames(foreign, places.foreign)).toBe(withoutNames(await get('unknown'), places.unknown));
   }
@@ -351,10 +354,10 @@ it.each(cases)('%s as %s', async (name, role) => {
   expect(['own', answerOf(own)]).toEqual(['own', onOwn]);
 });
 
-describe('a driver is not told who holds a connector', () => {
+describe('a driver does not learn who holds a connector', () => {
   const schema = buildSchema(readFileSync('schema.graphql', 'utf8'));
 
-  /** Every field there is, so many levels deep. */
+  /** A selection of every field without required arguments, nested `depth` levels deep. */
   function everything(type: GraphQLNamedOutputType, depth: number): string {
     if (isUnionType(type)) {
       return `{ __typename ${type
@@ -369,7 +372,7 @@ describe('a driver is not told who holds a connector', () => {
       if (isLeafType(inner)) return [field.name];
       return depth > 0 ? [`${field.name} ${everything(inner, depth - 1)}`] : [];
     });
-    // Two types may have different things under one name.
+    // Aliases, because two types may have fields of the same name but of different types.
     const more = isInterfaceType(type)
       ? schema.getPossibleTypes(type).map((one) => {
           const leaves = Object.values(one.getFields()).filter((field) => isLeafType(getNamedType(field.type)));
@@ -407,7 +410,7 @@ describe('a driver is not told who holds a connector', () => {
   const queries = Object.values(schema.getQueryType()?.getFields() ?? {});
 
   beforeAll(async () => {
-    // The table has cancelled those that there were, and has sent the chargers away to come with new passwords.
+    // The cases above cancelled the reservations and made the chargers reconnect with new passwords.
     await eventually(async () => {
       const { charger } = await server.graphql(
         tokens.admin,
@@ -427,24 +430,27 @@ describe('a driver is not told who holds a connector', () => {
     places = { ...places, foreign: { ...places.foreign, reservation: id, reservationId } };
   });
 
-  it.each(queries.map((field) => [field.name, field] as const))('by any field of %s', async (name, field) => {
-    const given = argumentsOf[name]?.replace('$reservation', places.foreign.reservation);
-    expect(given).toBeDefined();
-    const documents = isLeafType(getNamedType(field.type))
-      ? ['']
-      : [1, 3].map((depth) => everything(getNamedType(field.type) as GraphQLNamedOutputType, depth));
-    for (const selection of documents) {
-      const { body } = await server.post(tokens.driver, `{ ${name}${given} ${selection} }`);
-      expect(body.errors?.[0]?.extensions.code ?? 'none').toMatch(/^(none|FORBIDDEN)$/);
-      for (const secret of ['CLEO', 'SECRET-GROUP', places.foreign.reservation]) {
-        expect(JSON.stringify(body)).not.toContain(secret);
+  it.each(queries.map((field) => [field.name, field] as const))(
+    'no field of the query %s tells a driver who holds a connector',
+    async (name, field) => {
+      const given = argumentsOf[name]?.replace('$reservation', places.foreign.reservation);
+      expect(given).toBeDefined();
+      const documents = isLeafType(getNamedType(field.type))
+        ? ['']
+        : [1, 3].map((depth) => everything(getNamedType(field.type) as GraphQLNamedOutputType, depth));
+      for (const selection of documents) {
+        const { body } = await server.post(tokens.driver, `{ ${name}${given} ${selection} }`);
+        expect(body.errors?.[0]?.extensions.code ?? 'none').toMatch(/^(none|FORBIDDEN)$/);
+        for (const secret of ['CLEO', 'SECRET-GROUP', places.foreign.reservation]) {
+          expect(JSON.stringify(body)).not.toContain(secret);
+        }
+        // The driver does see that the connector is held, and until when.
+        if (name === 'charger') expect(body.data.charger.connectors[0].reservedUntil).toEqual(expect.any(String));
       }
-      // It sees that it is held, and until when.
-      if (name === 'charger') expect(body.data.charger.connectors[0].reservedUntil).toEqual(expect.any(String));
-    }
-  });
+    },
+  );
 
-  it('by a refusal, whatever it tries', async () => {
+  it('no refusal tells a driver who holds a connector', async () => {
     const { reservation, reservationId } = places.foreign;
     const tries = [
       await server.reserveNow(tokens.driver, { chargerId: 'OTHER', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 }),
@@ -475,7 +481,7 @@ describe('a driver is not told who holds a connector', () => {
     }
   });
 
-  it('by any event: neither subscriptions nor REST nor a cursor from before', async () => {
+  it('no event, over a subscription or REST, tells a driver who holds a connector', async () => {
     const every = await server.subscribe(
       tokens.driver,
       'subscription { connectorChanged { __typename chargerId from to errorCode type } }',
@@ -492,10 +498,10 @@ describe('a driver is not told who holds a connector', () => {
   });
 });
 
-describe('scopes only take away', () => {
+describe('scopes only restrict the role', () => {
   const scoped = (role: string, scope: string, more: object) => signToken('somebody', { role, scope, ...more });
 
-  it('a token that may read may not reserve; one that may see chargers does not see who holds them', async () => {
+  it('a token with only the scope chargers:read can neither reserve nor read events, and does not see who holds a connector', async () => {
     const reader = await scoped('operator', 'chargers:read', { sites: ['site'] });
     const query = '{ charger(id: "CH1") { id connectors { connectorId reservation { id } reservedUntil } } }';
     const { charger } = await server.graphql(reader, query);
@@ -506,19 +512,19 @@ describe('scopes only take away', () => {
     expect(answerOf(await ask(reader, '{ events { edges { cursor } } }'))).toBe('no');
   });
 
-  it('and never give what the role does not', async () => {
+  it('scopes add no permission that the role lacks', async () => {
     const driver = await scoped('driver', 'sites:write audit:read reservations:read', { idTags: ['ANNA'] });
     expect(answerOf(await ask(driver, '{ auditEntries { edges { node { id } } } }'))).toBe('no');
     expect(answerOf(await ask(driver, `mutation { removeSite(id: "site") { ${REFUSAL} } }`))).toBe('no');
   });
 
-  it('those of others, such as openid, do not restrict', async () => {
+  it('scopes of others, such as openid, do not restrict a token', async () => {
     const admin = await scoped('admin', 'openid profile email', {});
     expect(answerOf(await ask(admin, '{ auditEntries { edges { node { id } } } }'))).toBe('yes');
   });
 });
 
-it('a charger’s password is in no answer', async () => {
+it('no answer contains the password of a charger', async () => {
   const { body } = await server.post(tokens.admin, '{ __type(name: "Charger") { fields { name } } }');
   expect(JSON.stringify(body)).not.toMatch(/password|hash|secret/i);
   expect(
@@ -526,7 +532,7 @@ it('a charger’s password is in no answer', async () => {
   ).not.toContain(PASSWORD);
 });
 
-it('of two operators who save one new charger for their own sites at once, one has it, and the other is refused', async () => {
+it('two operators who save the same new charger for their own sites at once: one gets it, the other is refused', async () => {
   const query = 'mutation ($input: SaveChargerInput!) { saveCharger(input: $input) { __typename } }';
   const save = async (id: string, siteId: string) =>
     (await server.graphql(await operatorToken(siteId), query, { input: { id, siteId, password: PASSWORD } }))
@@ -537,7 +543,7 @@ it('of two operators who save one new charger for their own sites at once, one h
   }
 });
 
-it('a request that is sent again is answered anew where what it was answered with may not be seen any more', async () => {
+it('a repeated request is not answered with a reservation that its caller may no longer see', async () => {
   const input = { chargerId: 'CH1', connectorId: 2, idTag: 'CLEO', durationMinutes: 15, idempotencyKey: 'moved on' };
   const as = (site: string) => signToken('mover', { role: 'operator', sites: [site] });
   expect(await server.reserveNow(await as('site'), input)).toMatchObject({ __typename: 'Reservation' });

@@ -1,4 +1,4 @@
-// Tokens that an attacker would try, and the keys that good ones are checked by.
+// Tests tokens that an attacker would try, and the keys that tokens are verified with.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, exportSPKI, type GenerateKeyPairResult, generateKeyPair, SignJWT } from 'jose';
@@ -11,7 +11,7 @@ const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('b
 const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
 const claims = { sub: 'ada', role: 'admin' };
 
-/** What each of the ways in says to a credential. */
+/** The status with which each interface answers a credential. */
 async function waysIn(server: TestServer, authorization: string | undefined): Promise<Record<string, number>> {
   const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
   const get = async (path: string) => (await fetch(server.url.replace('/graphql', path), { headers })).status;
@@ -38,7 +38,7 @@ async function waysIn(server: TestServer, authorization: string | undefined): Pr
 const SHUT = { graphql: 401, stream: 401, webSocket: 4403, rest: 401, metrics: 401 };
 const OPEN = { graphql: 200, stream: 200, webSocket: 101, rest: 200, metrics: 200 };
 
-describe('with a shared secret', () => {
+describe('tokens signed with a shared secret', () => {
   let server: TestServer;
   beforeAll(async () => {
     server = await TestServer.start({ env: { JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' } });
@@ -50,7 +50,7 @@ describe('with a shared secret', () => {
       .setProtectedHeader({ alg: 'HS256', ...header })
       .sign(new TextEncoder().encode(secret));
 
-  it('a good one opens every way in', async () => {
+  it('every interface accepts a good token', async () => {
     expect(await waysIn(server, `Bearer ${await sign()}`)).toEqual(OPEN);
     expect(await waysIn(server, `bearer ${await sign({ aud: ['others', 'chargers'] })}`)).toEqual(OPEN);
   });
@@ -93,18 +93,18 @@ describe('with a shared secret', () => {
     ['a driver whose idTags are no list', async () => `Bearer ${await sign({ role: 'driver', idTags: 'ANNA' })}`],
     ['one that is no token', () => 'Bearer nothing'],
     ['one that is too long', () => `Bearer ${'x'.repeat(9000)}`],
-  ])('%s opens none', async (_, authorization) => {
+  ])('every interface refuses this token: %s', async (_, authorization) => {
     let header: string | undefined;
     try {
       header = await authorization();
     } catch {
-      return; // The library does not even make such a token.
+      return; // jose refuses to create such a token.
     }
     expect(await waysIn(server, header)).toEqual(SHUT);
-    server.clock.advance(60_000); // Bad ones are counted.
+    server.clock.advance(60_000); // Refills the limit of bad credentials.
   });
 
-  it('says what is wrong, and never what it held', async () => {
+  it('the refusal of a token names what is wrong, and never what the token held', async () => {
     const answer = async (token: string) => (await server.post(token, QUERY)).body.errors[0];
     expect(await answer(await sign({ exp: inAnHour() - 7200 }))).toMatchObject({
       message: expect.stringContaining('expired'),
@@ -115,7 +115,7 @@ describe('with a shared secret', () => {
     expect(JSON.stringify(other)).not.toMatch(/secret-audience|chargers|stack/);
   });
 
-  it('a clock that is a little off does not matter', async () => {
+  it('a token is accepted a few seconds after its expiry, within the clock tolerance, and then refused', async () => {
     expect(
       await waysIn(server, `Bearer ${await sign({ exp: Math.floor(server.clock.now().getTime() / 1000) - 3 })}`),
     ).toEqual(OPEN);
@@ -125,7 +125,7 @@ describe('with a shared secret', () => {
     expect(shut).toBe(401);
   });
 
-  it('of several roles the widest counts, and those that are not ours are passed by', async () => {
+  it('a token with several roles has the widest of them, and unknown roles are ignored', async () => {
     const refusedTo = async (given: object) => {
       const token = await sign({ role: undefined, sites: ['site'], idTags: ['ANNA'], ...given });
       const refused: string[] = [];
@@ -141,7 +141,7 @@ describe('with a shared secret', () => {
     expect(await refusedTo({ role: 'driver', roles: ['operator'] })).toEqual(['auditEntries']);
   });
 
-  it('whoever keeps sending bad ones is not listened to for a while; who is known goes on', async () => {
+  it('an address that keeps sending bad credentials gets 429, while good tokens from it are still accepted', async () => {
     const own = await TestServer.start();
     const good = await signToken('ada', { role: 'admin' });
     expect((await own.post(good, QUERY)).status).toBe(200);
@@ -163,7 +163,7 @@ describe('with a shared secret', () => {
   });
 });
 
-describe('with a key set', () => {
+describe('tokens signed by a key set', () => {
   let keyServer: Server;
   let served: object[] = [];
   let isAway = false;
@@ -206,11 +206,11 @@ describe('with a key set', () => {
       .sign(key);
   const statusOf = async (token: string, on = server) => (await on.post(token, QUERY)).status;
 
-  it('one that it signs is good, whatever the way in', async () => {
+  it('every interface accepts a token that the key set signed', async () => {
     expect(await waysIn(server, `Bearer ${await sign(one.privateKey, { alg: 'RS256', kid: 'one' })}`)).toEqual(OPEN);
   });
 
-  it('the public key is no secret to sign with, nor is any other key', async () => {
+  it('a token signed with the public key, or with a key outside the key set, is refused', async () => {
     const pem = new TextEncoder().encode(await exportSPKI(one.publicKey));
     expect(await statusOf(await sign(pem, { alg: 'HS256', kid: 'one' }))).toBe(401);
     expect(await statusOf(await sign(new TextEncoder().encode(SECRET), { alg: 'HS256' }))).toBe(401);
@@ -219,14 +219,14 @@ describe('with a key set', () => {
     expect(await statusOf(await sign(two.privateKey, own))).toBe(401);
   });
 
-  it('one that it signs for others, or somebody else issues, or that has expired, opens nothing', async () => {
+  it('a token of the key set with a wrong audience or issuer, or an expired one, is refused', async () => {
     for (const more of [{ aud: 'others' }, { aud: undefined }, { iss: 'https://evil.example' }, { exp: 1 }])
       expect(await statusOf(await sign(one.privateKey, { alg: 'RS256', kid: 'one' }, more)), Object.keys(more)[0]).toBe(
         401,
       );
   });
 
-  it('a new key is taken when a token names it, and unknown names do not make it ask again and again', async () => {
+  it('tokens with unknown key ids cause one fetch at most, and a key added to the key set is accepted after a restart', async () => {
     const own = await start();
     expect(await statusOf(await sign(one.privateKey, { alg: 'RS256', kid: 'one' }), own)).toBe(200);
     const before = fetched;
@@ -240,13 +240,13 @@ describe('with a key set', () => {
     await fresh.stop();
   });
 
-  it('while it is away, what was fetched is good, and unknown names do not ask for it again and again', async () => {
+  it('while the key set cannot be fetched, the cached one is used, and unknown key ids cause one fetch', async () => {
     const own = await start();
     const good = await sign(one.privateKey, { alg: 'RS256', kid: 'one' });
     expect(await statusOf(good, own)).toBe(200);
     isAway = true;
     const before = fetched;
-    // Past the library’s own pause between two fetches, before the set is too old.
+    // After the library's cooldown between two fetches, before the key set is outdated.
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
     try {
       const unknown = await sign(two.privateKey, { alg: 'ES256', kid: 'none' });
@@ -261,7 +261,7 @@ describe('with a key set', () => {
     await own.stop();
   });
 
-  it('without it no token is good: 503, and 1013 over WebSocket, until it is back', async () => {
+  it('without a key set every token gets 503, or 1013 over WebSocket, until the key set can be fetched', async () => {
     isAway = true;
     const own = await start();
     const token = await sign(one.privateKey, { alg: 'RS256', kid: 'one' });
@@ -273,7 +273,7 @@ describe('with a key set', () => {
     const before = fetched;
     expect(await waysIn(own, `Bearer ${token}`)).toMatchObject({ webSocket: 1013, rest: 503, stream: 503 });
     for (let n = 0; n < 20; n += 1) expect((await own.post(token, QUERY)).status).toBe(503);
-    // Once a second, however many ask.
+    // At most one fetch a second, however many requests there are.
     expect(fetched - before).toBeLessThan(10);
     isAway = false;
     own.clock.advance(1001);

@@ -1,4 +1,4 @@
-// An attacker in a process of its own: one kind of attack, as fast as it is told, from addresses of its own.
+// An attacker in a process of its own: sends one kind of attack at the given rate, from random client addresses.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -7,7 +7,7 @@ import { post } from './processes.ts';
 
 const [kind = '', port = '', ocppPort = '', token = '', perSecond = '0', seconds = '0'] = process.argv.slice(2);
 const host = '127.0.0.1';
-/** A few thousand machines. */
+/** One of a few thousand addresses (sent as X-Forwarded-For). */
 const address = () => `203.0.${Math.floor(Math.random() * 16)}.${Math.floor(Math.random() * 256)}`;
 let done = 0;
 const outcomes: Record<string, number> = {};
@@ -15,7 +15,7 @@ const count = (outcome: string) => {
   outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
 };
 
-/** Of a handshake: its status. */
+/** Sends a WebSocket handshake and counts the status of its answer. */
 function upgrade(to: string, path: string, headers: Record<string, string>): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(Number(to), host);
@@ -44,7 +44,7 @@ const ask = async (query: string, authorization: string) => {
 const aliases = `{ ${Array.from({ length: 150 }, (_, n) => `a${n}: chargers(first: 100) { edges { node { id connectors { connectorId } } } }`).join(' ')} }`;
 const deep = `{ reservation(id: "x") ${'{ charger { connectors { reservation '.repeat(12)} { id } ${'} } }'.repeat(12)} }`;
 
-/** One blow. */
+/** Sends one attack, by its kind. */
 const blows: Record<string, () => Promise<void>> = {
   'failed logins of chargers': () => {
     const id = `CP${1 + Math.floor(Math.random() * 1000)}`;
@@ -82,7 +82,7 @@ const blows: Record<string, () => Promise<void>> = {
 
 const blow = blows[kind];
 if (!blow) throw new Error(`There is no attack "${kind}"`);
-// Its own start takes nothing from what is measured.
+// Waits for the parent, so that the start of this process is not measured.
 process.send?.({ isReady: true });
 await once(process, 'message');
 const began = performance.now();

@@ -1,5 +1,5 @@
-// `npm run bench`: on the embedded PostgreSQL as it would run for real (durable), reserve and cancel beside the floor, and
-// what a year of bookings costs beside none. Prints ratios.
+// `npm run bench`: reserve and cancel compared with the floor, and a database with a year of bookings compared with an
+// empty one, on the embedded PostgreSQL with durable settings. Prints ratios.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// N chargers in a process of their own: each accepts what it is asked, at once. Both servers get the same ones.
+// Simulated chargers in a process of their own: each accepts every Call at once. Our server and the floor get the same
+// ones.
 import { WebSocket } from 'ws';
 
 const [url = '', password = '', ...ids] = process.argv.slice(2);

@@ -1,6 +1,6 @@
-// The floor: the least that does this work. A bare HTTP server, raw `pg` with prepared statements, raw `ws`; the same
-// inserts, updates and commits into the same tables, one call to the charger and back. No GraphQL, no TypeORM, no token,
-// no policy, no facts read, no validation, no settler; nothing of ours but the tables.
+// The floor: the least code that does this work. A bare HTTP server, raw `pg` with prepared statements and raw `ws`
+// make the same inserts, updates and commits in the same tables, and the same Calls to the charger. It has no GraphQL,
+// TypeORM, tokens, policy, facts, validation or settler.
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

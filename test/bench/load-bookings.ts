@@ -1,5 +1,6 @@
-// A year of bookings: sites, chargers, idTags, and reservations of the coming year with their events, spread evenly over
-// the connectors. `npm run load-bookings` fills the database of DATABASE_URL; the benchmark fills one of its own.
+// Loads a year of bookings: sites, chargers, idTags, and reservations of the coming year with their events, spread
+// evenly over the connectors. `npm run load-bookings` fills the database of DATABASE_URL; the benchmark fills one of
+// its own.
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
@@ -24,7 +25,7 @@ export const siteId = (site: number) => `LOAD-${site}`;
 export const chargerId = (site: number, charger: number) => `LOAD-${site}-${charger}`;
 const BATCH = 50_000;
 
-/** The sites with their chargers and connectors, and the idTags; no bookings. */
+/** Loads the sites, chargers, connectors and idTags, without bookings. */
 export async function loadPlaces(client: Client, load: Load): Promise<void> {
   const { sites, chargersPerSite, connectorsPerCharger, idTags } = load;
   await client.query(
@@ -48,7 +49,7 @@ export async function loadPlaces(client: Client, load: Load): Promise<void> {
   );
 }
 
-/** Each connector gets its share: a booking an hour long, at even distances through the year from tomorrow on. */
+/** Loads bookings of one hour, the same share for each connector, evenly spaced over the year from tomorrow on. */
 export async function loadBookings(client: Client, load: Load, onProgress: (rows: number) => void): Promise<void> {
   const { rows, sites, chargersPerSite, connectorsPerCharger, idTags } = load;
   const connectors = sites * chargersPerSite * connectorsPerCharger;

@@ -1,4 +1,4 @@
-// The processes of a benchmark, and how it talks to them: servers and chargers as children, requests over one agent.
+// Starts the child processes of a benchmark (servers and chargers), and sends requests over one shared agent.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -56,7 +56,7 @@ export function start(
   return child;
 }
 
-/** Servers stop in order when their parent lets go of them; chargers have nothing to end. */
+/** A server stops in order when its parent disconnects; chargers have nothing to finish and are killed. */
 export async function stopAll(): Promise<void> {
   for (const child of children.splice(0)) {
     if (child.exitCode !== null) continue;
@@ -77,7 +77,7 @@ export interface Server {
   readonly child: ChildProcess;
   readonly port: number;
   readonly ocppPort: number;
-  /** The one answer of an operation of an admin. */
+  /** Runs an operation with one root field as an admin, and returns the value of that field. */
   run<T = Answer>(query: string, variables: object): Promise<T>;
 }
 
@@ -86,14 +86,14 @@ export function adminToken(): Promise<string> {
   return claims.setExpirationTime('1h').sign(new TextEncoder().encode(SECRET));
 }
 
-/** One caller asks for what many do. */
+/** One caller sends the requests of many, so the limits must not stop it. */
 const WITHOUT_LIMITS = {
   REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
   REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
   REQUESTS_PER_SECOND_PER_OPERATOR: '1000000',
 };
 
-/** Ours, on that database, as `npm start` would run it; asked from that address, as a proxy would say. */
+/** Starts our server on that database, as `npm start` would. `address` is sent as X-Forwarded-For with each request. */
 export async function startServer(
   url: string,
   execArgv: string[] = [],
@@ -125,7 +125,7 @@ export async function startServer(
   };
 }
 
-/** Simulated chargers that accept whatever they are asked. */
+/** Starts simulated chargers that accept every Call. */
 export const startChargers = (ocppPort: number, ids: readonly string[]): Promise<unknown> =>
   message(start('chargers.js', [`ws://127.0.0.1:${ocppPort}`, PASSWORD, ...ids], {}));
 

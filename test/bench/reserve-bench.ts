@@ -1,4 +1,4 @@
-// Reserve and cancel, ours and the floor side by side in one run.
+// Benchmarks reserve and cancel on our server and on the floor, in turn, in one run.
 import type { ChildProcess } from 'node:child_process';
 import { cpus } from 'node:os';
 import { Client } from 'pg';
@@ -87,7 +87,7 @@ async function startOurs(url: string, ids: readonly string[]): Promise<Target> {
   };
 }
 
-/** On a database of its own with the same schema and the same rows. */
+/** The floor has a database of its own, with the same schema and the same rows. */
 async function startFloor(url: string, ids: readonly string[]): Promise<Target> {
   const client = new Client({ connectionString: url });
   await client.connect();
@@ -124,7 +124,7 @@ function summarize(runs: readonly Measured[]) {
   };
 }
 
-/** Each on a database of its own. */
+/** Our server and the floor have a database each. */
 export async function benchReserve(urls: { ours: string; floor: string }, options: ReserveBench): Promise<void> {
   const { seconds, rounds, levels } = options;
   const ids = Array.from({ length: options.chargers }, (_, index) => `BENCH-${index + 1}`);

@@ -1,7 +1,7 @@
-// `npm run bench:siege`: what honest clients and chargers feel while somebody attacks. Round by round, for each attack: calm,
-// the attack on a server beside ours that refuses everything (the floor: what sharing the machine with an attacker costs),
-// the attack on ours. Prints the latency of reserveNow in each, and the server's memory. With --bound it fails where an
-// attack on ours slows others by more than that beside the floor.
+// `npm run bench:siege`: how attacks slow honest clients and chargers. Each round of each attack measures reserveNow in
+// calm, during the attack on a bare server that refuses everything (the floor: the cost of sharing the machine), and
+// during the attack on ours. Prints latencies and memory; with --bound it fails if the median latency is more than that
+// many times the floor's.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const rate = Number(values.rate);
 const ids = Array.from({ length: Number(values.chargers) }, (_, index) => `CP${index + 1}`);
-/** Blows a second: as many as a machine of this size sends beside everything else it does here. */
+/** Attacks per second: as many as a machine of this size can send beside its other work here. */
 const attacks = {
   'failed logins of chargers': 1000,
   'bad tokens': 500,
@@ -76,7 +76,7 @@ interface Felt {
   readonly rssMb: number;
 }
 
-/** So many reservations a second, whatever the server does: who is slowed does not ask less. */
+/** Makes reservations at a fixed rate, however slow the server is: a slowed client does not ask less. */
 async function live({ run, child }: Server, forSeconds: number): Promise<Felt> {
   const latencies: number[] = [];
   const pending: Promise<void>[] = [];
@@ -103,7 +103,8 @@ const folder = await mkdtemp(join(tmpdir(), 'ev-reservation-siege-'));
 const postgres = await startEmbeddedPostgres({ dataFolder: join(folder, 'data') });
 try {
   const url = postgres.url('postgres');
-  // Of attackers and of everybody else a proxy tells the addresses; the limits are those of `npm start`.
+  // Clients and attackers have the addresses in X-Forwarded-For, as behind a proxy; the limits are the defaults of `npm
+  // start`.
   const server = await startServer(url, ['--expose-gc'], { TRUSTED_PROXIES: '127.0.0.1' }, '198.51.100.1');
   await fill(url);
   await startChargers(server.ocppPort, ids);
@@ -113,7 +114,7 @@ try {
     .setExpirationTime('1h')
     .sign(new TextEncoder().encode(SECRET));
   const sink = await message<Doors>(start('sink.js', [], {}));
-  await live(server, seconds); // Its caches fill.
+  await live(server, seconds); // Warm-up: the caches fill.
   console.log(`${ids.length} chargers connected, ${rate} reservations and cancellations a second; ${values.rounds} rounds
 calm / beside an attack on a bare server / under attack; ratio: of the last two\n`);
   console.log(

@@ -1,5 +1,5 @@
-// The floor of a siege: a server that refuses whatever comes, as cheaply as Node can. What honest clients of ours feel while
-// somebody attacks it is what sharing a machine with the attacker costs.
+// The floor of a siege: a server that refuses every request as cheaply as Node can. The latency of our clients while it
+// is attacked is the cost of sharing a machine with the attacker.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';

@@ -1,23 +1,23 @@
-// Thousands of subscribers in one process, as light as can be: bare sockets, frames counted, not read, but for a sample
-// whose delay is measured.
+// Thousands of subscribers in one process, as light as possible: bare sockets that count frames without parsing them,
+// except for a sample that measures the delay.
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
 interface Start {
   readonly port: number;
   readonly token: string;
-  /** What each subscriber sends: the payload of its `subscribe`. */
+  /** The payload of each subscriber's `subscribe` message. */
   readonly payloads: readonly object[];
 }
 
-/** Of every so many subscribers, one measures. */
+/** One subscriber in so many measures the delay. */
 const SAMPLE = 20;
 const HANDSHAKE_END = Buffer.from('\r\n\r\n');
-/** The query asks for `at` first: its text begins there. */
+/** The query selects `at` first, so its value begins after this text. */
 const AT = Buffer.from('"at":"');
 
 let received = 0;
-/** Of the sample: when the event says that it happened, and when it was received; in milliseconds. */
+/** Of the sample: the time that the event names and the time of receipt, in milliseconds since 1970. */
 let samples: [number, number][] = [];
 const sockets: Socket[] = [];
 
@@ -32,7 +32,7 @@ function maskedFrame(text: string): Buffer {
   return Buffer.concat([head, mask, body]);
 }
 
-/** Resolves once the server has taken the subscription. */
+/** Resolves once the connection is acknowledged and `subscribe` is sent; the server may not listen yet. */
 function subscribe({ port, token, payloads }: Start, index: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
@@ -70,7 +70,7 @@ function subscribe({ port, token, payloads }: Start, index: number): Promise<voi
         const opcode = (data[at] ?? 0) & 0x0f;
         if (opcode === 9) socket.write(Buffer.from([0x8a, 0x80, 0, 0, 0, 0]));
         else if (opcode === 8)
-          process.exit(1); // Nothing is measured with fewer than all.
+          process.exit(1); // A measurement without all subscribers is void.
         else if (state === 'acknowledging') {
           state = 'subscribed';
           socket.write(maskedFrame(JSON.stringify({ id: `${index}`, type: 'subscribe', payload: payloads[index] })));

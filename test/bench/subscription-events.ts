@@ -1,4 +1,4 @@
-// The events of the subscriptions’ benchmark, and how much of them a subscriber is shown: frames of some 440 bytes.
+// The events of the subscriptions benchmark, and the frames that a subscriber gets: some 440 bytes each.
 import { randomUUID } from 'node:crypto';
 import type { ReservationEvent } from '../../src/model/events/event.ts';
 import type { Reservation } from '../../src/model/reservation/reservation.ts';
@@ -36,7 +36,7 @@ export function benchEvent(sites: number, chargers: number): ReservationEvent {
   return { kind: 'RESERVATION', cursor: 'MTIzNDU2Nzg5LjEyMzQ1Njc4OQ', at, ...place, ...change, reservation };
 }
 
-/** As a subscriber of `SUBSCRIPTION` gets it. */
+/** The frame that a subscriber of `SUBSCRIPTION` gets. */
 export function frameOf({ at, cursor, type, from, to, actor, reservation: r }: ReservationEvent): Buffer {
   const { id, reservationId, status, version, chargerId, connectorId, idTag, parentIdTag, startsAt, expiryDate } = r;
   const shown = {

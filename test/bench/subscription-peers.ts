@@ -1,6 +1,7 @@
-// What ours is measured beside, as a child of the benchmark. `raw`: the same frames written by bare `ws` to whom they
-// concern, nothing executed and no protocol. `stock`: the same schema served as the libraries’ manuals show it, GraphQL.js
-// executing for each subscriber and `graphql-ws` serializing for each. Both get their events handed in memory, for nothing.
+// The servers that ours is compared with, as a child of the benchmark; both get their events in memory, for free.
+// `raw`: bare `ws` writes the same frames to the subscribers concerned, without executing anything. `stock`: the same
+// schema, served as the manuals of the libraries show it: GraphQL.js executes and `graphql-ws` serializes for each
+// subscriber.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { useServer } from 'graphql-ws/use/ws';

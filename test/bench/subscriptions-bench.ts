@@ -1,6 +1,6 @@
-// `npm run bench:subscriptions`: how fast, and at what cost, events reach many subscribers, beside a raw `ws` broadcast and
-// the stock path of the same schema, in the same run. Ours reads its events from PostgreSQL, where they were committed; the
-// others are handed theirs in memory. Prints ratios.
+// `npm run bench:subscriptions`: how fast, and at what cost, events reach many subscribers, compared with a raw `ws`
+// broadcast and with the stock libraries on the same schema. Ours reads committed events from PostgreSQL; the others
+// get theirs in memory. Prints ratios.
 import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { benchEvent, SUBSCRIPTION } from './subscription-events.ts';
 const { values } = parseArgs({
   options: {
     subscribers: { type: 'string', default: '1000,5000,10000' },
-    /** Of each throughput run: so many messages are delivered, more or less. */
+    /** How many messages a throughput run delivers, approximately. */
     messages: { type: 'string', default: '500000' },
     seconds: { type: 'string', default: '5' },
     rate: { type: 'string', default: '200' },
@@ -23,12 +23,12 @@ const { values } = parseArgs({
   },
 });
 const SITES = 50;
-/** Events of one transaction where throughput is measured: not the writers are. */
+/** Events per transaction in throughput runs, so that the writers are not the bottleneck. */
 const TOGETHER = 20;
 type Name = 'ours' | 'raw ws' | 'stock';
 type Filters = 'same' | '50 filters' | 'each its own';
 
-/** What a subscriber asks for, and how many of them an event concerns. */
+/** The filter of each subscriber, and how many subscribers an event reaches. */
 const filterOf: Record<Filters, (index: number) => object> = {
   same: () => ({}),
   '50 filters': (index) => ({ siteId: `S${index % SITES}` }),
@@ -48,7 +48,7 @@ interface Server {
   readonly child: ChildProcess;
   readonly port: number;
   emit(events: number, chargers: number, perSecond?: number): Promise<void>;
-  /** By when an event says that it happened, when it was committed; absent: at once. */
+  /** When an event was committed, by its `at` (both in milliseconds); without an entry: at that instant. */
   readonly committedAt: ReadonlyMap<number, number>;
 }
 
@@ -77,7 +77,7 @@ async function startNamed(name: Name, database: string): Promise<Server> {
   return { child, port, committedAt: new Map(), emit };
 }
 
-/** As another node would: commit, then hint. */
+/** Writes events as another node would: commits them, then notifies the feeds. */
 async function commitEvents(
   pool: Pool,
   notifier: Client,
@@ -87,7 +87,7 @@ async function commitEvents(
   perSecond?: number,
 ) {
   let isHinting = false;
-  // One at a time: what is committed meanwhile is told of by the next.
+  // One hint at a time: the next one covers every commit made before it.
   const hint = () => {
     if (isHinting) return;
     isHinting = true;
@@ -175,12 +175,12 @@ async function measure(name: Name, filters: Filters, subscribers: number): Promi
     variables: { filter: filterOf[filters](index) },
   }));
   await ask(client, { port: server.port, token, payloads });
-  // All of them are known to listen when an event has reached them.
+  // An event that has reached every subscriber proves that all of them listen.
   const each = reached[filters](subscribers);
   await settle(server, client, filters, subscribers);
   const idle = await ask<Usage>(server.child, 'usage');
 
-  // The stock path would take minutes for as many.
+  // The stock path would take minutes for the full number.
   const messages = Number(values.messages) / (name === 'stock' ? 5 : 1);
   const events = Math.min(5000, Math.max(20, Math.round(messages / each)));
   await ask(client, 'reset');
@@ -193,7 +193,8 @@ async function measure(name: Name, filters: Filters, subscribers: number): Promi
   await emitting;
 
   await ask(client, 'reset');
-  // As many messages a second whatever the number of subscribers; the stock path falls behind at once.
+  // The same number of messages per second for any number of subscribers; the stock path gets one second, because it
+  // falls behind at once.
   const rate = (Number(values.rate) * 1000) / subscribers;
   const pacedEvents = Math.ceil(rate * (name === 'stock' ? 1 : Number(values.seconds)));
   const beforePaced = await ask<Usage>(server.child, 'usage');
@@ -219,7 +220,7 @@ function cpuOf(before: Usage, { cpu }: Usage): number {
   return cpu.user + cpu.system - before.cpu.user - before.cpu.system;
 }
 
-/** Emits until the last subscriber has got something. */
+/** Emits events until every subscriber has received them. */
 async function settle(server: Server, client: ChildProcess, filters: Filters, subscribers: number): Promise<void> {
   const events = filters === 'same' ? 1 : filters === '50 filters' ? SITES : subscribers;
   const end = performance.now() + 120_000;

@@ -1,5 +1,5 @@
-// What a year of bookings costs: the same requests, one at a time and in turn, to a server on a database without bookings
-// and to one with them. Prints the ratio of their latencies.
+// Measures what a year of bookings costs: the same requests, one at a time and in turn, to a server with an empty
+// database and to one with the bookings. Prints the ratios of their latencies.
 import { Client } from 'pg';
 import { Passwords } from '../../src/charging/login/passwords.ts';
 import { systemClock } from '../../src/common/clock.ts';
@@ -83,7 +83,7 @@ async function startFilled(url: string, load: Load, hasBookings: boolean): Promi
   return server;
 }
 
-/** Each on a database of its own. */
+/** Each server has a database of its own. */
 export async function benchYear(urls: { empty: string; year: string }, load: Load, rounds: number): Promise<void> {
   const servers = [await startFilled(urls.empty, load, false), await startFilled(urls.year, load, true)] as const;
   console.log(`${rounds} requests each, one at a time, in turn: empty / with the year, ms`);

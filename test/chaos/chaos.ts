@@ -1,5 +1,5 @@
-// `npm run chaos`: the server is killed, sockets are cut and PostgreSQL is stopped while chargers, clients and watchers
-// work; then everybody's memory is compared. Prints what was done and every difference; fails when there is one.
+// `npm run chaos`: kills the server, cuts sockets and stops PostgreSQL while chargers, clients and watchers work, then
+// compares what each of them remembers. Prints what was done and every difference; fails if there is one.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,7 +123,10 @@ await Promise.all(chaos);
 for (const client of clients) client.stop();
 await Promise.all(working);
 
-/** Everybody is connected and behaves, and nothing is left to be settled. */
+/**
+ * Waits until every charger is connected and no reservation is unsettled; returns what is still open after
+ * QUIET_SECONDS.
+ */
 async function quiet(database: DatabaseClient): Promise<string | undefined> {
   let open = '';
   for (let second = 0; second < QUIET_SECONDS; second += 1) {

@@ -1,5 +1,5 @@
-// Compares, when all is quiet, what clients were told, what the database holds, what the log tells, what watchers saw
-// and what each charger remembers. Each difference is a line.
+// Compares, once all is quiet, the answers that clients got, the rows of the database, the event log, the events that
+// watchers saw and the holds of each charger. Each difference is a line.
 import type { Client as DatabaseClient } from 'pg';
 import type { SimulatedCharger } from '../../src/dev/simulator/simulated-charger.ts';
 import type { Told } from './client.ts';
@@ -12,7 +12,7 @@ interface Evidence {
   readonly watchers: readonly Watcher[];
 }
 
-/** Both clocks run; what ends about now may have ended on one side only. */
+/** Holds that end within this time are not compared: they may have ended on one side only. */
 const EDGE_MS = 5000;
 const finals = ['USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED'];
 const correctable = ['CANCELLED', 'EXPIRED', 'REMOVED', 'FAILED'];
@@ -27,7 +27,7 @@ export async function differences(evidence: Evidence): Promise<string[]> {
   ];
 }
 
-/** Nothing that was acknowledged is lost, nothing that was refused is held, nothing is there twice. */
+/** No acknowledged reservation is lost, no refused one is held, and no idempotencyKey has two. */
 async function answersAgainstRows({ database, told }: Evidence): Promise<string[]> {
   const { rows } = await database.query<{ key: string; id: string; status: string; statuses: string[] }>(
     `SELECT idempotency_key AS key, id, status,
@@ -57,7 +57,10 @@ async function answersAgainstRows({ database, told }: Evidence): Promise<string[
   return found;
 }
 
-/** Each version has one event, no end is undone, and the row stands where its last event left it. */
+/**
+ * Each version has one event, no final status changes except by a correction to USED, and the last event matches the
+ * row.
+ */
 async function historiesAgainstRows({ database }: Evidence): Promise<string[]> {
   type Row = { id: string; version: number; status: string; told: { v: number; f: string | null; t: string }[] };
   const { rows } = await database.query<Row>(
@@ -75,7 +78,7 @@ async function historiesAgainstRows({ database }: Evidence): Promise<string[]> {
   });
 }
 
-/** In the order of the log, no connector is ever held twice. */
+/** By the order of the log, no connector is ever held twice at once. */
 async function holdsInTheLog({ database }: Evidence): Promise<string[]> {
   type Row = { id: string; place: string; status: string; startsAt: string; expiryDate: string };
   const { rows } = await database.query<Row>(
@@ -101,7 +104,7 @@ async function holdsInTheLog({ database }: Evidence): Promise<string[]> {
   return found;
 }
 
-/** A charger holds exactly what stands here as ACCEPTED. */
+/** A charger holds exactly the reservations that are ACCEPTED in the database. */
 async function chargersAgainstRows({ database, chargers }: Evidence): Promise<string[]> {
   const { rows } = await database.query<{ chargerId: string; reservationId: number; expiryDate: Date; status: string }>(
     `SELECT charger_id AS "chargerId", reservation_id AS "reservationId", expiry_date AS "expiryDate", status FROM reservation

@@ -1,9 +1,9 @@
-// A client at work: it reserves, now or ahead, cancels, extends, moves, or comes to charge, and remembers what it was told. A request that
-// got no answer is sent again, as a good client does: the same key for the same wish.
+// A simulated client: it reserves now or ahead, then cancels, extends, moves or charges, and remembers the answers. It
+// sends an unanswered request again, a reservation with the same idempotencyKey.
 import type { SimulatedCharger } from '../../src/dev/simulator/simulated-charger.ts';
 import { type Answer, type ServerProcess, signToken } from './server-process.ts';
 
-/** What a client was told of one reservation, last word last. */
+/** The statuses and refusal codes that a client got for one reservation, in order. */
 export interface Told {
   readonly key: string;
   readonly chargerId: string;
@@ -72,7 +72,7 @@ export class Client {
     await pause(Math.random() * 300);
     const choice = Math.random();
     if (choice < 0.1) {
-      // What it moves to has another id, and no key: only the log and the charger tell of it.
+      // The new reservation of a move has another id and no key, so only the log and the charger can be checked for it.
       const other = 1 + Math.floor(Math.random() * charger.connectorCount);
       await this.#ask(MOVE, { id: told.id, connectorId: other });
     } else if (choice < 0.45) await this.#then(told, CANCEL, { id: told.id });

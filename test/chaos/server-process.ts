@@ -1,4 +1,4 @@
-// The server as an operator runs it: a process of its own on fixed ports, to be killed and started again.
+// The server as an operator runs it: a process of its own on fixed ports, which can be killed and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -39,13 +39,13 @@ export class ServerProcess {
     return `ws://127.0.0.1:${this.ocppPort}/ocpp`;
   }
 
-  /** Resolves when it serves, or gives up: the database may be away. */
+  /** Resolves to true once the server is ready; to false if it exits or takes too long, as the database may be away. */
   async start(): Promise<boolean> {
     const { databaseUrl, port, ocppPort } = this;
     const env = {
       ...{ PATH: process.env.PATH, DATABASE_URL: databaseUrl, JWT_SECRET: SECRET, HOST: '127.0.0.1' },
       ...{ PORT: `${port}`, OCPP_PORT: `${ocppPort}`, CHARGER_ANSWER_TIMEOUT_SECONDS: '2', LOG_LEVEL: 'error' },
-      // A few clients ask for what many do.
+      // A few clients send the requests of many, so the limits must not stop them.
       ...{ REQUESTS_PER_SECOND_PER_ADDRESS: '1000000', REQUESTS_PER_SECOND_PER_DRIVER: '1000000' },
     };
     const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -71,7 +71,7 @@ export class ServerProcess {
     await exit;
   }
 
-  /** The answer; undefined where none came, or one that says that it is worth asking again. */
+  /** Returns the answer; undefined if none came, or if it is a retryable error. */
   async ask(token: string, query: string, variables: object): Promise<Answer | undefined> {
     try {
       const response = await fetch(this.graphqlUrl, {

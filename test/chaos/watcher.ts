@@ -1,4 +1,4 @@
-// A subscriber that comes back with the cursor of the last event it saw, whatever ends its socket.
+// A subscriber that reconnects after each disconnect, with the cursor of the last event it saw.
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { pause } from './client.ts';
@@ -30,7 +30,7 @@ export class Watcher {
     }
   }
 
-  /** Breaks its socket, as a bad network does. */
+  /** Breaks the socket, as a bad network does. */
   cut(): void {
     this.#end();
   }
@@ -65,7 +65,7 @@ export class Watcher {
         isOver = true;
         if (socket?.readyState === WebSocket.OPEN) socket.terminate();
         else socket?.once('open', () => socket?.terminate());
-        Promise.resolve(client.dispose()).catch(() => {}); // It may not have been connected yet.
+        Promise.resolve(client.dispose()).catch(() => {}); // The client may not have been connected yet.
         resolve();
       };
       this.#end = end;

@@ -1,4 +1,4 @@
-// Whoever guesses passwords is slowed; nobody else is. Against passwords that take no time to check.
+// Tests that guessing passwords slows down the guesser and nobody else. Checking a password takes no time here.
 import { describe, expect, it } from 'vitest';
 import { authenticateCharger } from '../../src/charging/login/authenticate-charger.ts';
 import type { Passwords } from '../../src/charging/login/passwords.ts';
@@ -37,7 +37,7 @@ const wrong = (count: number) => Array(count).fill('WRONG_PASSWORD');
 const slowed = (count: number) => Array(count).fill('TOO_MANY_FAILURES');
 
 describe('wrong passwords', () => {
-  it('of one address: fifty, then one a second', async () => {
+  it('an address may send fifty wrong passwords, then one per second', async () => {
     const { guess, pass } = door();
     const found: string[] = [];
     for (let n = 0; n < 60; n += 1) found.push(...(await guess(1, GUESSER)));
@@ -48,25 +48,25 @@ describe('wrong passwords', () => {
     expect(found).toEqual([...wrong(2), ...slowed(1)]);
   });
 
-  it('keep out nobody who comes from elsewhere, nor whoever came from there before', async () => {
+  it('wrong passwords from one address keep out neither other addresses nor a charger that came from it before', async () => {
     const { login, guess } = door();
     expect(await login(RIGHT, GUESSER)).toBe('ACCEPTED');
     for (let n = 0; n < 60; n += 1) await login(`wrong-password-${n}`, GUESSER, 'CH2');
     expect(await login(RIGHT, GUESSER, 'CH2')).toBe('TOO_MANY_FAILURES');
     expect(await login(RIGHT, GUESSER)).toBe('ACCEPTED');
     expect(await login(RIGHT, '198.51.100.1', 'CH2')).toBe('ACCEPTED');
-    // Once it has come from there, ten of its own are enough.
+    // A charger that came from this address before has a limit of its own: ten wrong passwords.
     for (let n = 0; n < 10; n += 1) expect(await guess(1, GUESSER)).toEqual(wrong(1));
     expect(await guess(1, GUESSER)).toEqual(slowed(1));
   });
 
-  it('are not those that were not shown at all: a charger may wait until it is asked', async () => {
+  it('a login without a password does not count as a wrong password', async () => {
     const { login } = door();
     for (let n = 0; n < 200; n += 1) expect(await login(undefined, GUESSER, `CH${n}`)).toBe('WRONG_PASSWORD');
     expect(await login(RIGHT, GUESSER)).toBe('ACCEPTED');
   });
 
-  it('of one IPv6 network are one peer’s', async () => {
+  it('wrong passwords from one IPv6 network count together', async () => {
     const { login } = door();
     for (let n = 0; n < 50; n += 1) await login(`wrong-password-${n}`, `2001:db8:1:2::${n}`);
     expect(await login(RIGHT, '2001:db8:1:2:ffff::1')).toBe('TOO_MANY_FAILURES');

@@ -1,8 +1,8 @@
-// Few logins are checked at a time, in turn for each address.
+// Tests that few logins are checked at a time, in turn for each address.
 import { expect, it } from 'vitest';
 import { Passwords, type Turn } from '../../src/charging/login/passwords.ts';
 
-/** What is to rest rests for good. */
+/** The pause after a wrong login never ends here. */
 const clock = { now: () => new Date(0), after: () => () => {} };
 const wanted = () => false;
 
@@ -12,7 +12,7 @@ async function busy() {
   return { passwords, turns };
 }
 
-it('each address has its turn, however many logins another sends', async () => {
+it('each address gets its turn, however many logins another address sends', async () => {
   const { passwords, turns } = await busy();
   const order: string[] = [];
   const wait = (from: string) =>
@@ -26,7 +26,7 @@ it('each address has its turn, however many logins another sends', async () => {
   expect(order).toEqual(['many', 'one', 'other', 'many', 'many', 'many', 'many']);
 });
 
-it('a place is not kept from others by thousands for whom nobody waits any more', async () => {
+it('thousands of abandoned logins do not keep a waiting login from its turn', async () => {
   const { passwords, turns } = await busy();
   const left = Array.from({ length: 4999 }, (_, n) => passwords.turn(`gone ${n}`, () => true));
   const last = passwords.turn('here', wanted);
@@ -36,7 +36,7 @@ it('a place is not kept from others by thousands for whom nobody waits any more'
   expect(await Promise.all(left)).toEqual(left.map(() => undefined));
 });
 
-it('one that was wrong leaves its place empty for a while', async () => {
+it('a wrong login leaves its place empty for a while', async () => {
   const { passwords, turns } = await busy();
   let isBegun = false;
   void passwords.turn('c', wanted).then(() => {
@@ -50,7 +50,7 @@ it('one that was wrong leaves its place empty for a while', async () => {
   expect(isBegun).toBe(true);
 });
 
-it('who fills the place gives it up to those who come after it, one by one', async () => {
+it('an address that fills the queue loses its last place to a login from another address', async () => {
   const { passwords, turns } = await busy();
   const many = Array.from({ length: 5000 }, () => passwords.turn('many', wanted));
   expect(await passwords.turn('many', wanted)).toBeUndefined();

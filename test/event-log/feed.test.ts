@@ -1,4 +1,4 @@
-// Nothing committed is skipped, though transactions take their ids in one order and commit in another.
+// Tests that the feed skips no committed event, though transactions commit in another order than that of their ids.
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/common/clock.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-it('an event waits for an older transaction that is still open, and comes after it', async () => {
+it('an event waits for an older transaction that is still open, and comes after its events', async () => {
   const anna = await driverToken('ANNA');
   const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
   const events = await server.watchReservations(anna);
@@ -40,7 +40,7 @@ it('an event waits for an older transaction that is still open, and comes after 
   expect(types).toEqual(['BREACHED', 'CANCEL_REQUESTED', 'CANCELLED']);
 });
 
-it('a subscription begins where the log ends, so that it has no hole: what was kept back then comes, too', async () => {
+it('a subscription begins at the readable end of the log, so that events held back at that moment still come', async () => {
   const anna = await driverToken('ANNA');
   const open = new Client({ connectionString: server.database.url });
   await open.connect();
@@ -56,7 +56,7 @@ it('a subscription begins where the log ends, so that it has no hole: what was k
   }
 });
 
-it('how long events are kept back is told as the lag', async () => {
+it('event_lag_seconds shows how long events are held back', async () => {
   const lag = () => server.metric('event_lag_seconds');
   const anna = await driverToken('ANNA');
   const events = await server.watchReservations(anna);
@@ -75,7 +75,7 @@ it('how long events are kept back is told as the lag', async () => {
   await server.cancelReservation(anna, { id });
 });
 
-it('the log is read in the order of its numbers, not of their digits', async () => {
+it('the log is read in the order of its transaction numbers, not of their digits', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   await server.database.query(`
     INSERT INTO event (xid, at, kind, type, site_id, charger_id, connector_id, snapshot)
@@ -85,7 +85,7 @@ it('the log is read in the order of its numbers, not of their digits', async () 
   await database.close();
 });
 
-it('every watcher sees every event once and in order, while many write', async () => {
+it('every watcher sees every event once and in order, while many clients write', async () => {
   for (let index = 0; index < 10; index += 1) await server.saveCharger(`W${index}`);
   const chargers = await Promise.all(Array.from({ length: 10 }, (_, index) => server.charger(`W${index}`)));
   const anna = await driverToken('ANNA');
@@ -109,7 +109,7 @@ it('every watcher sees every event once and in order, while many write', async (
   }
 });
 
-it('what an earlier watcher still had to be given does not go to one that began after it had left', async () => {
+it('events that a stopped watcher had still to get do not go to a watcher that began later', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const rows = eventLog(database);
   const feed = new Feed({ log: rows, clock: systemClock, logger: createLog('silent'), onHanded: () => {} });

@@ -1,4 +1,5 @@
-// Old events go, in small steps and in nobody's way; whoever is too late for them is told; usage is counted all the same.
+// Tests the retention of events: old ones are dropped in small steps that block nobody, outdated cursors are refused,
+// and usage is still counted.
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
@@ -24,7 +25,10 @@ const reserveAndCancel = async () => {
 };
 const count = async () =>
   (await server.database.query<{ n: number }>('SELECT count(*)::int AS n FROM event'))[0]?.n ?? 0;
-/** The job looks once a minute, and again the next one where somebody's transaction was in its way. */
+/**
+ * Advances the clock until `claim` holds: the job runs once a minute, and does nothing while a transaction is in its
+ * way.
+ */
 async function afterHours(hours: number, claim: () => Promise<void>): Promise<void> {
   server.clock.advance(hours * HOUR_MS);
   for (let minute = 1; minute < 20; minute += 1) {
@@ -41,7 +45,7 @@ async function afterHours(hours: number, claim: () => Promise<void>): Promise<vo
 }
 const query = 'subscription ($after: String) { reservationChanged(after: $after) { type cursor } }';
 
-it('what is older than it is kept for is dropped, the rest stays', async () => {
+it('events older than the retention are dropped, and newer ones stay', async () => {
   await reserveAndCancel();
   const before = await count();
   server.clock.advance(HOUR_MS);
@@ -54,13 +58,13 @@ it('what is older than it is kept for is dropped, the rest stays', async () => {
   });
 });
 
-it('a cursor from before is refused by a code that says how to start anew; one that missed nothing is not', async () => {
+it('a cursor before the log is refused with CURSOR_EXPIRED and a way to start again, and a client that missed nothing goes on', async () => {
   const { eventCursor: old } = await server.graphql(admin, '{ eventCursor }');
   const live = await server.watchReservations(admin);
   const connectors = await server.subscribe(admin, 'subscription { connectorChanged { to } }');
   await reserveAndCancel();
   await live.until(({ type }) => type === 'CANCELLED');
-  // The last event of all has reached who was there.
+  // The last event of the log has reached the live subscriptions.
   await connectors.until(({ to }) => to === 'RESERVED');
   await connectors.until(({ to }) => to === 'AVAILABLE');
   await afterHours(3, async () => expect(await count()).toBeLessThan(4));
@@ -71,15 +75,15 @@ it('a cursor from before is refused by a code that says how to start anew; one t
   const polled = await server.post(anna, `{ events(after: "${old}") { edges { cursor } } }`);
   expect(polled.body.errors).toMatchObject([{ extensions: { code: 'CURSOR_EXPIRED' } }]);
 
-  // What was dropped last is not missed by who saw it, nor by who goes on from where the log begins now.
+  // A client that saw the last dropped event, or goes on from `oldestCursor`, misses nothing.
   const after = refused.errors[0].extensions.oldestCursor;
   await reserveAndCancel();
   expect(await (await server.subscribe(anna, query, { after })).next()).toMatchObject({ type: 'REQUESTED' });
-  // The one that was there all the time goes on.
+  // The live subscription goes on.
   await live.until(({ type }) => type === 'CANCELLED');
 });
 
-it('one that is still reading what it missed when that is dropped is told, not left with a gap', async () => {
+it('a reader whose next events were dropped gets CursorExpired, not a gap', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   for (let round = 0; round < 3; round += 1) await reserveAndCancel();
@@ -91,7 +95,7 @@ it('one that is still reading what it missed when that is dropped is told, not l
   await database.close();
 });
 
-it('goes from the front, step by step, and never past an event that is not old', async () => {
+it('trim drops events from the front, 1000 at a time, and stops at the first that is not old', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   const now = server.clock.now();
@@ -111,7 +115,7 @@ it('goes from the front, step by step, and never past an event that is not old',
   await database.close();
 });
 
-it('what usage is counted from outlives the events', async () => {
+it('usage is counted the same after its events were dropped', async () => {
   for (let round = 0; round < 3; round += 1) await reserveAndCancel();
   const from = new Date(server.clock.now().getTime() - HOUR_MS).toISOString();
   const usage = async () => {
@@ -125,18 +129,18 @@ it('what usage is counted from outlives the events', async () => {
   expect(await usage()).toEqual(before);
 });
 
-it('dropping waits for nobody, and nobody for it', async () => {
+it('trim waits for no other transaction, and blocks no writer', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   await reserveAndCancel();
   const future = new Date(server.clock.now().getTime() + HOUR_MS);
-  // Another node is at it: this one does not wait for its turn.
+  // Another node holds the lock of the job: this node does not wait for it.
   const other = new Client({ connectionString: server.database.url });
   await other.connect();
   await other.query('BEGIN');
   await other.query('SELECT FROM event_horizon FOR UPDATE');
   expect(await log.trim(future)).toBe(0);
-  // It holds what it deletes, and others write on.
+  // The other node locks the rows it deletes, and writers go on.
   await other.query('DELETE FROM event');
   await reserveAndCancel();
   await other.query('ROLLBACK');

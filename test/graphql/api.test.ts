@@ -1,4 +1,5 @@
-// The API as its callers meet it: who may do what, bad input, lists, faults.
+// GraphQL API tests against a running server: tokens, rights, bad input, administration, lists, internal errors and the
+// stop of the server.
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createClient } from 'graphql-ws';
@@ -26,7 +27,7 @@ describe('tokens', () => {
     return [code, body.errors?.[0].extensions.code, body.errors?.[0].message];
   };
 
-  it('every operation needs one', async () => {
+  it('an operation without a token is answered with 401', async () => {
     expect(await status(undefined)).toEqual([401, 'UNAUTHENTICATED', expect.stringContaining('Bearer')]);
   });
 
@@ -46,11 +47,11 @@ describe('tokens', () => {
       Promise.resolve('eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYWRtaW4iLCJzdWIiOiJ4IiwiZXhwIjo5OTk5OTk5OTk5fQ.'),
       'not valid',
     ],
-  ])('one %s is refused', async (_, token, why) => {
+  ])('a token %s is refused with 401 and the reason', async (_, token, why) => {
     expect(await status(await token)).toEqual([401, 'UNAUTHENTICATED', expect.stringContaining(why)]);
   });
 
-  it('a subscription socket without a good one is closed with 4403, and so is one whose token expires', async () => {
+  it('a WebSocket with an invalid token is closed with 4403, and so is one whose token expires', async () => {
     const closeCode = (authorization: string) =>
       new Promise((resolve) => {
         const client = createClient({
@@ -68,7 +69,7 @@ describe('tokens', () => {
     expect(await closeCode(`Bearer ${await signToken('x', { role: 'admin' }, { expiresIn: '2s' })}`)).toBe(4403);
   });
 
-  it('a page of another origin may not open the socket', async () => {
+  it('a WebSocket upgrade from a page of another origin is refused with 403', async () => {
     const socket = new WebSocket(server.url.replace('http', 'ws'), ['graphql-transport-ws'], {
       origin: 'https://evil.example',
     });
@@ -83,7 +84,7 @@ describe('tokens', () => {
 describe('rights', () => {
   const own = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
 
-  it('a driver reserves with its own idTags only', async () => {
+  it('a driver reserves and asks for authorization with its own idTags only', async () => {
     expect(await server.reserveNow(anna, { ...own, idTag: 'BEN' })).toMatchObject({
       __typename: 'IdTagRefused',
       code: 'NOT_YOUR_ID_TAG',
@@ -96,7 +97,7 @@ describe('rights', () => {
     expect(asked.body.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
   });
 
-  it('a driver sees its own reservations only, and the same answer for foreign as for none', async () => {
+  it('a driver sees only its own reservations; another driver’s looks like one that does not exist', async () => {
     const { id } = await server.reserveNow(anna, own);
     const cleo = await driverToken('CLEO');
     const byId = 'query ($id: ID!) { reservation(id: $id) { id } }';
@@ -112,7 +113,7 @@ describe('rights', () => {
     await server.cancelReservation(anna, { id });
   });
 
-  it('a driver is told of its own reservations only', async () => {
+  it('a driver’s subscription delivers events of its own reservations only', async () => {
     const [seenByAnna, seenByCleo] = [
       await server.watchReservations(anna),
       await server.watchReservations(await driverToken('CLEO')),
@@ -129,7 +130,7 @@ describe('rights', () => {
     await server.cancelReservation(anna, { id: mine.id });
   });
 
-  it('an operator acts at its sites only', async () => {
+  it('an operator sees and reserves chargers of its own sites only', async () => {
     const olga = await operatorToken('site');
     expect(await server.graphql(olga, '{ charger(id: "CH9") { id } site(id: "other-site") { id } }')).toEqual({
       charger: null,
@@ -146,7 +147,7 @@ describe('rights', () => {
     ).toEqual({ reservations: { edges: [] } });
   });
 
-  it('administration is for admins, and for operators at their sites', async () => {
+  it('an operator may save its own site, but no foreign site or charger and no idTag; a driver may not save a site', async () => {
     const saveSite = 'mutation { saveSite(input: { id: "site", name: "New", timeZone: "UTC" }) { __typename } }';
     const saveTag = 'mutation { saveIdTag(input: { idTag: "EVE" }) { __typename } }';
     const saveCharger = 'mutation { saveCharger(input: { id: "CH9", siteId: "other-site" }) { __typename } }';
@@ -164,7 +165,7 @@ describe('rights', () => {
   });
 });
 
-describe('bad input of reserveNow is named', () => {
+describe('bad input of reserveNow', () => {
   const base = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' };
   it.each([
     ['a past expiry', { expiryDate: '2020-01-01T00:00:00Z' }, 'expiryDate'],
@@ -175,7 +176,7 @@ describe('bad input of reserveNow is named', () => {
     ['a negative connectorId', { connectorId: -1 }, 'connectorId'],
     ['a negative waitMs', { waitMs: -1 }, 'waitMs'],
     ['an empty idempotencyKey', { idempotencyKey: '' }, 'idempotencyKey'],
-  ])('%s', async (_, extra, field) => {
+  ])('reserveNow refuses %s with a code and a message', async (_, extra, field) => {
     expect(await server.reserveNow(admin, { ...base, ...extra })).toMatchObject({
       __typename: 'InvalidInput',
       code: 'INVALID_INPUT',
@@ -189,11 +190,11 @@ describe('bad input of reserveNow is named', () => {
     ['an unknown idTag', { idTag: 'NOBODY' }, 'ID_TAG_INVALID'],
     ['an offline charger', { chargerId: 'CH9' }, 'CHARGER_OFFLINE'],
     ['a reservation that is too long', { durationMinutes: 181 }, 'POLICY'],
-  ])('%s', async (_, extra, code) => {
+  ])('reserveNow refuses %s with a code and a message', async (_, extra, code) => {
     expect(await server.reserveNow(admin, { ...base, ...extra })).toMatchObject({ code, message: expect.any(String) });
   });
 
-  it('an idTag that is blocked, expired or too long for the charger (case 27)', async () => {
+  it('reserveNow refuses an idTag that is blocked, expired or too long for the charger (case 27)', async () => {
     await server.saveIdTag('BAD', { status: 'BLOCKED' });
     await server.saveIdTag('OLD', { expiryDate: '2020-01-01T00:00:00Z' });
     await server.saveIdTag('L'.repeat(21));
@@ -205,7 +206,7 @@ describe('bad input of reserveNow is named', () => {
     ]);
   });
 
-  it('a caller’s own reservationId is refused while it is live on that charger', async () => {
+  it('a reservationId chosen by the caller is refused while a live reservation of that charger has it', async () => {
     const first = await server.reserveNow(admin, { ...base, reservationId: 77 });
     expect(first).toMatchObject({ status: 'ACCEPTED', reservationId: 77 });
     expect(await server.reserveNow(admin, { ...base, connectorId: 2, reservationId: 77 })).toMatchObject({
@@ -217,7 +218,7 @@ describe('bad input of reserveNow is named', () => {
     await server.cancelReservation(admin, { id: again.id });
   });
 
-  it('a policy refusal carries the rule and its limit', async () => {
+  it('a policy refusal has the broken rule and its limit', async () => {
     await server.saveSite('site', { minDurationMinutes: 5, maxDurationMinutes: 60 });
     expect(await server.reserveNow(admin, { ...base, durationMinutes: 4 })).toMatchObject({
       reasons: [{ rule: 'MIN_DURATION', limitMinutes: 5 }],
@@ -237,11 +238,11 @@ describe('bad input of cancelReservation', () => {
     [{ id: 'x', chargerId: 'CH1', reservationId: 1 }],
     [{ chargerId: 'CH1' }],
     [{ id: 'x', chargerId: 'CH1' }],
-  ])('%j names neither or both', async (input) => {
+  ])('cancelReservation with %j, which does not name exactly one reservation, is InvalidInput', async (input) => {
     expect(await server.cancelReservation(admin, input)).toMatchObject({ __typename: 'InvalidInput', field: 'id' });
   });
 
-  it('an id that is none, or of another shape, is not found', async () => {
+  it('cancelReservation with a malformed id or an unknown reservationId answers RESERVATION_NOT_FOUND', async () => {
     expect(await server.cancelReservation(admin, { id: 'x' })).toMatchObject({ code: 'RESERVATION_NOT_FOUND' });
     expect(await server.cancelReservation(admin, { chargerId: 'CH1', reservationId: 123_456 })).toMatchObject({
       code: 'RESERVATION_NOT_FOUND',
@@ -250,7 +251,7 @@ describe('bad input of cancelReservation', () => {
 });
 
 describe('administration', () => {
-  it('names what is wrong with a site, a charger, an idTag', async () => {
+  it('saveSite, saveCharger and saveIdTag name the invalid field', async () => {
     const field = async (mutation: string) =>
       Object.values((await server.graphql(admin, `mutation { ${mutation} }`)) as object)[0].field;
     const more = '{ ... on InvalidInput { field } }';
@@ -269,7 +270,7 @@ describe('administration', () => {
     expect(await field(`saveIdTag(input: { idTag: "A", parentIdTag: "a" }) ${more}`)).toBe('parentIdTag');
   });
 
-  it('finds an idTag in any spelling, and keeps one of it', async () => {
+  it('an idTag is found in any letter case, and is stored once, as it was last spelled', async () => {
     await server.saveIdTag('Mixed');
     await server.saveIdTag('MIXED', { parentIdTag: 'GROUP' });
     const rows = await server.database.query(`SELECT id_tag, parent_id_tag FROM id_tag WHERE lower(id_tag) = 'mixed'`);
@@ -278,7 +279,7 @@ describe('administration', () => {
     expect(removed).toEqual({ removeIdTag: { __typename: 'Removed' } });
   });
 
-  it('removes no charger with a live reservation, and no site with chargers', async () => {
+  it('a charger with a live reservation and a site with chargers are InUse and not removed; unknown ones are NotFound', async () => {
     const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
     const mutation = 'mutation { removeCharger(id: "CH1") { __typename } removeSite(id: "site") { __typename } }';
     expect(await server.graphql(admin, mutation)).toEqual({
@@ -295,7 +296,7 @@ describe('administration', () => {
 });
 
 describe('lists', () => {
-  it('pages are bounded, stable and complete', async () => {
+  it('pages list every charger exactly once, in order, and a page size outside 1 to 100 or a bad cursor is refused', async () => {
     for (const name of ['P1', 'P2', 'P3', 'P4', 'P5']) await server.saveCharger(name, 'other-site');
     const query = `query ($first: Int!, $after: String) { chargers(siteId: "other-site", first: $first, after: $after) {
       edges { node { id } } pageInfo { hasNextPage endCursor } } }`;
@@ -318,7 +319,7 @@ describe('lists', () => {
     }
   });
 
-  it('reservations are listed newest first, by filter, and every one once', async () => {
+  it('reservations are listed newest first, filtered, and each one once across the pages', async () => {
     const made: string[] = [];
     for (const connectorId of [1, 2, 3]) {
       const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId, idTag: 'ANNA' });
@@ -336,8 +337,8 @@ describe('lists', () => {
   });
 });
 
-describe('faults', () => {
-  it('are masked, with an id that the log knows', async () => {
+describe('internal errors and readiness', () => {
+  it('an internal error is masked and has a correlation id', async () => {
     const other = await TestServer.start();
     await other.database.query('ALTER TABLE site RENAME TO gone');
     const { body } = await other.post(admin, '{ sites { edges { node { id } } } }');
@@ -351,15 +352,15 @@ describe('faults', () => {
     await other.stop();
   });
 
-  it('readiness tells of the database', async () => {
+  it('readyz and healthz answer 200 while the database is reachable', async () => {
     const ready = () => fetch(server.url.replace('/graphql', '/readyz'));
     expect((await ready()).status).toBe(200);
     expect((await fetch(server.url.replace('/graphql', '/healthz'))).status).toBe(200);
   });
 });
 
-describe('the subscription socket', () => {
-  it('runs queries and mutations too, and names errors as HTTP does', async () => {
+describe('the WebSocket', () => {
+  it('the WebSocket also runs queries: an invalid document gets error, a bad argument gets errors inside next', async () => {
     const client = createClient({
       url: server.url.replace('http', 'ws'),
       webSocketImpl: WebSocket,
@@ -393,9 +394,9 @@ describe('the subscription socket', () => {
     await client.dispose();
   });
 
-  it('a stop completes subscriptions with 1001, and answers what runs', async () => {
+  it('stopping the server closes client sockets with 1001 and still answers the request under way', async () => {
     const stopping = await TestServer.start();
-    // Nobody asks for anything on it; the stop does not wait for it.
+    // An idle TCP connection without a request: the stop must close it instead of waiting for it.
     const unused = connect(stopping.app.port, '127.0.0.1');
     await once(unused, 'connect');
     await stopping.fill();

@@ -1,4 +1,5 @@
-// Server-Sent Events, in both modes: with the protocol's own client, and byte by byte.
+// GraphQL over Server-Sent Events, with a stream for each operation and with one for all: tested with the graphql-sse
+// client and byte by byte.
 import { createClient } from 'graphql-sse';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -45,7 +46,7 @@ const ask = ({ method = 'POST', token = admin, headers = {}, body, at = url() }:
   });
 const streaming = { accept: 'text/event-stream' };
 
-/** What comes over an event stream, one event at a time: its name and its data. */
+/** Queues the raw text of each event of the stream, then `(end)` when the stream ends or `(broken)` when it fails. */
 function eventsOf(response: Response): Queue<string> {
   const events = new Queue<string>();
   const read = async () => {
@@ -63,9 +64,9 @@ function eventsOf(response: Response): Queue<string> {
   return events;
 }
 
-describe('with the client of the protocol', () => {
+describe('the graphql-sse client', () => {
   for (const singleConnection of [false, true]) {
-    it(`${singleConnection ? 'one connection' : 'a connection each'}: queries, errors and subscriptions`, async () => {
+    it(`${singleConnection ? 'one connection' : 'a connection each'}: the graphql-sse client gets results, errors and events`, async () => {
       const client = createClient({
         url: url(),
         singleConnection,
@@ -101,7 +102,7 @@ describe('with the client of the protocol', () => {
 });
 
 describe('a stream for each operation', () => {
-  it('is next and complete, and comments that keep it alive', async () => {
+  it('a query on a stream of its own sends a comment, next and complete, and ends the stream', async () => {
     const response = await ask({ headers: streaming, body: { query: '{ site(id: "site") { id } }' } });
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
@@ -114,7 +115,7 @@ describe('a stream for each operation', () => {
     expect(await events.next()).toBe('(end)');
   });
 
-  it('can be asked for by GET, a mutation cannot', async () => {
+  it('a query may be sent by GET, a mutation is refused', async () => {
     const get = (query: string, variables = '') =>
       ask({ method: 'GET', headers: streaming, at: url(`?query=${encodeURIComponent(query)}${variables}`) }).then(
         eventsOf,
@@ -128,7 +129,7 @@ describe('a stream for each operation', () => {
     expect(await refused.until((text) => text.startsWith('event'))).toContain('cannot be asked for with GET');
   });
 
-  it('tells over the stream what is wrong with the document', async () => {
+  it('a document that cannot be run is answered over the stream, with its errors in next and then complete', async () => {
     for (const query of ['{', '{ nothing }', 'subscription { reservationChanged(after: "x") { type } }']) {
       const events = eventsOf(await ask({ headers: streaming, body: { query } }));
       expect(await events.until((text) => text.startsWith('event'))).toMatch(/^event: next\ndata: \{"errors":\[/);
@@ -136,7 +137,7 @@ describe('a stream for each operation', () => {
     }
   });
 
-  it('a client that goes away ends its subscription', async () => {
+  it('a subscription ends when its client disconnects', async () => {
     const before = await listening();
     const gone = new AbortController();
     const headers = { ...streaming, authorization: `Bearer ${admin}`, 'content-type': 'application/json' };
@@ -146,7 +147,7 @@ describe('a stream for each operation', () => {
     await untilListening(before);
   });
 
-  it('is resumed like any other', async () => {
+  it('a subscription on a stream of its own resumes after a cursor', async () => {
     const { eventCursor: after } = await server.graphql(admin, '{ eventCursor }');
     await reserveAndCancel();
     const query = `subscription { reservationChanged(after: "${after}") { type } }`;
@@ -161,11 +162,11 @@ describe('one stream for all operations of a client', () => {
   const operate = (token: string, id: string | undefined, query: string, more: Asked = {}) =>
     ask({ ...more, headers: withToken(token), body: { query, extensions: { operationId: id } } });
 
-  it('is reserved with PUT, opened once, by header or by address', async () => {
+  it('a shared stream is reserved with PUT and opened once, with its token in a header or in the address', async () => {
     const reserved = await ask({ method: 'PUT' });
     expect([reserved.status, reserved.headers.get('content-type')]).toEqual([201, 'text/plain; charset=utf-8']);
     const token = await reserved.text();
-    // The token is the ticket: a browser's EventSource can send no header.
+    // The stream's token is enough: a browser's EventSource cannot send an Authorization header.
     const opened = await ask({ method: 'GET', token: null, headers: streaming, at: url(`?token=${token}`) });
     expect(opened.status).toBe(200);
     const second = await ask({ method: 'GET', headers: { ...streaming, ...withToken(token) } });
@@ -178,14 +179,14 @@ describe('one stream for all operations of a client', () => {
     expect(await events.next()).toBe('event: complete\ndata: {"id":"a"}');
   });
 
-  it('carries what was asked for before it was opened', async () => {
+  it('a shared stream delivers the results of operations that were sent before it was opened', async () => {
     const token = await reserve();
     expect((await operate(token, 'early', '{ site(id: "site") { id } }')).status).toBe(202);
     const events = eventsOf(await ask({ method: 'GET', headers: { ...streaming, ...withToken(token) } }));
     expect(await events.until((text) => text !== ':')).toContain('{"id":"early","payload":{"data"');
   });
 
-  it('each operation has its id; DELETE ends one', async () => {
+  it('each operation of a shared stream needs an id of its own, and DELETE ends the operation with that id', async () => {
     const token = await reserve();
     const events = eventsOf(await ask({ method: 'GET', headers: { ...streaming, ...withToken(token) } }));
     const before = await listening();
@@ -207,7 +208,7 @@ describe('one stream for all operations of a client', () => {
     }
   });
 
-  it('an id that is taken again while its first operation still begins has one operation', async () => {
+  it('an id that is ended and reused while its first operation is still starting has exactly one operation', async () => {
     const token = await reserve();
     const events = eventsOf(await ask({ method: 'GET', headers: { ...streaming, ...withToken(token) } }));
     const before = await listening();
@@ -227,7 +228,7 @@ describe('one stream for all operations of a client', () => {
     await untilListening(before);
   });
 
-  it('has the rights of the token that was shown last', async () => {
+  it('a shared stream has the rights of the access token that was sent last', async () => {
     const names = '{ idTags { edges { node { idTag } } } }';
     const token = await (await ask({ method: 'PUT', token: await signToken('x', { role: 'admin' }) })).text();
     const events = eventsOf(await ask({ method: 'GET', token: null, headers: streaming, at: url(`?token=${token}`) }));
@@ -236,14 +237,14 @@ describe('one stream for all operations of a client', () => {
     expect(await events.until((text) => text !== ':')).not.toContain('BEN');
   });
 
-  it('what is wrong with a document is the answer to its request', async () => {
+  it('an invalid document for a shared stream is answered with 400 to its own request', async () => {
     const token = await reserve();
     const refused = await operate(token, 'bad', '{ nothing }');
     expect(refused.status).toBe(400);
     expect(await refused.json()).toMatchObject({ errors: [{ message: expect.stringContaining('nothing') }] });
   });
 
-  it('belongs to who reserved it; a token that nobody has is none', async () => {
+  it('a shared stream is refused to another subject with 403, an unknown stream token with 404, a bad credential with 401', async () => {
     const token = await reserve(anna);
     expect((await operate(token, 'x', changes, { token: await driverToken('BEN') })).status).toBe(403);
     expect((await operate('no-such-token', 'x', changes)).status).toBe(404);
@@ -252,14 +253,14 @@ describe('one stream for all operations of a client', () => {
     expect((await ask({ headers: streaming, token: 'nonsense', body: { query: changes } })).status).toBe(401);
   });
 
-  it('that nobody opens is given up', async () => {
+  it('a shared stream that nobody opens within 30 seconds is discarded', async () => {
     const token = await reserve();
     server.clock.advance(31_000);
     await eventually(async () => expect((await operate(token, 'x', changes)).status).toBe(404));
   });
 });
 
-it('requests that are none are refused by name', async () => {
+it('a malformed request is refused as BAD_REQUEST', async () => {
   const bad: [Asked, number][] = [
     [{ headers: streaming, body: {} }, 400],
     [{ headers: streaming, body: { query: 1 } }, 400],
@@ -274,7 +275,7 @@ it('requests that are none are refused by name', async () => {
   }
 });
 
-it('a driver may have so many, and its token ends them', async () => {
+it('a driver may open a limited number of streams, and they end when its token expires', async () => {
   const own = await TestServer.start({ env: { MAX_SOCKETS_PER_DRIVER: '2' } });
   const token = await signToken('driver of BEN', { role: 'driver', idTags: ['BEN'] }, { expiresIn: '60s' });
   const open = () => ask({ token, headers: streaming, body: { query: changes }, at: `${own.url}/stream` });
@@ -291,7 +292,7 @@ it('a driver may have so many, and its token ends them', async () => {
   await own.stop();
 });
 
-it('a stop ends what is open', async () => {
+it('stopping the server ends open streams', async () => {
   const own = await TestServer.start();
   const events = eventsOf(await ask({ headers: streaming, body: { query: changes }, at: `${own.url}/stream` }));
   await eventually(async () => expect(await listening(own)).toBe(1));

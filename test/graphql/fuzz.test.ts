@@ -1,4 +1,4 @@
-// Whatever a client sends: it gets an answer that says what is wrong, and never a fault of ours.
+// Fuzz tests of the GraphQL API: random inputs, documents and bodies get an answer and never cause an internal error.
 
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
@@ -59,7 +59,7 @@ const scalars: Record<string, fc.Arbitrary<unknown>> = {
   ),
 };
 
-/** A value of the type; sometimes one member is of another type, or missing. */
+/** A value of the type; any member may be of another type, and a nullable member may be missing. */
 function inputOf(type: GraphQLInputType): fc.Arbitrary<unknown> {
   if (isNonNullType(type)) return inputOf(type.ofType as GraphQLInputType);
   if (isListType(type)) return fc.array(inputOf(type.ofType as GraphQLInputType), { maxLength: 4 });
@@ -90,7 +90,7 @@ const operations = Object.entries(roots).flatMap(([kind, root]) =>
   }),
 );
 
-it('no input is answered with a fault', { timeout: 120_000 }, async () => {
+it('no operation answers random variables with an internal error', { timeout: 120_000 }, async () => {
   const property = fc.asyncProperty(fc.constantFrom(0, 1), fc.oneof(...operations), async (who, { query, values }) => {
     const { body } = await server.post(tokens[who], query, values);
     const codes = (body.errors ?? []).map(({ extensions }: { extensions: { code: string } }) => extensions.code);
@@ -100,7 +100,7 @@ it('no input is answered with a fault', { timeout: 120_000 }, async () => {
   await fc.assert(property, { numRuns: 600 });
 });
 
-it('no document is answered with a fault', { timeout: 120_000 }, async () => {
+it('no random document is answered with an internal error', { timeout: 120_000 }, async () => {
   const words = [
     'query',
     'mutation',
@@ -149,7 +149,7 @@ it('no document is answered with a fault', { timeout: 120_000 }, async () => {
   await fc.assert(property, { numRuns: 400 });
 });
 
-it('no body is answered with a fault', { timeout: 120_000 }, async () => {
+it('a random body is answered with a 4xx status and an error message', { timeout: 120_000 }, async () => {
   const body = fc.oneof(
     fc.json({ maxDepth: 3 }),
     fc.string({ unit: 'binary', maxLength: 200 }),

@@ -1,4 +1,5 @@
-// GraphQL over HTTP: the audits of the reference implementation. Every MUST and every SHOULD passes.
+// GraphQL over HTTP: the server passes every audit of the reference implementation (graphql-http), each MUST, SHOULD
+// and MAY.
 import { serverAudits } from 'graphql-http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { adminToken, TestServer } from '../support/test-server.ts';
@@ -17,18 +18,18 @@ const audits = serverAudits({
   fetchFn: (url: string, init: RequestInit = {}) => {
     const headers = new Headers(init.headers);
     headers.set('authorization', `Bearer ${token}`);
-    // CSRF prevention wants a header that a plain form cannot send.
+    // CSRF prevention requires a header that a plain HTML form cannot send.
     headers.set('apollo-require-preflight', 'true');
     return fetch(url, { ...init, headers });
   },
 });
 
-it.each(audits.map(({ name, fn }) => [name, fn] as const))('%s', async (_, run) => {
+it.each(audits.map(({ name, fn }) => [name, fn] as const))('an extension: %s', async (_, run) => {
   const result = await run();
   expect(result.status === 'ok' ? 'ok' : result.reason).toBe('ok');
 });
 
-it('answers malformed JSON and oversized bodies in the shape of GraphQL', async () => {
+it('malformed JSON and an oversized body are answered with GraphQL errors', async () => {
   const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
   const malformed = await fetch(server.url, { method: 'POST', headers, body: '{"query":' });
   expect(malformed.status).toBe(400);

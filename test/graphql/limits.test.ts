@@ -1,4 +1,5 @@
-// What one request, one document and one caller may ask for; past it a clear refusal, over both transports.
+// Limits of one request, one document and one caller: what exceeds them is refused with a clear error, a document over
+// HTTP and WebSocket alike.
 import { connect } from 'node:net';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,13 +31,13 @@ describe.each([
   ['too costly', costly, 'QUERY_TOO_COSTLY'],
   ['of too many tokens', `{ ${'a: __typename '.repeat(3000)} }`, 'GRAPHQL_PARSE_FAILED'],
 ])('a document %s', (_, query, code) => {
-  it('is refused over HTTP', async () => {
+  it('a document over a limit is refused over HTTP', async () => {
     const { body } = await server.post(anna, query);
     expect(body.errors).toMatchObject([{ extensions: { code } }]);
     expect(body.data).toBeUndefined();
   });
 
-  it('is refused over WebSocket', async () => {
+  it('a document over a limit is refused over WebSocket', async () => {
     const client = createClient({
       url: server.url.replace('http', 'ws'),
       webSocketImpl: WebSocket,
@@ -53,19 +54,19 @@ describe.each([
   });
 });
 
-it('a variable that does not fit does not switch the limit off', async () => {
+it('an invalid variable does not bypass the cost limit: the query is refused as BAD_USER_INPUT', async () => {
   const query = `query ($n: Int) { x: authorization(chargerId: "CH1", connectorId: $n, idTag: "ANNA") { status } ${costly.slice(1)}`;
   const { body } = await server.post(anna, query, { n: null });
   expect(body.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT' } }]);
   expect(body.data).toBeUndefined();
 });
 
-it('a fragment that is spread over and over costs no time', async () => {
+it('a document whose fragments double 40 times is refused as QUERY_TOO_COSTLY', async () => {
   const { body } = await server.post(anna, bomb);
   expect(body.errors).toMatchObject([{ extensions: { code: 'QUERY_TOO_COSTLY' } }]);
 });
 
-it('what a dashboard asks for is let through', async () => {
+it('a typical dashboard query stays within the limits', async () => {
   const query = `{ chargers(first: 100) { edges { node { id name isConnected site { id name policy { enabled } }
     connectors { connectorId state plugTypes reservedUntil reservation { id status idTag expiryDate } } } } pageInfo { endCursor } } }`;
   expect(await server.graphql(await operatorToken('site'), query)).toMatchObject({
@@ -73,7 +74,7 @@ it('what a dashboard asks for is let through', async () => {
   });
 });
 
-it('a body that is too large is refused with 413, in GraphQL’s shape', async () => {
+it('a body that is too large is answered with 413 and a GraphQL error', async () => {
   const response = await fetch(server.url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${anna}` },
@@ -83,7 +84,7 @@ it('a body that is too large is refused with 413, in GraphQL’s shape', async (
   expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
 });
 
-it('a request that takes too long is told so, and may be sent again', async () => {
+it('a request past the time limit is answered, or refused with a retryable 503 TIMED_OUT', async () => {
   const charger = await server.rawCharger('CH1');
   const reserving = server.post(
     anna,
@@ -113,7 +114,7 @@ describe('a driver’s sockets and subscriptions', () => {
     return { socket, closed, end: await Promise.race([acknowledged, closed]) };
   };
 
-  it('beyond the limit a socket is closed with 1013, and may come when another has gone', async () => {
+  it('a driver’s socket beyond the limit is closed with 1013; a new one is accepted after another has closed', async () => {
     const cleo = await driverToken('CLEO');
     const three = await Promise.all([open(cleo), open(cleo), open(cleo)]);
     expect(three.map(({ end }) => end)).toEqual(['acknowledged', 'acknowledged', 'acknowledged']);
@@ -124,7 +125,7 @@ describe('a driver’s sockets and subscriptions', () => {
     expect((await open(cleo)).end).toBe('acknowledged');
   });
 
-  it('beyond the limit a subscription gets an error, and the others go on', async () => {
+  it('a driver’s subscription beyond the limit gets TOO_MANY_SUBSCRIPTIONS, and the socket still runs operations', async () => {
     const ben = await driverToken('BEN');
     const { socket } = await open(ben);
     const answers: { id: string; type: string }[] = [];
@@ -146,7 +147,7 @@ describe('a driver’s sockets and subscriptions', () => {
   });
 });
 
-it('metrics are for admins, and count what was refused', async () => {
+it('metrics are served to admins only, and count refused requests', async () => {
   const url = server.url.replace('graphql', 'metrics');
   expect((await fetch(url)).status).toBe(401);
   expect((await fetch(url, { headers: { authorization: `Bearer ${anna}` } })).status).toBe(403);
@@ -159,19 +160,22 @@ it('metrics are for admins, and count what was refused', async () => {
 it.each([
   ['of somebody known', true, 413],
   ['of somebody unknown', false, 401],
-])('a request that never ends, %s, is answered and cut off', async (_, isKnown, status) => {
-  const { hostname, port } = new URL(server.url);
-  const socket = connect(Number(port), hostname);
-  const ended = new Promise<string>((resolve) => {
-    let text = '';
-    socket.on('data', (chunk) => {
-      text += chunk;
+])(
+  'a request %s whose announced body never comes is answered and its connection closed',
+  async (_, isKnown, status) => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    const ended = new Promise<string>((resolve) => {
+      let text = '';
+      socket.on('data', (chunk) => {
+        text += chunk;
+      });
+      socket.on('close', () => resolve(text));
     });
-    socket.on('close', () => resolve(text));
-  });
-  const authorization = isKnown ? `Authorization: Bearer ${anna}\r\n` : '';
-  socket.write(
-    `POST /graphql HTTP/1.1\r\nHost: x\r\n${authorization}Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n`,
-  );
-  expect((await ended).split('\r\n')[0]).toContain(`${status}`);
-});
+    const authorization = isKnown ? `Authorization: Bearer ${anna}\r\n` : '';
+    socket.write(
+      `POST /graphql HTTP/1.1\r\nHost: x\r\n${authorization}Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n`,
+    );
+    expect((await ended).split('\r\n')[0]).toContain(`${status}`);
+  },
+);

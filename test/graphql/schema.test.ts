@@ -1,4 +1,5 @@
-// schema.graphql is the schema of the code, and it documents itself.
+// Tests that schema.graphql is the schema that the code builds, that every part of it is described, and that union
+// members agree.
 import { readFileSync } from 'node:fs';
 import {
   type GraphQLField,
@@ -21,11 +22,11 @@ const types = Object.values(schema.getTypeMap()).filter(
 );
 const roots = new Set(['Query', 'Mutation', 'Subscription']);
 
-it('schema.graphql is what the code builds (`npm run schema` writes it anew)', () => {
+it('schema.graphql is the schema that the code builds (`npm run schema` rewrites it)', () => {
   expect(readFileSync('schema.graphql', 'utf8')).toBe(`${printSchema(lexicographicSortSchema(schema))}\n`);
 });
 
-it('every type, field, argument and enum value is described', () => {
+it('every type, field, argument and enum value has a description', () => {
   const bare: string[] = [];
   const check = (name: string, described: { description?: string | null | undefined }) => {
     if (!described.description) bare.push(name);
@@ -45,7 +46,7 @@ it('every type, field, argument and enum value is described', () => {
   expect(bare).toEqual([]);
 });
 
-it('members of a union may be asked for the same field side by side', () => {
+it('a field that several members of a union share has the same type in each', () => {
   const clashes: string[] = [];
   for (const union of types.filter(isUnionType)) {
     const seen = new Map<string, string>();
@@ -61,7 +62,7 @@ it('members of a union may be asked for the same field side by side', () => {
   expect(clashes).toEqual([]);
 });
 
-it('every refusal implements Refusal', () => {
+it('every refusal in a result union implements Refusal, and no success does', () => {
   const results = types.filter(isUnionType);
   const successes = [
     ...['Reservation', 'Site', 'Charger', 'IdTag', 'Removed', 'ReservationOptions', 'Availability'],

@@ -1,4 +1,5 @@
-// The graphql-transport-ws protocol to the letter: every message and every close code, on the wire.
+// The graphql-transport-ws protocol on the wire: its messages and close codes, tokens, limits, and the stop of the
+// server.
 import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -22,7 +23,7 @@ const connect = async (token = admin) => {
   return socket;
 };
 const changes = 'subscription { reservationChanged { type } }';
-/** Sees to it that what was sent before has been dealt with. */
+/** Sends a ping and waits for its pong: the server has then read every message sent before. */
 const roundTrip = async (socket: GraphQLSocket) => {
   socket.send({ type: 'ping' });
   await socket.messages.until(({ type }) => type === 'pong');
@@ -39,14 +40,14 @@ const reserveAndCancel = async () => {
 };
 
 describe('connection_init', () => {
-  it('is answered with connection_ack', async () => {
+  it('connection_init with a valid token is answered with connection_ack', async () => {
     const socket = await GraphQLSocket.open(server.url);
     socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${admin}` } });
     expect(await socket.messages.next()).toEqual({ type: 'connection_ack' });
     socket.socket.close();
   });
 
-  it('without a good token: 4403', async () => {
+  it('connection_init without a valid token closes the socket with 4403', async () => {
     const bad = [{}, { authorization: 'Bearer nonsense' }, { authorization: admin }, { authorization: 7 }];
     for (const payload of bad) {
       const socket = await GraphQLSocket.open(server.url);
@@ -55,19 +56,19 @@ describe('connection_init', () => {
     }
   });
 
-  it('twice: 4429', async () => {
+  it('a second connection_init closes the socket with 4429', async () => {
     const socket = await connect();
     socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${admin}` } });
     expect(await socket.closed).toEqual({ code: 4429, reason: 'Too many initialisation requests' });
   });
 
-  it('not at all: 4408', async () => {
+  it('a socket that never sends connection_init is closed with 4408', async () => {
     const socket = await GraphQLSocket.open(server.url);
     expect(await socket.closed).toEqual({ code: 4408, reason: 'Connection initialisation timeout' });
   });
 });
 
-it('another subprotocol: 4406, or no connection', async () => {
+it('a socket without a subprotocol is closed with 4406, one that offers only another does not open', async () => {
   const none = new WebSocket(server.url.replace('http', 'ws'));
   const code = await new Promise((resolve) => none.once('close', resolve));
   expect(code).toBe(4406);
@@ -77,7 +78,7 @@ it('another subprotocol: 4406, or no connection', async () => {
   both.socket.close();
 });
 
-it('what is no message: 4400', async () => {
+it('an invalid message closes the socket with 4400', async () => {
   const bad = ['nonsense', '{}', '[]', '"ping"', '{"type":"start"}', '{"type":"subscribe"}', '{"type":"complete"}'];
   const worse = [
     '{"type":"subscribe","id":"1","payload":{}}',
@@ -91,14 +92,14 @@ it('what is no message: 4400', async () => {
   }
 });
 
-it('what is nested deeper than can be answered: 4400', async () => {
+it('a ping nested too deeply to be echoed closes the socket with 4400', async () => {
   const socket = await GraphQLSocket.open(server.url);
   socket.socket.send(`{"type":"ping","payload":{"deep":${'['.repeat(40_000)}${']'.repeat(40_000)}}}`);
   expect(await socket.closed).toEqual({ code: 4400, reason: 'Invalid message received' });
 });
 
 describe('ping and pong', () => {
-  it('a ping is answered with a pong that carries its payload, before the acknowledgement too', async () => {
+  it('a ping is answered with a pong that has its payload, even before connection_ack', async () => {
     const socket = await GraphQLSocket.open(server.url);
     socket.send({ type: 'ping' });
     expect(await socket.messages.next()).toEqual({ type: 'pong' });
@@ -110,7 +111,7 @@ describe('ping and pong', () => {
     socket.socket.close();
   });
 
-  it('the server asks for a sign of life, and ends a socket that gives none', async () => {
+  it('the server pings every socket and terminates one that does not respond', async () => {
     const own = await TestServer.start();
     const alive = await GraphQLSocket.connect(own.url, admin);
     const dead = await GraphQLSocket.connect(own.url, admin);
@@ -133,13 +134,13 @@ describe('ping and pong', () => {
 });
 
 describe('subscribe', () => {
-  it('before the acknowledgement: 4401', async () => {
+  it('subscribe before connection_ack closes the socket with 4401', async () => {
     const socket = await GraphQLSocket.open(server.url);
     socket.subscribe('1', changes);
     expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
   });
 
-  it('with an id that is taken: 4409; one that is free again may be taken', async () => {
+  it('subscribe with an id in use closes the socket with 4409; the id of a completed operation may be reused', async () => {
     const socket = await connect();
     socket.subscribe('1', '{ __typename }');
     expect((await socket.messages.next()).type).toBe('next');
@@ -149,7 +150,7 @@ describe('subscribe', () => {
     expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for 1 already exists' });
   });
 
-  it('a query and a mutation: next, then complete', async () => {
+  it('a query and a mutation each send next, then complete', async () => {
     const socket = await connect();
     const cost = { requested: expect.any(Number), remaining: expect.any(Number), limit: expect.any(Number) };
     socket.subscribe('q', '{ site(id: "site") { id } }');
@@ -170,7 +171,7 @@ describe('subscribe', () => {
     socket.socket.close();
   });
 
-  it('what cannot be run: error, and nothing after it', async () => {
+  it('an operation that cannot be run sends error and no complete', async () => {
     const socket = await connect();
     for (const query of [
       '{',
@@ -186,7 +187,7 @@ describe('subscribe', () => {
     socket.socket.close();
   });
 
-  it('a subscription: next for each event, whole and in order, with the id that was given', async () => {
+  it('a subscription sends next for each event, in order, with the id that the client chose', async () => {
     const socket = await connect();
     const id = 'ü "quoted" \\ id';
     socket.subscribe(
@@ -206,7 +207,7 @@ describe('subscribe', () => {
   });
 });
 
-it('complete ends a subscription: nothing comes after it, and the id is free', async () => {
+it('complete ends a subscription: no message for its id follows, and the id may be reused', async () => {
   const socket = await connect();
   const before = await server.metric('listening_subscriptions');
   socket.subscribe('1', changes);
@@ -222,7 +223,7 @@ it('complete ends a subscription: nothing comes after it, and the id is free', a
   socket.socket.close();
 });
 
-it('an id that is taken again while its first operation still begins has one operation', async () => {
+it('an id that is completed and reused while its first operation is still starting has exactly one operation', async () => {
   const socket = await connect();
   const before = await server.metric('listening_subscriptions');
   for (let round = 0; round < 5; round += 1) {
@@ -241,7 +242,7 @@ it('an id that is taken again while its first operation still begins has one ope
   socket.socket.close();
 });
 
-it('a long id that is taken is told as far as a reason goes', async () => {
+it('the 4409 reason for a long id is cut to the length that a reason may have', async () => {
   const socket = await connect();
   const id = '€'.repeat(60);
   socket.subscribe(id, changes);
@@ -251,7 +252,7 @@ it('a long id that is taken is told as far as a reason goes', async () => {
   expect(reason).toMatch(/^Subscriber for €+$/);
 });
 
-it('what only a server says: 4400', async () => {
+it('a message that only a server may send closes the socket with 4400', async () => {
   for (const text of [
     '{"type":"connection_ack"}',
     '{"type":"next","id":"1","payload":{}}',
@@ -263,13 +264,13 @@ it('what only a server says: 4400', async () => {
   }
 });
 
-it('a message beyond the limit: 1009', async () => {
+it('a message beyond the size limit closes the socket with 1009', async () => {
   const socket = await connect();
   socket.subscribe('1', `{ __typename } #${'x'.repeat(200_000)}`);
   expect((await socket.closed).code).toBe(1009);
 });
 
-it('more messages than anyone needs are read more slowly, not lost', async () => {
+it('a client that sends too many messages is read more slowly, and none is lost', async () => {
   const own = await TestServer.start();
   const socket = await GraphQLSocket.connect(own.url, admin);
   for (let count = 0; count < 2500; count += 1) socket.send({ type: 'ping' });
@@ -286,10 +287,10 @@ it('more messages than anyone needs are read more slowly, not lost', async () =>
   await own.stop();
 });
 
-describe('a token', () => {
+describe('tokens on a socket', () => {
   const soon = () => signToken('driver of ANNA', { role: 'driver', idTags: ['ANNA'] }, { expiresIn: '60s' });
 
-  it('that expires ends the socket with 4403', async () => {
+  it('an expired token closes the socket with 4403', async () => {
     const own = await TestServer.start();
     const socket = await GraphQLSocket.connect(own.url, await soon());
     own.clock.advance(61_000);
@@ -297,7 +298,7 @@ describe('a token', () => {
     await own.stop();
   });
 
-  it('can be renewed by a ping: the socket lives on, with the rights of the new one and without a gap', async () => {
+  it('a ping with a new token keeps the socket open, with the new rights and without a gap in its events', async () => {
     const own = await TestServer.start();
     await own.fill();
     await own.charger('CH1');
@@ -336,7 +337,7 @@ describe('a token', () => {
     await own.stop();
   });
 
-  it('counts for what is being opened, too', async () => {
+  it('a new token also limits a subscription that is still starting', async () => {
     const own = await TestServer.start();
     await own.fill();
     await own.charger('CH1');
@@ -345,7 +346,7 @@ describe('a token', () => {
     const socket = await GraphQLSocket.connect(own.url, both);
     socket.subscribe('1', changes);
     socket.send({ type: 'ping', payload: { Authorization: `Bearer ${one}` } });
-    // The token is not sent back.
+    // The pong leaves out the token.
     expect(await socket.messages.next()).toEqual({ type: 'pong' });
     const anna = await driverToken('ANNA');
     const watcher = await own.watchReservations(anna);
@@ -358,7 +359,7 @@ describe('a token', () => {
     await own.stop();
   });
 
-  it('of somebody else, or a bad one, ends the socket with 4403', async () => {
+  it('a ping with an invalid token or one of another subject closes the socket with 4403', async () => {
     for (const token of [await driverToken('BEN'), 'nonsense']) {
       const socket = await connect(await driverToken('ANNA'));
       socket.send({ type: 'ping', payload: { authorization: `Bearer ${token}` } });
@@ -367,7 +368,7 @@ describe('a token', () => {
   });
 });
 
-it('a page of another origin may not open a socket; another path is none', async () => {
+it('an upgrade from another origin is refused with 403, one on another path with 404', async () => {
   const url = server.url.replace('http', 'ws');
   const status = (address: string, origin: string) =>
     new Promise((resolve) => {
@@ -384,25 +385,28 @@ it('a page of another origin may not open a socket; another path is none', async
   expect(await status(`${url}/other`, server.url.replace('/graphql', ''))).toBe(404);
 });
 
-it.each(['server', 'gateway'])('of who is refused and never ends its side the %s keeps nothing', async (edge) => {
-  const { hostname, port } = new URL(edge === 'server' ? server.url : server.ocppUrl);
-  const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
-  socket.on('error', () => {});
-  const ended = new Promise((resolve) => socket.once('end', resolve));
-  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
-  socket.write(
-    `GET /no/way/in/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
-  );
-  const told = new Promise((resolve) => socket.once('data', (data) => resolve(`${data}`)));
-  expect(await told).toMatch(/^HTTP\/1.1 404 Not Found\r\n/);
-  await ended;
-  await eventually(() => {
-    socket.write('still here');
-    expect(socket.destroyed).toBe(true);
-  });
-});
+it.each(['server', 'gateway'])(
+  'the %s drops the connection of a refused upgrade even when the client never closes its side',
+  async (edge) => {
+    const { hostname, port } = new URL(edge === 'server' ? server.url : server.ocppUrl);
+    const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
+    socket.on('error', () => {});
+    const ended = new Promise((resolve) => socket.once('end', resolve));
+    const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+    socket.write(
+      `GET /no/way/in/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+    );
+    const told = new Promise((resolve) => socket.once('data', (data) => resolve(`${data}`)));
+    expect(await told).toMatch(/^HTTP\/1.1 404 Not Found\r\n/);
+    await ended;
+    await eventually(() => {
+      socket.write('still here');
+      expect(socket.destroyed).toBe(true);
+    });
+  },
+);
 
-it('while the server goes nobody comes in, so that it does go', async () => {
+it('a stopping server refuses new sockets and streams with 503, and stops although a client does not read', async () => {
   const own = await TestServer.start();
   const deaf = await GraphQLSocket.connect(own.url, admin);
   deaf.socket.pause();
@@ -419,7 +423,7 @@ it('while the server goes nobody comes in, so that it does go', async () => {
   await own.database.drop();
 });
 
-it('a large answer, and many in one go, are for who reads them', async () => {
+it('a client that reads gets many large answers at once without being closed', async () => {
   const socket = await connect();
   for (let count = 0; count < 40; count += 1)
     socket.subscribe(`${count}`, '{ __schema { types { name description fields { name description } } } }');

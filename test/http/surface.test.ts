@@ -1,4 +1,5 @@
-// What the API shows to the internet: headers, origins, documents that are bombs, those who ask too often or too slowly.
+// The API as the internet meets it: document limits, trusted documents, CORS and security headers, rate limits, slow
+// clients.
 
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -43,7 +44,7 @@ const as = (token: string, more: Record<string, string> = {}) => ({
   ...more,
 });
 
-/** The code of the first error, by each of the ways in. */
+/** The code of the first error over HTTP, WebSocket and event stream, in that order. */
 async function codes(query: string, token = anna, on = server, extra: object = {}): Promise<(string | undefined)[]> {
   const http = (await send({ on, headers: as(token), body: JSON.stringify({ query, ...extra }) })).body;
   const socket = await GraphQLSocket.connect(on.url, token);
@@ -92,7 +93,7 @@ describe('a document', () => {
       '{ __type(name: "Query") { fields { type { fields { type { fields { type { fields { name } } } } } } } } }',
       undefined,
     ],
-  ])('%s is refused, whatever the way in', async (_, query, code) => {
+  ])('a document %s is refused over HTTP, WebSocket and event stream', async (_, query, code) => {
     const found = await codes(query);
     if (code) expect(found).toEqual([code, code, code]);
     else expect(found.every((one) => one !== 'INTERNAL_SERVER_ERROR')).toBe(true);
@@ -100,7 +101,7 @@ describe('a document', () => {
     expect(body.data).toBeUndefined();
   });
 
-  it('is told what it cost, and what is left', async () => {
+  it('an answer has the cost of its document and the budget that is left', async () => {
     const { body } = await server.post(
       anna,
       '{ chargers(first: 10) { edges { node { id connectors { connectorId } } } } }',
@@ -116,7 +117,7 @@ describe('a document', () => {
     expect(more.extensions.cost.requested).toBeGreaterThan(5 * requested);
   });
 
-  it('that reads much and shows little costs what it reads', async () => {
+  it('a document that reads many rows costs what it reads, even if it selects few fields', async () => {
     const now = server.clock.now();
     const [from, to] = [new Date(now.getTime() - 86_400_000).toISOString(), now.toISOString()];
     const usage = `reservationUsage(siteId: "site", from: "${from}", to: "${to}") { ... on ReservationUsage { made } }`;
@@ -126,7 +127,7 @@ describe('a document', () => {
     expect(await codes(`{ ${many(10, (n) => `u${n}: ${usage}`)} }`, admin)).toEqual(Array(3).fill('QUERY_TOO_COSTLY'));
   });
 
-  it('many in one request are refused', async () => {
+  it('a batch of documents in one request is refused with 400', async () => {
     const { status, body } = await send({
       headers: as(anna),
       body: JSON.stringify([{ query: '{ eventCursor }' }, { query: '{ eventCursor }' }]),
@@ -135,7 +136,7 @@ describe('a document', () => {
     expect(JSON.stringify(body)).toContain('batch');
   });
 
-  it('the schema is not told where the operator says so', async () => {
+  it('introspection is refused where INTROSPECTION is off', async () => {
     const shut = await TestServer.start({ database: server.database, env: { INTROSPECTION: 'off' } });
     const found = await codes(getIntrospectionQuery().replaceAll('description', ''), admin, shut);
     expect(found).toEqual(['GRAPHQL_VALIDATION_FAILED', 'BAD_REQUEST', 'BAD_REQUEST']);
@@ -165,14 +166,14 @@ describe('trusted documents', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('no other is executed, whatever the way in', async () => {
+  it('a document that is not trusted is refused over HTTP, WebSocket and event stream', async () => {
     const refused = 'DOCUMENT_NOT_TRUSTED';
     expect(await codes('{ sites { edges { cursor } } }', admin, trusting)).toEqual([refused, refused, refused]);
     expect(await codes('{ eventCursor # }', admin, trusting)).toEqual([refused, refused, refused]);
     expect(await codes('', admin, trusting, { documentId: 'none' })).toEqual([refused, refused, refused]);
   });
 
-  it('one is executed by its text, its id, or its hash as Apollo’s clients send it', async () => {
+  it('a trusted document is executed by its text, its id, or its hash as Apollo’s clients send it', async () => {
     const sha256Hash = createHash('sha256').update(known).digest('hex');
     const ways = [
       ['', { documentId: 'cursor' }],
@@ -189,7 +190,7 @@ describe('trusted documents', () => {
       headers: { authorization: `Bearer ${admin}`, 'apollo-require-preflight': '1' },
     });
     expect(body.data.eventCursor).toEqual(expect.any(String));
-    // An id that comes with another text is the id's.
+    // When a request has both an id and a text, the id decides.
     const both = await send({
       on: trusting,
       headers: as(admin),
@@ -198,7 +199,7 @@ describe('trusted documents', () => {
     expect(Object.keys(both.body.data)).toEqual(['eventCursor']);
   });
 
-  it('one that the schema does not have keeps the server from starting', async () => {
+  it('a trusted document that does not fit the schema keeps the server from starting', async () => {
     writeFileSync(join(folder, 'bad.json'), JSON.stringify({ operations: [{ id: 'x', body: '{ nothing }' }] }));
     const env = { TRUSTED_DOCUMENTS: join(folder, 'bad.json') };
     await expect(TestServer.start({ database: server.database, env })).rejects.toThrow('"x" cannot be executed');
@@ -206,7 +207,7 @@ describe('trusted documents', () => {
 });
 
 describe('a browser', () => {
-  it('cannot be made to send a request by another’s page', async () => {
+  it('requests that a page of another site can make a browser send are refused, and so is a mutation by GET', async () => {
     const query = 'mutation { removeSite(id: "site") { __typename } }';
     const plain = await send({
       headers: { authorization: `Bearer ${admin}`, 'content-type': 'text/plain' },
@@ -232,7 +233,7 @@ describe('a browser', () => {
     expect(body.data.site).toEqual({ id: 'site' });
   });
 
-  it('may call from the origins of the list alone', async () => {
+  it('a browser may call from the allowed origins only', async () => {
     const ask = (origin: string, method = 'OPTIONS') =>
       send({
         method,
@@ -263,7 +264,7 @@ describe('a browser', () => {
     await stream.body?.cancel();
   });
 
-  it('is told to run nothing, guess nothing and be framed nowhere', async () => {
+  it('every answer forbids scripts, type sniffing and framing, and does not name the server software', async () => {
     const answers = [
       await send({ headers: as(anna), body: JSON.stringify({ query: '{ eventCursor }' }) }),
       await send({ method: 'GET', path: '/reservations', headers: as(anna) }),
@@ -280,14 +281,14 @@ describe('a browser', () => {
   });
 });
 
-describe('who asks too often', () => {
+describe('rate limits', () => {
   const env = {
     REQUESTS_PER_SECOND_PER_DRIVER: '1',
     REQUESTS_PER_SECOND_PER_OPERATOR: '1000',
     REQUESTS_PER_SECOND_PER_ADDRESS: '1000',
   };
 
-  it('waits, over every way in, and nobody else does', async () => {
+  it('a driver past its request rate is RATE_LIMITED over every transport, and no other caller is', async () => {
     const own = await TestServer.start({ database: server.database, env });
     const results = [];
     for (let n = 0; n < 12; n += 1)
@@ -310,7 +311,7 @@ describe('who asks too often', () => {
     await own.stop();
   });
 
-  it('or for too much, waits by what it costs', async () => {
+  it('a driver is RATE_LIMITED once its documents have spent its cost budget', async () => {
     const own = await TestServer.start({ database: server.database, env });
     const fields =
       'id name connectors { connectorId state plugTypes errorCode stateAt reservedUntil reservation { id status } }';
@@ -327,22 +328,22 @@ describe('who asks too often', () => {
       ]);
       break;
     }
-    // It fills by 500 a second.
+    // The budget refills by 500 per second meanwhile, so one query more may pass.
     expect(asked - Math.floor(limit / requested)).toBeOneOf([0, 1]);
     await own.stop();
   });
 
-  it('and what cannot be run costs, too', async () => {
+  it('a document that cannot be run is charged to the budget, too', async () => {
     const own = await TestServer.start({ database: server.database, env });
     const left = async () => (await own.post(anna, '{ eventCursor }')).body.extensions.cost.remaining;
     const before = await left();
     expect((await own.post(anna, `{ ${'nothing '.repeat(190)} }`)).body.errors.length).toBeGreaterThan(0);
-    // A budget that fills by 500 a second.
+    // The budget refills by 500 per second meanwhile, so the test expects only a part of the charge.
     expect(await left()).toBeLessThan(before - 100);
     await own.stop();
   });
 
-  it('a long list of wrong values is told of its first, and paid for whole, until the budget is made good', async () => {
+  it('a long list of invalid values gets one short error but is charged in full; the driver waits until its budget refills', async () => {
     const own = await TestServer.start({ database: server.database, env });
     const query = 'query ($kinds: [EventKind!]) { events(filter: { kinds: $kinds }, first: 1) { edges { cursor } } }';
     const variables = { kinds: Array.from({ length: 20_000 }, () => 'X') };
@@ -358,7 +359,7 @@ describe('who asks too often', () => {
     await own.stop();
   });
 
-  it('from one address waits before anything is looked at; what a client says of its address counts only behind a proxy', async () => {
+  it('requests of one address are limited before authentication; X-Forwarded-For counts only behind a trusted proxy', async () => {
     const few = { ...env, REQUESTS_PER_SECOND_PER_ADDRESS: '1' };
     const own = await TestServer.start({ database: server.database, env: few });
     const get = (on: TestServer, forwarded: string) =>
@@ -388,8 +389,8 @@ describe('who asks too often', () => {
   });
 });
 
-describe('who takes too long', () => {
-  it('is cut off: a head or a body that comes drop by drop, at the API and where chargers connect', async () => {
+describe('slow clients and slow requests', () => {
+  it('a client that sends its request head drop by drop is cut off, at the API and at the charger port', async () => {
     const { port } = new URL(server.url);
     const loris = (to: number, text: string) =>
       new Promise<string>((resolve) => {
@@ -415,7 +416,7 @@ describe('who takes too long', () => {
     expect(Date.now() - began).toBeLessThan(16_000);
   });
 
-  it('a socket that never says who it is is closed', async () => {
+  it('a WebSocket that never sends connection_init is closed with 4408', async () => {
     const socket = await GraphQLSocket.open(server.url);
     server.clock.advance(3500);
     expect(await socket.closed).toMatchObject({ code: 4408 });
@@ -429,37 +430,40 @@ describe('who takes too long', () => {
     await client.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
     return () => client.query('ROLLBACK');
   };
-  // Those that read for a request: what the server does by itself reads these tables, too.
+  // Counts only the reads of requests, because the server's background work waits for these tables, too.
   const waiting = () =>
     server.database.query<{ table: string }>(
       `SELECT l.relation::regclass::text AS table FROM pg_locks l JOIN pg_stat_activity a USING (pid)
        WHERE NOT l.granted AND a.datname = current_database() AND a.query ~ '^\\s*SELECT ("[cr]"|charger_id AS)'`,
     );
 
-  it.each(['is told so', 'goes away'])('and %s, has nothing more read for it', async (end) => {
-    const release = await locked('charger');
-    const aborting = new AbortController();
-    const asking = fetch(server.url, {
-      ...{ method: 'POST', headers: as(admin), signal: aborting.signal },
-      body: JSON.stringify({ query: '{ charger(id: "CH1") { id connectors { connectorId } } }' }),
-    }).then(
-      ({ status }) => status,
-      () => 'gone',
-    );
-    await eventually(async () => expect(await waiting()).toEqual([{ table: 'charger' }]));
-    if (end === 'goes away') aborting.abort();
-    else server.clock.advance(31_000);
-    expect(await asking).toBe(end === 'goes away' ? 'gone' : 503);
-    const releaseConnectors = await locked('connector');
-    await release();
-    // What is asked now waits for the same table; had the one before gone on, two would wait.
-    const probe = server.post(admin, '{ charger(id: "CH1") { connectors { connectorId } } }');
-    await eventually(async () => expect(await waiting()).toEqual([{ table: 'connector' }]));
-    await releaseConnectors();
-    expect((await probe).status).toBe(200);
-  });
+  it.each(['is told so', 'goes away'])(
+    'the database runs no further query for a client that waits too long and %s',
+    async (end) => {
+      const release = await locked('charger');
+      const aborting = new AbortController();
+      const asking = fetch(server.url, {
+        ...{ method: 'POST', headers: as(admin), signal: aborting.signal },
+        body: JSON.stringify({ query: '{ charger(id: "CH1") { id connectors { connectorId } } }' }),
+      }).then(
+        ({ status }) => status,
+        () => 'gone',
+      );
+      await eventually(async () => expect(await waiting()).toEqual([{ table: 'charger' }]));
+      if (end === 'goes away') aborting.abort();
+      else server.clock.advance(31_000);
+      expect(await asking).toBe(end === 'goes away' ? 'gone' : 503);
+      const releaseConnectors = await locked('connector');
+      await release();
+      // The probe waits for the same table; if the request before it were still running, two would wait.
+      const probe = server.post(admin, '{ charger(id: "CH1") { connectors { connectorId } } }');
+      await eventually(async () => expect(await waiting()).toEqual([{ table: 'connector' }]));
+      await releaseConnectors();
+      expect((await probe).status).toBe(200);
+    },
+  );
 
-  it('is told so at REST, too', async () => {
+  it('a REST request past the time limit is answered with 503 TIMED_OUT and Retry-After', async () => {
     const release = await locked('reservation');
     const asking = send({ method: 'GET', path: '/reservations', headers: as(admin) });
     await eventually(async () => expect(await waiting()).toEqual([{ table: 'reservation' }]));

@@ -1,5 +1,5 @@
-// Bookings ahead: held by window from the moment they are made, put to the charger at their start, and what becomes of
-// them where the charger is not ready.
+// Bookings ahead: each holds its window from the moment it is made and is sent to its charger at its start; retries,
+// failure and moves where the charger is not ready; cancels, extensions and notices.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
@@ -28,8 +28,8 @@ const commandsOf = (charger: { received: readonly { method: string }[] }) =>
 const comesTo = (id: string, expected: object) =>
   eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 
-describe('made', () => {
-  it('it holds its window against bookings and holds, and no more than that', async () => {
+describe('a new booking', () => {
+  it('a booking holds its window against other bookings and holds, and nothing outside of it', async () => {
     await server.charger('CH1');
     const made = await book(60, 90);
     expect(made).toMatchObject({ status: 'SCHEDULED', version: 1, acceptedAt: null, startsAt: made.startsAt });
@@ -52,7 +52,7 @@ describe('made', () => {
     expect(await server.reserveNow(cleo, { ...now, durationMinutes: 25 })).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('the charger hears nothing of it, and need not be there', async () => {
+  it('making and cancelling a booking sends nothing to its charger, which may be offline', async () => {
     expect(await book(60, 90)).toMatchObject({ status: 'SCHEDULED' });
     const charger = await server.charger('CH1');
     const second = await book(120, 150);
@@ -60,7 +60,7 @@ describe('made', () => {
     expect(commandsOf(charger)).toEqual([]);
   });
 
-  it('others charge there until it begins', async () => {
+  it('others may charge at a booked connector until the booking begins', async () => {
     const charger = await server.charger('CH1');
     await book(60, 90);
     expect(await server.authorization(cleo, { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' })).toMatchObject({
@@ -69,7 +69,7 @@ describe('made', () => {
     expect(await charger.present(1, 'CLEO')).toBe('charging');
   });
 
-  it('one that lasts for days is in the way all the time, named or not', async () => {
+  it('a booking of connector 0 that lasts for days takes one of the charger’s connectors for its whole window', async () => {
     await server.saveSite('site', { maxDurationMinutes: 10_000 });
     await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1 }, { connectorId: 2 }] });
     const days = (from: number, until: number) => [from * 24 * 60, until * 24 * 60] as const;
@@ -80,7 +80,7 @@ describe('made', () => {
     expect(await book(...days(4.1, 4.2), { connectorId: 2 })).toMatchObject({ status: 'SCHEDULED' });
   });
 
-  it('a hundred at once for one window: one is made', async () => {
+  it('of a hundred simultaneous bookings of one window one is made and ninety-nine are refused', async () => {
     const operator = await operatorToken('site');
     const input = booking(60, 90, { idTag: 'CLEO' });
     const made = await Promise.all(Array.from({ length: 100 }, () => server.scheduleReservation(operator, input)));
@@ -88,7 +88,7 @@ describe('made', () => {
     expect(made.filter(({ code }) => code === 'RESERVED')).toHaveLength(99);
   });
 
-  it('the same request again, under its key, is the same booking', async () => {
+  it('a booking repeated with its idempotencyKey returns the same booking, and the key with another connector is refused', async () => {
     const input = booking(60, 90, { idempotencyKey: 'tap-1' });
     const made = await Promise.all(Array.from({ length: 10 }, () => server.scheduleReservation(anna, input)));
     expect(new Set(made.map(({ id }) => id)).size).toBe(1);
@@ -106,18 +106,18 @@ describe('made', () => {
     ['nobody', { idTag: null }, 'idTag'],
     ['a plug and a connector', { plugType: 'CCS2' }, 'plugType'],
     ['the end of time', { startsAt: '9999-12-31T23:59:59Z', expiryDate: '+010000-01-01T00:00:00Z' }, 'expiryDate'],
-  ])('%s is bad input', async (_, extra, field) => {
+  ])('scheduleReservation with %s is refused as bad input', async (_, extra, field) => {
     const { body } = await server.post(
       anna,
       `mutation ($input: ScheduleReservationInput!) { scheduleReservation(input: $input) { ... on InvalidInput { field } } }`,
       { input: booking(60, 90, extra) },
     );
-    // The scalar itself refuses what is no date.
+    // A date that the DateTime scalar cannot read is refused before the resolver runs, with BAD_USER_INPUT.
     if (body.errors) expect(JSON.stringify(body.errors)).toContain('BAD_USER_INPUT');
     else expect(body.data.scheduleReservation).toEqual({ field });
   });
 
-  it('one that begins in a moment is a booking all the same', async () => {
+  it('a booking that begins in a few milliseconds is still a booking and is activated', async () => {
     const startsAt = new Date(server.clock.now().getTime() + 20).toISOString();
     const made = await server.scheduleReservation(anna, booking(0, 30, { startsAt }));
     expect(made.status ?? made.field).toMatch(/SCHEDULED|startsAt/);
@@ -128,7 +128,7 @@ describe('made', () => {
     expect(charger.reservations).toHaveLength(1);
   });
 
-  it('one that would last for centuries is refused at once, opening hours or not', async () => {
+  it('a reservation that would last for centuries is refused at once with MAX_DURATION, even under opening hours', async () => {
     const hours = [{ weekday: 'MONDAY', opens: '08:00', closes: '20:00' }];
     await server.saveSite('site', { openingHours: hours, minFreeConnectors: 1 });
     const asked = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', expiryDate: '9999-12-31T00:00:00Z' };
@@ -138,28 +138,36 @@ describe('made', () => {
     });
   });
 
-  it('its charger cannot be removed', async () => {
+  it('a charger that has a booking cannot be removed', async () => {
     await book(60, 90);
     const removed = await server.graphql(await adminToken(), 'mutation { removeCharger(id: "CH1") { __typename } }');
     expect(removed.removeCharger.__typename).toBe('InUse');
   });
 });
 
-describe('at its start', () => {
-  it.each(['1.6', '2.0.1', '2.1'] as const)('OCPP %s: the charger is asked, and holds it', async (version) => {
-    const charger = await server.charger('CH1', version);
-    const { id, reservationId, expiryDate } = await book(60, 90);
-    const events = await server.watchReservations(anna, { reservationId: id });
-    server.clock.advance(60 * MINUTE);
-    expect(await events.next()).toMatchObject({ type: 'REQUESTED', from: 'SCHEDULED', to: 'PENDING', actor: 'SERVER' });
-    expect(await events.next()).toMatchObject({ type: 'ACCEPTED', to: 'ACCEPTED' });
-    expect(charger.reservations).toMatchObject([{ reservationId, connectorId: 1, expiryDate: new Date(expiryDate) }]);
-    expect(await charger.present(1, 'CLEO')).not.toBe('charging');
-    expect(await charger.present(1, 'ANNA')).toBe('charging');
-    await comesTo(id, { status: 'USED' });
-  });
+describe('at the start of a booking', () => {
+  it.each(['1.6', '2.0.1', '2.1'] as const)(
+    'OCPP %s: at its start a booking is sent to the charger, which holds it for its holder alone',
+    async (version) => {
+      const charger = await server.charger('CH1', version);
+      const { id, reservationId, expiryDate } = await book(60, 90);
+      const events = await server.watchReservations(anna, { reservationId: id });
+      server.clock.advance(60 * MINUTE);
+      expect(await events.next()).toMatchObject({
+        type: 'REQUESTED',
+        from: 'SCHEDULED',
+        to: 'PENDING',
+        actor: 'SERVER',
+      });
+      expect(await events.next()).toMatchObject({ type: 'ACCEPTED', to: 'ACCEPTED' });
+      expect(charger.reservations).toMatchObject([{ reservationId, connectorId: 1, expiryDate: new Date(expiryDate) }]);
+      expect(await charger.present(1, 'CLEO')).not.toBe('charging');
+      expect(await charger.present(1, 'ANNA')).toBe('charging');
+      await comesTo(id, { status: 'USED' });
+    },
+  );
 
-  it('a charger that is offline is waited for', async () => {
+  it('a booking whose charger is offline at its start stays SCHEDULED and is activated when the charger connects', async () => {
     const { id } = await book(60, 90);
     server.clock.advance(60 * MINUTE);
     await eventually(async () => {
@@ -175,7 +183,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('for as long as the policy says; then it has failed, and says what else would have done', async () => {
+  it('a booking whose charger stays offline fails after activationTimeoutMinutes and names an alternative connector', async () => {
     await server.saveSite('site', { activationTimeoutMinutes: 5 });
     await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1, plugTypes: ['CCS2'] }] });
     await server.saveCharger('CH2', 'site', {
@@ -199,7 +207,7 @@ describe('at its start', () => {
     });
   });
 
-  it('a connector that is still in use is waited for, and taken as soon as it is free', async () => {
+  it('a booking waits while its connector is in use, and is activated as soon as the connector is free', async () => {
     const charger = await server.charger('CH1');
     await charger.present(1, 'CLEO');
     const { id } = await book(60, 90);
@@ -214,7 +222,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('a charger that says Occupied is asked again until the policy’s time is over', async () => {
+  it('a booking refused with Occupied is sent again until activationTimeoutMinutes has passed, then fails', async () => {
     await server.saveSite('site', { activationTimeoutMinutes: 5 });
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'refuse', status: 'Occupied' };
@@ -227,7 +235,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'FAILED', reason: 'OCCUPIED' });
   });
 
-  it('silence is no refusal: it is settled like any other', async () => {
+  it('a booking whose charger does not answer becomes UNKNOWN and is settled like any other', async () => {
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'silent' };
     const { id } = await book(60, 90);
@@ -238,7 +246,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('a vehicle that overstays: the booking moves, where the policy says so', async () => {
+  it('with overstayAction MOVE a booking moves to another connector when a vehicle overstays on its own', async () => {
     await server.saveSite('site', { overstayAction: 'MOVE' });
     const charger = await server.charger('CH1');
     await charger.present(1, 'CLEO');
@@ -256,7 +264,7 @@ describe('at its start', () => {
     expect(charger.reservations).toMatchObject([{ connectorId: 2, idTag: 'ANNA' }]);
   });
 
-  it('a holder who came before uses it, whatever the policy says of those who overstay', async () => {
+  it('a member of the booking’s group who already charges at its start uses it, even with overstayAction MOVE', async () => {
     await server.saveSite('site', { overstayAction: 'MOVE' });
     const charger = await server.charger('CH1', '1.6', { clock: server.clock });
     await charger.present(1, 'BEN');
@@ -266,7 +274,7 @@ describe('at its start', () => {
     expect(commandsOf(charger)).toEqual([]);
   });
 
-  it('a refusal that comes after silence does not end it before its time', async () => {
+  it('a refusal after an unanswered ReserveNow does not end a booking before its activation timeout', async () => {
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'deaf' };
     const { id } = await book(60, 90);
@@ -280,7 +288,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('the time for a holder to come is counted from when the charger holds it', async () => {
+  it('noShowTimeoutMinutes counts from when the charger accepts the booking', async () => {
     await server.saveSite('site', { noShowTimeoutMinutes: 5, activationTimeoutMinutes: 10 });
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'refuse', status: 'Occupied' };
@@ -297,7 +305,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'EXPIRED', reason: 'NO_SHOW' });
   });
 
-  it('whichever process runs then activates it', async () => {
+  it('a booking made before a restart is activated by the next process', async () => {
     const { id } = await book(60, 90);
     await server.restart();
     server.clock.advance(60 * MINUTE);
@@ -306,7 +314,7 @@ describe('at its start', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('a hold of the server’s own needs no charger', async () => {
+  it('where the policy allows server-side holds, a booking is activated without the Reservation profile of its charger', async () => {
     await server.saveSite('site', { serverSideHoldAllowed: true });
     const charger = await server.charger('CH1', '1.6', { supportsReservation: false, clock: server.clock });
     const { id } = await book(60, 90);
@@ -315,7 +323,7 @@ describe('at its start', () => {
     expect(await charger.present(1, 'CLEO')).not.toBe('charging');
   });
 
-  it('a charger that cannot be reserved fails it at once', async () => {
+  it('a booking fails at once when its charger answers NotSupported', async () => {
     const { id } = await book(60, 90);
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'error', code: 'NotSupported' };
@@ -325,7 +333,7 @@ describe('at its start', () => {
 });
 
 describe('a booking', () => {
-  it('is extended and changed without the charger, and not into another', async () => {
+  it('a booking is extended without its charger, but not into the next booking', async () => {
     const { id } = await book(60, 90);
     await server.scheduleReservation(cleo, booking(120, 150, { idTag: 'CLEO' }));
     expect(await server.extendReservation(anna, { id, byMinutes: 31 })).toMatchObject({ code: 'RESERVED' });
@@ -338,7 +346,7 @@ describe('a booking', () => {
     expect(charger.reservations).toMatchObject([{ expiryDate: new Date(longer.expiryDate) }]);
   });
 
-  it('is cancelled by its driver until so long before it begins, and by an operator at any time', async () => {
+  it('a driver cancels a booking only until cancelUntilMinutes before its start, an operator at any time', async () => {
     await server.saveSite('site', { cancelUntilMinutes: 30 });
     const one = await book(60, 90);
     const other = await book(100, 120);
@@ -354,7 +362,7 @@ describe('a booking', () => {
     });
   });
 
-  it('whose holder does not come in time is given up, there and here', async () => {
+  it('a booking whose holder does not come within noShowTimeoutMinutes expires, and the charger releases it', async () => {
     await server.saveSite('site', { noShowTimeoutMinutes: 10 });
     const charger = await server.charger('CH1');
     const { id } = await book(60, 120);
@@ -367,7 +375,7 @@ describe('a booking', () => {
     await eventually(() => expect(charger.reservations).toEqual([]));
   });
 
-  it('tells its holder that it ends soon, once, and again after it was extended', async () => {
+  it('the holder is notified once that a reservation ends soon, and once more after an extension', async () => {
     await server.saveSite('site', { endingNoticeMinutes: 5 });
     await server.charger('CH1');
     const { id } = await server.reserveNow(anna, {

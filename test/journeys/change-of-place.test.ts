@@ -1,5 +1,5 @@
-// Moving a reservation, taking the place of one of lower priority, leaving the connector to the server, and groups that
-// reserve without a driver.
+// Changes of place: moving a reservation, pre-empting one of lower priority, leaving the choice of the connector to the
+// charger or the server, and reservations for a group without an idTag.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, memberToken, operatorToken, TestServer } from '../support/test-server.ts';
@@ -31,7 +31,7 @@ async function override(key: object, policy: object) {
 
 describe('a reservation that moves', () => {
   it.each(['1.6', '2.0.1'] as const)(
-    'OCPP %s: holds the new connector before it lets the old one go',
+    'OCPP %s: a move reserves the new connector before it cancels the old one',
     async (version) => {
       const charger = await server.charger('CH1', version);
       const first = await server.reserveNow(anna, input);
@@ -50,7 +50,7 @@ describe('a reservation that moves', () => {
     },
   );
 
-  it('to another charger of the site, and to none of another', async () => {
+  it('a reservation moves to another charger of its site, but not to a charger of another site', async () => {
     await server.saveSite('elsewhere');
     await Promise.all([server.saveCharger('CH2'), server.saveCharger('CH3', 'elsewhere')]);
     const [one, other] = [await server.charger('CH1'), await server.charger('CH2')];
@@ -63,7 +63,7 @@ describe('a reservation that moves', () => {
     expect([one.reservations.length, other.reservations.length]).toEqual([0, 1]);
   });
 
-  it('stays where it is when the new connector refuses, is taken, or is the same', async () => {
+  it('a reservation stays where it is when the new connector refuses, is taken, or is the one it has', async () => {
     const charger = await server.charger('CH1', '1.6', { connectors: 3 });
     const { id } = await server.reserveNow(anna, input);
     await server.reserveNow(cleo, { ...input, connectorId: 2, idTag: 'CLEO' });
@@ -79,7 +79,7 @@ describe('a reservation that moves', () => {
     expect(charger.reservations.map(({ connectorId }) => connectorId).toSorted()).toEqual([1, 2]);
   });
 
-  it('keeps both while the charger is silent, and ends with one', async () => {
+  it('a move keeps both reservations while the charger is silent, and ends the old one once the new one is accepted', async () => {
     const charger = await server.charger('CH1');
     const { id } = await server.reserveNow(anna, input);
     charger.behaviour = { type: 'silent' };
@@ -94,7 +94,7 @@ describe('a reservation that moves', () => {
     await eventually(() => expect(charger.reservations).toMatchObject([{ connectorId: 2 }]));
   });
 
-  it('is finished by the next process where one died in between', async () => {
+  it('a move that its process left half done is finished by the settler', async () => {
     await server.charger('CH1');
     const first = await server.reserveNow(anna, input);
     const second = await server.reserveNow(anna, { ...input, connectorId: 2 });
@@ -106,7 +106,7 @@ describe('a reservation that moves', () => {
     expect(await server.reservation(second.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('is not left with a second one, when it is cancelled or used while it moves', async () => {
+  it('a reservation that is cancelled or used while it moves leaves no second reservation behind', async () => {
     const charger = await server.charger('CH1', '1.6', { clock: server.clock });
     for (const end of ['cancel', 'use'] as const) {
       const { id } = await server.reserveNow(anna, input);
@@ -124,7 +124,7 @@ describe('a reservation that moves', () => {
     }
   });
 
-  it('keeps its start, its extensions and what it is: a move is no way round a limit', async () => {
+  it('a move keeps startsAt, extensions and isBooking, so that it cannot evade a limit', async () => {
     await server.saveSite('site', { maxExtensions: 1, cancelUntilMinutes: 30, maxDurationMinutes: 60 });
     const charger = await server.charger('CH1');
     const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
@@ -144,7 +144,7 @@ describe('a reservation that moves', () => {
     expect(charger.reservations).toHaveLength(1);
   });
 
-  it('a booking moves without the charger, and counts once', async () => {
+  it('a booking moves without the charger, and counts once against maxActivePerIdTag', async () => {
     await server.saveSite('site', { maxActivePerIdTag: 1 });
     const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
     const { durationMinutes: _, ...where } = input;
@@ -154,7 +154,7 @@ describe('a reservation that moves', () => {
     expect(await server.reservation(first.id)).toMatchObject({ status: 'CANCELLED', reason: 'MOVED' });
   });
 
-  it('of ten moves at once one wins, and one reservation is left', async () => {
+  it('of ten simultaneous moves one wins, and one reservation is left', async () => {
     const charger = await server.charger('CH1', '1.6', { connectors: 3 });
     const { id } = await server.reserveNow(anna, input);
     const moves = await Promise.all(
@@ -165,7 +165,7 @@ describe('a reservation that moves', () => {
     await comesTo(id, { status: 'CANCELLED', reason: 'MOVED' });
   });
 
-  it('too late, it may not', async () => {
+  it('a move later than changeUntilMinutes before the end is refused', async () => {
     await server.saveSite('site', { changeUntilMinutes: 10 });
     await server.charger('CH1');
     const { id } = await server.reserveNow(anna, input);
@@ -186,7 +186,7 @@ describe('a group of higher priority', () => {
   });
   const wanted = { ...input, idTag: 'VERA' };
 
-  it('takes the place of a lower one: that is told, and the charger lets go first', async () => {
+  it('pre-emption notifies the victim’s watcher, and the charger releases the old hold before it gets the new one', async () => {
     const charger = await server.charger('CH1');
     const victim = await server.reserveNow(anna, input);
     const told = await server.watchReservations(anna, { reservationId: victim.id });
@@ -200,12 +200,12 @@ describe('a group of higher priority', () => {
     expect(methods).toEqual(['ReserveNow', 'CancelReservation', 'ReserveNow']);
   });
 
-  it('gets nothing while the charger has not confirmed, and the connector once it has', async () => {
+  it('pre-emption is refused while the charger has not confirmed the cancel, and a retry after that gets the connector', async () => {
     const charger = await server.charger('CH1');
     const victim = await server.reserveNow(anna, input);
     charger.behaviour = { type: 'deaf' };
     const query = `mutation ($input: ReserveNowInput!) { reserveNow(input: $input) { ... on ReservationNotSettled { code reservation { idTag } } } }`;
-    // Whose hold it is the newcomer does not learn.
+    // The newcomer must not learn whose hold it is, so `reservation` is null.
     expect(await server.graphql(vip, query, { input: { ...wanted, preempt: true } })).toEqual({
       reserveNow: { code: 'NOT_SETTLED', reservation: null },
     });
@@ -215,7 +215,7 @@ describe('a group of higher priority', () => {
     expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('ends nobody where the charger is offline, or the policy or the rank does not allow it', async () => {
+  it('pre-emption ends no hold where the charger is offline, the victim’s policy forbids it, or the priority is not higher', async () => {
     const charger = await server.charger('CH1');
     const victim = await server.reserveNow(anna, input);
     expect(await server.reserveNow(cleo, { ...input, idTag: 'CLEO', preempt: true })).toMatchObject({
@@ -228,7 +228,7 @@ describe('a group of higher priority', () => {
     expect(await server.reserveNow(vip, { ...wanted, preempt: true })).toMatchObject({ code: 'RESERVED' });
     await override({ parentIdTag: 'FLEET' }, { priority: 9 });
     await charger.disconnect();
-    // Until the server knows, the victim would be asked to go.
+    // Until the server notices the disconnect, it would ask the charger to cancel the victim's hold.
     const isConnected = async () =>
       (await server.graphql(anna, '{ charger(id: "CH1") { isConnected } }')).charger.isConnected;
     await eventually(async () => expect(await isConnected()).toBe(false));
@@ -236,7 +236,7 @@ describe('a group of higher priority', () => {
     expect(await server.reservation(victim.id)).toMatchObject({ status: 'ACCEPTED', version: 2 });
   });
 
-  it('takes bookings, too, and nobody comes in between', async () => {
+  it('pre-emption takes over a booking, and no request gets the window in between', async () => {
     const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
     const { durationMinutes: _, ...where } = input;
     const victim = await server.scheduleReservation(anna, { ...where, ...times });
@@ -249,7 +249,7 @@ describe('a group of higher priority', () => {
     expect(await server.reservation(victim.id)).toMatchObject({ status: 'CANCELLED', reason: 'PREEMPTED' });
   });
 
-  it('of ten at once one gets it', async () => {
+  it('of ten simultaneous pre-emptions of one hold one gets the connector', async () => {
     const charger = await server.charger('CH1');
     await server.reserveNow(anna, input);
     const all = await Promise.all(
@@ -266,7 +266,7 @@ describe('any connector with a plug', () => {
   });
   const wanted = { chargerId: 'CH1', idTag: 'ANNA', plugType: 'ccs2' };
 
-  it('2.0.1: the charger chooses by connectorType (TC_H_15)', async () => {
+  it('OCPP 2.0.1: for a reservation by plugType the charger chooses by connectorType (TC_H_15)', async () => {
     await server.saveCharger('CH1', 'site', plugs('CCS2', 'TYPE2'));
     const charger = await server.charger('CH1', '2.0.1', { connectorTypes: ['cCCS2', 'sType2'] });
     const made = await server.reserveNow(anna, wanted);
@@ -280,7 +280,7 @@ describe('any connector with a plug', () => {
     await comesTo(made.id, { status: 'USED', usedConnectorId: 1 });
   });
 
-  it('1.6: the server chooses one that is free', async () => {
+  it('OCPP 1.6: for a reservation by plugType the server chooses an unreserved connector with that plug', async () => {
     await server.saveCharger('CH1', 'site', plugs('TYPE2', 'CCS2', 'CCS2'));
     const charger = await server.charger('CH1', '1.6', { connectors: 3 });
     expect(await server.reserveNow(anna, wanted)).toMatchObject({ status: 'ACCEPTED', connectorId: 2, plugType: null });
@@ -291,7 +291,7 @@ describe('any connector with a plug', () => {
     });
   });
 
-  it('a hundred at once get as many as there are', async () => {
+  it('of a hundred simultaneous reservations by plugType as many are accepted as there are connectors with the plug', async () => {
     await server.saveCharger('CH1', 'site', plugs('TYPE2', 'CCS2', 'CCS2'));
     await server.charger('CH1', '1.6', { connectors: 3 });
     const all = await Promise.all(
@@ -313,7 +313,7 @@ describe('any free connector of the site', () => {
     await server.saveCharger('CH2', 'site', { connectors: [{ connectorId: 1, plugTypes: ['CHADEMO'] }] });
   });
 
-  it('is one that is connected and ready, with the plug', async () => {
+  it('a reservation by siteId gets a free connector of a connected charger, with the plug that was asked for', async () => {
     await server.charger('CH2', '1.6', { connectors: 2 });
     expect(await server.reserveNow(anna, wanted)).toMatchObject({ status: 'ACCEPTED', chargerId: 'CH2' });
     await server.charger('CH1');
@@ -326,7 +326,7 @@ describe('any free connector of the site', () => {
     expect(await server.reserveNow(anna, { ...wanted, siteId: 'none' })).toMatchObject({ code: 'SITE_NOT_FOUND' });
   });
 
-  it('the next one, where a charger will not', async () => {
+  it('a reservation by siteId goes to the next charger when the first one refuses', async () => {
     const one = await server.charger('CH1');
     await server.charger('CH2');
     one.behaviour = { type: 'refuse', status: 'Rejected' };
@@ -336,7 +336,7 @@ describe('any free connector of the site', () => {
     expect(await server.reserveNow(anna, keyed)).toMatchObject({ id: made.id });
   });
 
-  it('not one whose charger has a policy against it', async () => {
+  it('a reservation by siteId avoids chargers whose policy override forbids it', async () => {
     await Promise.all([server.charger('CH1'), server.charger('CH2')]);
     await override({ chargerId: 'CH1' }, { maxDurationMinutes: 10, defaultDurationMinutes: 10 });
     expect(await server.reserveNow(anna, { ...wanted, durationMinutes: 20 })).toMatchObject({
@@ -351,7 +351,7 @@ describe('any free connector of the site', () => {
     expect(await server.reserveNow(anna, { ...wanted, preempt: true })).toMatchObject({ code: 'INVALID_INPUT' });
   });
 
-  it('a group whose own duration is longer gets the site’s, and an answer', async () => {
+  it('a booking by siteId without a duration lasts the site’s default, not the longer one of the holder’s group', async () => {
     await override({ parentIdTag: 'FLEET' }, { defaultDurationMinutes: 120 });
     const startsAt = inMinutes(60);
     for (const [chargerId, connectorId] of [
@@ -371,7 +371,7 @@ describe('any free connector of the site', () => {
     expect(Date.parse(made.expiryDate) - Date.parse(startsAt)).toBe(30 * MINUTE);
   });
 
-  it('booked ahead until there is none left', async () => {
+  it('bookings by siteId are accepted until every connector of the site is booked', async () => {
     await Promise.all([server.charger('CH1'), server.charger('CH2')]);
     const times = { startsAt: inMinutes(60), expiryDate: inMinutes(90) };
     const all = await Promise.all(
@@ -385,17 +385,20 @@ describe('any free connector of the site', () => {
 describe('a group that reserves alone', () => {
   const alone = { chargerId: 'CH1', connectorId: 1, parentIdTag: 'FLEET', durationMinutes: 30 };
 
-  it.each(['1.6', '2.0.1'] as const)('OCPP %s: any member uses it, the group’s own name does not', async (version) => {
-    await server.saveIdTag('FLEET');
-    const charger = await server.charger('CH1', version);
-    const made = await server.reserveNow(operator, alone);
-    expect(made).toMatchObject({ status: 'ACCEPTED', idTag: null, parentIdTag: 'FLEET' });
-    expect(await charger.present(1, 'CLEO')).not.toBe('charging');
-    expect(await charger.present(1, 'BEN')).toBe('charging');
-    await comesTo(made.id, { status: 'USED' });
-  });
+  it.each(['1.6', '2.0.1'] as const)(
+    'OCPP %s: a reservation for a group alone is used by a member of the group, and refused to another idTag',
+    async (version) => {
+      await server.saveIdTag('FLEET');
+      const charger = await server.charger('CH1', version);
+      const made = await server.reserveNow(operator, alone);
+      expect(made).toMatchObject({ status: 'ACCEPTED', idTag: null, parentIdTag: 'FLEET' });
+      expect(await charger.present(1, 'CLEO')).not.toBe('charging');
+      expect(await charger.present(1, 'BEN')).toBe('charging');
+      await comesTo(made.id, { status: 'USED' });
+    },
+  );
 
-  it('is asked for and seen by those whose token names the group', async () => {
+  it('only a token that names the group may make and see a reservation for the group alone', async () => {
     await server.charger('CH1');
     expect(await server.reserveNow(anna, alone)).toMatchObject({ code: 'NOT_YOUR_ID_TAG' });
     const member = await memberToken('ANNA', 'FLEET');

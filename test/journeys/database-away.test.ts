@@ -1,4 +1,5 @@
-// The database goes away while the server serves: nobody is lied to, and all goes on by itself when it is back.
+// The database goes away while the server serves: requests fail fast, no charger gets a false answer, and everything
+// resumes by itself when the database is back.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,7 +49,7 @@ const whenServing = () =>
   });
 
 it.each(['SIGINT', 'SIGQUIT'] as const)(
-  'requests fail fast and may be sent again, chargers stay, no start is answered with a lie (%s)',
+  'while the database is away requests fail fast as retryable, chargers stay connected, and a start is answered once it is back (%s)',
   async (signal) => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
@@ -90,7 +91,7 @@ it.each(['SIGINT', 'SIGQUIT'] as const)(
   },
 );
 
-it('an answer of a charger that could not be stored is found out afterwards', async () => {
+it('when the charger’s answer could not be stored, the same ReserveNow is sent again and settles the reservation', async () => {
   const charger = await server.rawCharger('CH1');
   await whenServing();
   const failing = server.post(
@@ -115,7 +116,7 @@ it('an answer of a charger that could not be stored is found out afterwards', as
   await eventually(async () => expect(await server.reservation(reservation)).toMatchObject({ status: 'ACCEPTED' }));
 });
 
-it('a watcher that stays connected sees what happened as soon as the database is back', async () => {
+it('a watcher that stays connected gets new events as soon as the database is back', async () => {
   const charger = await server.charger('CH1', '2.0.1');
   const events = await server.watchReservations(anna);
   await postgres.halt('SIGINT');

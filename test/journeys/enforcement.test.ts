@@ -1,4 +1,5 @@
-// Chargers that cannot be reserved, the ids on the wire, and what is policy and not law.
+// Holds of the server on chargers without the Reservation profile, reservationIds on the wire, and checks that are left
+// to the site's policy.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
@@ -15,13 +16,13 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 describe('a charger without the Reservation profile (case 24)', () => {
-  it('is refused by name (case 24)', async () => {
+  it('reserveNow on a charger without the Reservation profile is refused as NOT_SUPPORTED (case 24)', async () => {
     await server.charger('CH1', '1.6', { supportsReservation: false });
     expect(await server.reserveNow(anna, input)).toMatchObject({ code: 'NOT_SUPPORTED' });
   });
 
   it.each(['1.6', '2.0.1'] as const)(
-    'OCPP %s: is held by the server where the policy allows it (case 24)',
+    'OCPP %s: the server holds the connector itself where the policy allows it, without a command to the charger (case 24)',
     async (version) => {
       await server.saveSite('site', { serverSideHoldAllowed: true });
       const charger = await server.charger('CH1', version, { supportsReservation: false });
@@ -44,7 +45,7 @@ describe('a charger without the Reservation profile (case 24)', () => {
   );
 });
 
-it('a hold of the server that its process left half made is finished without the charger (cases 11, 24)', async () => {
+it('a server-side hold that its process left PENDING is accepted without calling the charger (cases 11, 24)', async () => {
   await server.saveSite('site', { serverSideHoldAllowed: true });
   const charger = await server.charger('CH1', '1.6', { supportsReservation: false });
   const { id } = await server.reserveNow(anna, input);
@@ -54,7 +55,7 @@ it('a hold of the server that its process left half made is finished without the
   expect(charger.received.filter(({ method }) => /Reserv/.test(method))).toEqual([]);
 });
 
-it('ids on the wire are positive, differ, and an ended one is not taken while the charger may hold it (case 22)', async () => {
+it('reservationIds are positive and distinct, and one that the charger may still hold is not reused (case 22)', async () => {
   const charger = await server.charger('CH1');
   const ids = [];
   for (let round = 0; round < 5; round += 1) {
@@ -72,8 +73,8 @@ it('ids on the wire are positive, differ, and an ended one is not taken while th
   expect(again).toMatchObject({ __typename: 'ReservationIdInUse', code: 'RESERVATION_ID_IN_USE' });
 });
 
-describe('policy, not law (case 28)', () => {
-  it('a connector known to be in use or out of order is asked all the same (case 28)', async () => {
+describe('checks that are left to the policy (case 28)', () => {
+  it('by default a charger is asked although its connector is known to be in use or faulted (case 28)', async () => {
     const charger = await server.charger('CH1');
     await charger.plugIn(1);
     expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });
@@ -82,7 +83,7 @@ describe('policy, not law (case 28)', () => {
     expect(faulted).toMatchObject({ __typename: 'ChargerRefused', answer: 'FAULTED' });
   });
 
-  it('unless the site wants it refused before (case 28)', async () => {
+  it('with precheckStatus a reservation of a connector that is not free is refused without asking the charger (case 28)', async () => {
     await server.saveSite('site', { precheckStatus: true });
     const charger = await server.charger('CH1');
     await charger.fault(2);
@@ -108,17 +109,20 @@ it.each([
   ['2.0.1', undefined, 'NotAtThisTime'],
   ['2.0.1', 'BLOCKED', 'Blocked'],
   ['2.0.1', 'INVALID', 'Invalid'],
-] as const)('OCPP %s: what an intruder is told is policy (%s)', async (version, intruderStatus, told) => {
-  await server.saveSite('site', intruderStatus === undefined ? {} : { intruderStatus });
-  await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1 }] });
-  const charger = await server.rawCharger('CH1', `ocpp${version}`);
-  const reserving = server.reserveNow(anna, input);
-  const { id } = await charger.expectCall('ReserveNow');
-  charger.answer(id, { status: 'Accepted' });
-  await reserving;
-  const shown =
-    version === '1.6'
-      ? await charger.call('Authorize', { idTag: 'CLEO' })
-      : await charger.call('Authorize', { idToken: { idToken: 'CLEO', type: 'ISO14443' } });
-  expect(JSON.stringify(shown)).toContain(`"status":"${told}"`);
-});
+] as const)(
+  'OCPP %s: the answer to another idTag at a reserved connector follows the policy’s intruderStatus (%s)',
+  async (version, intruderStatus, told) => {
+    await server.saveSite('site', intruderStatus === undefined ? {} : { intruderStatus });
+    await server.saveCharger('CH1', 'site', { connectors: [{ connectorId: 1 }] });
+    const charger = await server.rawCharger('CH1', `ocpp${version}`);
+    const reserving = server.reserveNow(anna, input);
+    const { id } = await charger.expectCall('ReserveNow');
+    charger.answer(id, { status: 'Accepted' });
+    await reserving;
+    const shown =
+      version === '1.6'
+        ? await charger.call('Authorize', { idTag: 'CLEO' })
+        : await charger.call('Authorize', { idToken: { idToken: 'CLEO', type: 'ISO14443' } });
+    expect(JSON.stringify(shown)).toContain(`"status":"${told}"`);
+  },
+);

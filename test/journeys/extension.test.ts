@@ -1,4 +1,4 @@
-// A hold that is to last longer counts only once the charger has accepted that (case 12).
+// Extensions of a hold: a later expiryDate counts only once the charger has accepted it (case 12).
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
@@ -27,7 +27,7 @@ async function reservedRaw(subprotocol = 'ocpp1.6') {
 }
 
 it.each(['1.6', '2.0.1', '2.1'] as const)(
-  'OCPP %s: the same id with a later end, one event (case 12)',
+  'OCPP %s: an extension sends the same reservationId with a later expiryDate and makes one event (case 12)',
   async (version) => {
     const charger = await server.charger('CH1', version);
     const { id, reservationId, expiryDate } = await server.reserveNow(anna, input);
@@ -44,7 +44,7 @@ it.each(['1.6', '2.0.1', '2.1'] as const)(
   },
 );
 
-it('refused by the charger, it stays as it was, and it is seen to that the charger still holds it (case 12)', async () => {
+it('an extension that the charger refuses changes nothing, and the charger is asked whether it still holds the reservation (case 12)', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   await charger.call('StatusNotification', status16('Reserved'));
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -65,7 +65,7 @@ it('refused by the charger, it stays as it was, and it is seen to that the charg
 });
 
 it.each(['ocpp1.6', 'ocpp2.0.1'])(
-  '%s: a charger that loses the hold over it is asked to take it back (case 12)',
+  '%s: a charger that dropped the hold when it refused an extension is asked to hold it again (case 12)',
   async (subprotocol) => {
     const { charger, payload, reservation } = await reservedRaw(subprotocol);
     const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -89,7 +89,7 @@ it.each(['ocpp1.6', 'ocpp2.0.1'])(
   },
 );
 
-it('where the policy allows it, it is held anew under a fresh reservationId (case 12)', async () => {
+it('with extensionMayReplace a refused extension is replaced by a hold under a fresh reservationId (case 12)', async () => {
   await server.saveSite('site', { extensionMayReplace: true });
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -112,7 +112,7 @@ it('where the policy allows it, it is held anew under a fresh reservationId (cas
   });
 });
 
-it('not answered: UNKNOWN, and settled with the end that it had (case 12)', async () => {
+it('an unanswered extension makes the reservation UNKNOWN, and ReserveNow is sent again with the old expiryDate (case 12)', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   await charger.expectCall('ReserveNow');
@@ -123,7 +123,7 @@ it('not answered: UNKNOWN, and settled with the end that it had (case 12)', asyn
   await eventually(async () => expect(await server.reservation(reservation.id)).toMatchObject({ status: 'ACCEPTED' }));
 });
 
-it('an answer that comes late is not lost: the charger is asked to hold what stands here (case 12)', async () => {
+it('after a late answer to an extension the charger is asked to hold the expiryDate that is stored (case 12)', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   const asked = await charger.expectCall('ReserveNow');
@@ -141,7 +141,7 @@ it('an answer that comes late is not lost: the charger is asked to hold what sta
   });
 });
 
-it('of two at once, one is asked to wait its turn (case 12)', async () => {
+it('of two simultaneous extensions the second is refused as NOT_SETTLED (case 12)', async () => {
   const { charger, reservation } = await reservedRaw();
   const first = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   const asked = await charger.expectCall('ReserveNow');
@@ -151,7 +151,7 @@ it('of two at once, one is asked to wait its turn (case 12)', async () => {
   expect(await first).toMatchObject({ status: 'ACCEPTED', expiryDate: later(reservation.expiryDate, 10) });
 });
 
-it('cancelled, used or ended meanwhile, it is not revived', async () => {
+it('an extension that is accepted after a cancel does not revive the reservation', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   const { id } = reservation;
   const extending = server.extendReservation(anna, { id, byMinutes: 10 });
@@ -168,7 +168,7 @@ it('cancelled, used or ended meanwhile, it is not revived', async () => {
   expect(ended).toMatchObject({ __typename: 'ReservationEnded', code: 'ALREADY_ENDED' });
 });
 
-it('what cannot be: refused by name', async () => {
+it('an extension that is not allowed is refused with its reason', async () => {
   await server.charger('CH1');
   const { id, expiryDate } = await server.reserveNow(anna, input);
   const cleo = await driverToken('CLEO');

@@ -1,4 +1,4 @@
-// Limits under a race, and what is counted against those who do not come.
+// Policy limits under races; blocks for no-shows, late cancels and re-reservations; and the usage of a site.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase } from '../support/test-database.ts';
@@ -22,7 +22,7 @@ afterEach(() => server.stop());
 const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 30 };
 const inMinutes = (minutes: number) => new Date(server.clock.now().getTime() + minutes * MINUTE).toISOString();
 
-describe('a hundred at once, over ten chargers and two servers', () => {
+describe('a hundred simultaneous bookings, over ten chargers and two servers', () => {
   let other: TestServer;
   beforeEach(async () => {
     other = await TestServer.start({ database: server.database });
@@ -34,7 +34,10 @@ describe('a hundred at once, over ten chargers and two servers', () => {
   });
   afterEach(() => other.stop());
 
-  /** Each asks for a window of its own somewhere, so that only the limit stands in the way. */
+  /**
+   * A hundred bookings by two servers over all connectors. By default no two ask for the same window of the same
+   * connector, so that only the policy limits them.
+   */
   const bookAll = (idTagOf: (index: number) => string, startOf = (index: number) => 60 + 60 * Math.floor(index / 20)) =>
     Promise.all(
       Array.from({ length: HUNDRED }, (_, index) =>
@@ -56,9 +59,9 @@ describe('a hundred at once, over ten chargers and two servers', () => {
     ['MAX_ACTIVE_PER_GROUP', { maxActivePerGroup: 5 }, 5],
     ['MAX_PER_DAY_PER_ID_TAG', { maxPerDayPerIdTag: 3 }, 3],
     ['OVERLAPPING_ALLOWED', { overlappingAllowed: false }, 1],
-  ])('never exceed %s', async (rule, policy, limit) => {
+  ])('a hundred simultaneous bookings never break %s', async (rule, policy, limit) => {
     await server.saveSite('site', policy);
-    // At one time, so that a day, and an overlap, is the same for all.
+    // All begin at the same time, so that all fall on the same day and all overlap.
     const all = await bookAll(
       () => 'ANNA',
       () => 60,
@@ -69,7 +72,7 @@ describe('a hundred at once, over ten chargers and two servers', () => {
     expect(rows).toHaveLength(limit);
   });
 
-  it('never come nearer than the cool-down', async () => {
+  it('a hundred simultaneous bookings of one idTag never come closer than cooldownMinutes', async () => {
     await server.saveSite('site', { cooldownMinutes: 30, overlappingAllowed: false });
     const all = await bookAll(
       () => 'ANNA',
@@ -86,7 +89,7 @@ describe('a hundred at once, over ten chargers and two servers', () => {
     }
   });
 
-  it('never take the connectors that must stay free', async () => {
+  it('a hundred simultaneous bookings leave minFreeConnectors connectors free', async () => {
     await server.saveSite('site', { minFreeConnectors: 4 });
     const all = await bookAll(
       (index) => (index % 2 ? 'ANNA' : 'CLEO'),
@@ -96,7 +99,7 @@ describe('a hundred at once, over ten chargers and two servers', () => {
     expect(rulesOf(all).toSorted()).toEqual(expect.arrayContaining(['MIN_FREE_CONNECTORS']));
   });
 
-  it('a limit of one idTag does not stand in another’s way', async () => {
+  it('among a hundred simultaneous bookings maxActivePerIdTag counts each idTag by itself', async () => {
     await server.saveSite('site', { maxActivePerIdTag: 2 });
     const tags = Array.from({ length: 20 }, (_, index) => `TAG${index}`);
     for (const tag of tags) await server.saveIdTag(tag);
@@ -109,7 +112,7 @@ describe('a hundred at once, over ten chargers and two servers', () => {
   });
 });
 
-it('extensions keep to the limits, too: a hundred at once never overlap what is booked', async () => {
+it('extensions that race with bookings of the same idTag never overlap them', async () => {
   await server.saveSite('site', { maxDurationMinutes: 600 });
   await server.saveSite('site', { overlappingAllowed: false });
   const first = await server.scheduleReservation(anna, {
@@ -148,7 +151,7 @@ const lift = async (token: string, who: object) =>
     )
   ).liftReservationBlock;
 
-describe('who does not come', () => {
+describe('an idTag that does not come', () => {
   const comesTo = (id: string, expected: object) =>
     eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 
@@ -156,11 +159,11 @@ describe('who does not come', () => {
     const { id } = await server.reserveNow(token, { ...input, idTag, durationMinutes: 1 });
     server.clock.advance(MINUTE);
     await comesTo(id, { status: 'EXPIRED' });
-    // The charger, whose clock is right, lets go by itself.
+    // The charger runs on the server's clock: it ends the expired hold itself within the grace of 10 s.
     server.clock.advance(10_000);
   }
 
-  it('too often is blocked for a time, visibly, until an operator lifts it', async () => {
+  it('an idTag with too many no-shows is blocked, which reservationBlocks shows, until an operator lifts the block', async () => {
     await server.saveSite('site', { noShowLimit: 2, blockMinutes: 60 });
     await server.charger('CH1', '1.6', { clock: server.clock });
     await miss();
@@ -186,7 +189,7 @@ describe('who does not come', () => {
     expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('is free again when the time is over', async () => {
+  it('a block for no-shows ends after blockMinutes', async () => {
     await server.saveSite('site', { noShowLimit: 1, blockMinutes: 30 });
     await server.charger('CH1', '1.6', { clock: server.clock });
     await miss();
@@ -197,7 +200,7 @@ describe('who does not come', () => {
     expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('counts against its group, too', async () => {
+  it('no-shows of an idTag count against its group, too', async () => {
     await server.saveSite('site', { noShowLimitPerGroup: 2 });
     await server.charger('CH1', '1.6', { clock: server.clock });
     await miss();
@@ -209,7 +212,7 @@ describe('who does not come', () => {
     expect(await server.reserveNow(anna, { ...input, connectorId: 2 })).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('but came after all, as a late message tells, is not counted', async () => {
+  it('a no-show does not count once a late message shows that the holder came', async () => {
     await server.saveSite('site', { noShowLimit: 1 });
     const charger = await server.charger('CH1', '1.6', { clock: server.clock });
     const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 1 });
@@ -224,7 +227,7 @@ describe('who does not come', () => {
   });
 });
 
-it('late cancels and re-reservations are marked, and counted', async () => {
+it('late cancels and re-reservations are marked, and block the idTag at their limits', async () => {
   await server.saveSite('site', {
     lateCancelMinutes: 10,
     lateCancelLimit: 1,
@@ -256,7 +259,7 @@ it('late cancels and re-reservations are marked, and counted', async () => {
   expect(await server.cancelReservation(operator, { id: byOperator.id })).toMatchObject({ isLateCancel: false });
 });
 
-it('minFreeConnectors counts what is in use now, as well as what is held', async () => {
+it('minFreeConnectors counts a connector that is in use as not free', async () => {
   await server.saveSite('site', { minFreeConnectors: 1 });
   const charger = await server.charger('CH1');
   await charger.present(2, 'CLEO');
@@ -267,7 +270,7 @@ it('minFreeConnectors counts what is in use now, as well as what is held', async
   expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
 });
 
-describe('the use of a site', () => {
+describe('reservationUsage', () => {
   const usage = async (token: string, variables: object = {}) =>
     (
       await server.graphql(
@@ -280,7 +283,7 @@ describe('the use of a site', () => {
       )
     ).reservationUsage;
 
-  it('is counted from its events: hours, ends, refusals by reason, the wait, the offenders', async () => {
+  it('reservationUsage counts hours, ends, refusals by reason, the median wait and the top offenders from the events', async () => {
     await server.saveSite('site', { maxDurationMinutes: 60 });
     const charger = await server.charger('CH1', '1.6', { clock: server.clock });
     const begun = server.clock.now().getTime();
@@ -318,7 +321,7 @@ describe('the use of a site', () => {
     expect(told.buckets.reduce((sum: number, one: { made: number }) => sum + one.made, 0)).toBe(3);
   });
 
-  it('is told to those who run the site, within bounds', async () => {
+  it('reservationUsage is refused to all but those who run the site, and checks its range', async () => {
     expect(await usage(anna)).toMatchObject({ code: 'FORBIDDEN' });
     expect(await usage(await operatorToken('other'))).toMatchObject({ code: 'FORBIDDEN' });
     expect(await usage(operator, { to: inMinutes(-24 * 60 - 1) })).toMatchObject({ field: 'to' });
@@ -327,7 +330,7 @@ describe('the use of a site', () => {
   });
 });
 
-it('an old log is read by a newer server: its events have not all fields', async () => {
+it('events of an older server, which lack newer fields, are read with default values', async () => {
   const database = await createTestDatabase();
   const old = await TestServer.start({ database });
   await old.fill();

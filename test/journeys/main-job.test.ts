@@ -1,4 +1,4 @@
-// The main job, whole: a front-end app reserves a connector, and every watcher sees what becomes of it.
+// The main job from end to end: an app reserves a connector, the charger holds it, and every watcher sees each change.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SimulatedCharger, SimulatedVersion } from '../../src/dev/simulator/simulated-charger.ts';
 import { eventually } from '../support/eventually.ts';
@@ -45,7 +45,7 @@ describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that sp
     await charger.unplug(1);
   });
 
-  it('a reservation is cancelled, and the charger lets the connector go', async () => {
+  it('a reservation is cancelled, and the charger releases the connector', async () => {
     const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 2, idTag: 'ANNA' });
     const events = await server.watchReservations(anna, { reservationId: id });
     const cancelled = await server.cancelReservation(anna, { id });
@@ -71,12 +71,12 @@ describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that sp
     });
     const lateMs = Date.parse(expired.at) - Date.parse(expired.reservation.expiryDate);
     expect(lateMs).toBeGreaterThanOrEqual(0);
-    // The charger, whose clock was not moved, is told to let go when it still says Reserved after the grace.
+    // The charger's own clock was not moved: it still says Reserved after the grace, and gets a CancelReservation.
     server.clock.advance(15_000);
     await eventually(() => expect(charger.reservations).toEqual([]));
   });
 
-  it('connector states reach those who watch them', async () => {
+  it('state changes of a connector reach the subscribers of connectorChanged', async () => {
     await eventually(() => expect(charger.stateOf(2)).toBe('Available'));
     const query = `subscription { connectorChanged(filter: { chargerId: "CH1", connectorId: 2 }) { type from to } }`;
     const changes = await server.subscribe(await adminToken(), query);
@@ -86,7 +86,7 @@ describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that sp
     expect(await changes.next()).toEqual({ type: 'STATE_CHANGED', from: 'RESERVED', to: 'AVAILABLE' });
   });
 
-  it('connector 0 lets the charger choose, and binds the connector at use', async () => {
+  it('a reservation of connector 0 leaves the choice to the charger, and gets its usedConnectorId at use', async () => {
     const reserved = await server.reserveNow(anna, { chargerId: 'CH1', idTag: 'ANNA' });
     expect(reserved).toMatchObject({ status: 'ACCEPTED', connectorId: 0, usedConnectorId: null });
     expect(await charger.present(2, 'ANNA')).toBe('charging');

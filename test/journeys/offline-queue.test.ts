@@ -1,4 +1,4 @@
-// What a charger kept while it was offline, and what it sends twice, late or in disorder.
+// Messages that a charger queued while it was offline, and messages that it sends twice, late or out of order.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
@@ -39,7 +39,7 @@ describe('OCPP 1.6', () => {
     },
   );
 
-  it('the reservationId of another charger is no label here (case 15)', async () => {
+  it('a start labelled with another charger’s reservationId uses the reservation of its own charger (case 15)', async () => {
     await server.saveCharger('CH2');
     const other = await server.rawCharger('CH2');
     const reserving = server.reserveNow(await driverToken('CLEO'), { chargerId: 'CH2', connectorId: 1, idTag: 'CLEO' });
@@ -52,7 +52,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(elsewhere.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('an hour old, sent twice under two message ids: one transaction, and no use of what came later (cases 3, 14)', async () => {
+  it('a start from an hour ago, sent under two message ids, makes one transaction and does not use a newer reservation (cases 3, 14)', async () => {
     const { id } = await open('ocpp1.6');
     const timestamp = ago(60);
     const first = await start({ timestamp });
@@ -61,7 +61,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('two sessions of a charger that never knew the time are two transactions', async () => {
+  it('two transactions of a charger without a clock, both dated 1970, stay two transactions', async () => {
     charger = await server.rawCharger('CH1');
     const timestamp = '1970-01-01T00:00:00Z';
     const first = await start({ timestamp, meterStart: 0 });
@@ -70,7 +70,7 @@ describe('OCPP 1.6', () => {
     expect(second.transactionId).not.toBe(first.transactionId);
   });
 
-  it('a start that was refused here, and dropped the hold on the charger, is followed by a question (case 16)', async () => {
+  it('after a refused start with its reservationId, ReserveNow is sent again, since the charger may have dropped the hold (case 16)', async () => {
     const { id, wireId } = await open('ocpp1.6');
     const refused = await start({ idTag: 'CLEO', reservationId: wireId });
     expect(refused.idTagInfo.status).toBe('Blocked');
@@ -84,7 +84,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a breach does not make it certain again that the charger holds it (case 16)', async () => {
+  it('a breach does not confirm that the charger still holds the reservation: ReserveNow is sent again (case 16)', async () => {
     const { id, wireId } = await open('ocpp1.6');
     await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
     const { transactionId } = await start({ idTag: 'CLEO' });
@@ -97,7 +97,7 @@ describe('OCPP 1.6', () => {
     charger.answer(again.id, { status: 'Accepted' });
   });
 
-  it('a use without the label is followed by a cancel: the charger need not have seen it as one', async () => {
+  it('a use without reservationId is followed by a CancelReservation, since the charger may still hold the reservation', async () => {
     const { id, wireId } = await open('ocpp1.6');
     await start({});
     const cancel = await charger.expectCall('CancelReservation');
@@ -107,7 +107,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a start inside the hold that comes after a fault ended it corrects that end (case 3)', async () => {
+  it('a late start from inside the hold turns a reservation REMOVED by a fault into USED (case 3)', async () => {
     const { id, wireId } = await open('ocpp1.6');
     const timestamp = ago(0);
     server.clock.advance(5000);
@@ -118,7 +118,7 @@ describe('OCPP 1.6', () => {
   });
 });
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
   const event = (eventType: string, seqNo: number, extra: object = {}) =>
     charger.call('TransactionEvent', {
       eventType,
@@ -131,7 +131,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     });
   const token = { idToken: { idToken: 'ANNA', type: 'ISO14443' } };
 
-  it('the end before the start, the start twice: one transaction, one use (case 14)', async () => {
+  it('TransactionEvents that come out of order and twice make one transaction and one use (case 14)', async () => {
     const { id, wireId } = await open(subprotocol);
     await event('Ended', 2, { triggerReason: 'EVDeparted' });
     await event('Updated', 1, { ...token, reservationId: wireId });
@@ -147,7 +147,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
   });
 });
 
-it('a result that comes after the time-out, and after the charger was asked again, changes nothing twice (case 6)', async () => {
+it('late and repeated answers to ReserveNow change nothing once the repeated ReserveNow was accepted (case 6)', async () => {
   charger = await server.rawCharger('CH1');
   const reserving = server.reserveNow(anna, input);
   const first = await charger.expectCall('ReserveNow');

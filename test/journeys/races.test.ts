@@ -1,4 +1,4 @@
-// The database decides between racers, on one node and on two.
+// Races between requests, on one node and on two, decided by the database; and nodes that lose their row or their lock.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -15,7 +15,7 @@ describe('a hundred clients at once', () => {
   });
   afterEach(() => server.stop());
 
-  it('one wins the connector, ninety-nine get a typed refusal, the charger sees one ReserveNow (case 1)', async () => {
+  it('of a hundred requests one wins the connector, ninety-nine get a typed refusal, and the charger gets one ReserveNow (case 1)', async () => {
     const charger = await server.charger('CH1');
     const operator = await operatorToken('site');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
@@ -27,7 +27,7 @@ describe('a hundred clients at once', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('specific and unspecific holds together never exceed the connectors (case 2)', async () => {
+  it('holds of named connectors and of connector 0 together never exceed the charger’s connectors (case 2)', async () => {
     const charger = await server.charger('CH1', '2.0.1', { connectors: 3 });
     const operator = await operatorToken('site');
     const inputs = Array.from({ length: 40 }, (_, index) => ({
@@ -61,7 +61,7 @@ describe('a hundred clients at once', () => {
     ]);
   });
 
-  it('the same request twenty times with one idempotencyKey is one reservation (case 23)', async () => {
+  it('twenty equal requests with one idempotencyKey make one reservation (case 23)', async () => {
     const charger = await server.charger('CH1');
     const anna = await driverToken('ANNA');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', idempotencyKey: 'tap-1' };
@@ -89,7 +89,7 @@ describe('two servers on one database', () => {
     await database.drop();
   });
 
-  it('one of a hundred wins, whichever server it asked, and the charger sees one ReserveNow', async () => {
+  it('one of a hundred requests to two servers wins, and the charger gets one ReserveNow', async () => {
     const charger = await one.charger('CH1');
     const operator = await operatorToken('site');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
@@ -101,7 +101,7 @@ describe('two servers on one database', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('the node that holds the socket executes, and both nodes tell their watchers (case 25)', async () => {
+  it('the node that holds the socket sends the command, and both nodes notify their watchers (case 25)', async () => {
     const charger = await one.charger('CH1', '2.0.1');
     const anna = await driverToken('ANNA');
     const [seenByOne, seenByOther] = [await one.watchReservations(), await other.watchReservations()];
@@ -115,7 +115,7 @@ describe('two servers on one database', () => {
     expect(charger.reservations).toEqual([]);
   });
 
-  it('a message that no node sends does no harm', async () => {
+  it('a malformed message on the nodes’ channels does no harm', async () => {
     await database.query(`SELECT pg_notify('ev_reservation_node_' || id, 'nonsense') FROM node`);
     await database.query(`SELECT pg_notify('ev_reservation_node_' || id, '{}') FROM node`);
     await one.charger('CH1');
@@ -127,7 +127,7 @@ describe('two servers on one database', () => {
     expect(reserved).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a charger that connects to the other node leaves the first (case 25)', async () => {
+  it('a charger that connects to the second node is disconnected from the first (case 25)', async () => {
     const before = await one.rawCharger('CH1');
     const after = await other.rawCharger('CH1');
     expect(await before.closed).toMatchObject({ code: 1000 });
@@ -138,7 +138,7 @@ describe('two servers on one database', () => {
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a node that was taken for dead notices, and takes its chargers back (case 25)', async () => {
+  it('a node whose row was deleted registers again and takes its chargers back (case 25)', async () => {
     const charger = await one.charger('CH1');
     await database.query('DELETE FROM node');
     await eventually(async () => {
@@ -156,11 +156,11 @@ describe('two servers on one database', () => {
     expect(charger.isConnected).toBe(true);
   });
 
-  it('watchers are told of the chargers of a node that died, and of those that it still has after all', async () => {
+  it('watchers get DISCONNECTED for the chargers of a node without its lock, and CONNECTED once a live node has them back', async () => {
     await one.charger('CH1');
     await one.saveCharger('CH2');
     const events = await other.subscribe(await adminToken(), 'subscription { connectorChanged { type chargerId } }');
-    // One that nobody's lock speaks for, and the one of a charger that is there.
+    // First a node whose lock nobody holds, as if it had died; then the live node of CH1, whose lock is taken away.
     await database.query(`
       WITH died AS (INSERT INTO node (id, started_at) VALUES (1000000, now()) RETURNING id)
       UPDATE charger SET connected_node = died.id FROM died WHERE charger.id = 'CH2'`);
@@ -175,7 +175,7 @@ describe('two servers on one database', () => {
     expect(await events.next()).toEqual({ type: 'CONNECTED', chargerId: 'CH1' });
   });
 
-  it('a node that loses its place in the database takes its chargers back under a new one', async () => {
+  it('a node that loses its lock takes its chargers back under a new node id', async () => {
     const charger = await one.charger('CH1');
     const nodeOf = async () =>
       (await database.query<{ connected_node: number }>('SELECT connected_node FROM charger'))[0]?.connected_node;

@@ -1,4 +1,5 @@
-// Chargers that start anew, flicker, break and forget: what their holds are worth afterwards.
+// Chargers that reboot, flicker, fault or forget: whether their holds still stand afterwards. Also clocks and
+// ReservationStatusUpdate.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
@@ -25,7 +26,7 @@ const status201 = (connectorStatus: string, evseId = 1) => ({
   connectorId: 1,
 });
 
-/** A reservation that the charger accepted and says so. */
+/** Makes a reservation that the charger accepts. */
 async function reserved(charger: RawCharger, extra: object = {}) {
   const reserving = server.reserveNow(anna, { ...input, ...extra });
   const { id, payload } = await charger.expectCall('ReserveNow');
@@ -38,8 +39,8 @@ const statusOf = async (id: string) => (await server.reservation(id)).status;
 const becomes = (id: string, expected: object) =>
   eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 
-describe('a charger starts anew (case 10)', () => {
-  it('1.6: every live reservation is sent again under its id, and stays (case 10)', async () => {
+describe('a charger reboots (case 10)', () => {
+  it('1.6: after a boot every live reservation is sent again under its id and stays ACCEPTED (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload, version } = await reserved(charger);
     await charger.call('BootNotification', boot16);
@@ -54,7 +55,7 @@ describe('a charger starts anew (case 10)', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED', version });
   });
 
-  it('1.6: refused while the connector says Reserved: it still holds (case 10)', async () => {
+  it('1.6: a ReserveNow refused after a boot, while the connector says Reserved, leaves the reservation ACCEPTED (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger);
     await charger.call('BootNotification', boot16);
@@ -68,7 +69,7 @@ describe('a charger starts anew (case 10)', () => {
     expect(await statusOf(id)).toBe('ACCEPTED');
   });
 
-  it('1.6: refused before the connector has said anything: it is asked again until it has (case 10)', async () => {
+  it('1.6: a ReserveNow refused after a boot, before any StatusNotification, is sent again later, without a CancelReservation (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger);
     await charger.call('BootNotification', boot16);
@@ -90,7 +91,7 @@ describe('a charger starts anew (case 10)', () => {
     expect(charger.calls.all.filter(([, , action]) => action === 'CancelReservation')).toEqual([]);
   });
 
-  it('refused otherwise: REMOVED, CHARGER_LOST, and what it may hold is cancelled there (case 10)', async () => {
+  it('a reservation refused after a boot, while the connector says Available, becomes REMOVED and is cancelled on the charger (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload } = await reserved(charger);
     await charger.call('BootNotification', boot16);
@@ -103,7 +104,7 @@ describe('a charger starts anew (case 10)', () => {
     charger.answer(cancel.id, { status: 'Rejected' });
   });
 
-  it('2.0.1: Reserved needs no second ReserveNow, Available gets one (case 10)', async () => {
+  it('2.0.1: after a boot a connector that says Reserved gets no second ReserveNow, and one that says Available does (case 10)', async () => {
     const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
     const first = await reserved(charger);
     const second = await reserved(charger, { connectorId: 2 });
@@ -121,7 +122,7 @@ describe('a charger starts anew (case 10)', () => {
     expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(3);
   });
 
-  it('not answered: UNKNOWN, and settled like any silence (case 10)', async () => {
+  it('a ReserveNow that is not answered after a boot makes the reservation UNKNOWN, settled like any silence (case 10)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger);
     await charger.call('BootNotification', boot16);
@@ -132,14 +133,14 @@ describe('a charger starts anew (case 10)', () => {
     await becomes(id, { status: 'ACCEPTED' });
   });
 
-  it('it first empties its offline queue: a start in it has used the reservation, and nothing is sent (case 10)', async () => {
+  it('after a boot the server waits for the offline queue: a start in it uses the reservation, and no ReserveNow is sent (case 10)', async () => {
     const before = await server.rawCharger('CH1');
     const { id, payload } = await reserved(before);
     before.socket.terminate();
     const charger = await server.rawCharger('CH1');
     await charger.call('BootNotification', boot16);
     await charger.call('StatusNotification', status16('Charging'));
-    // Slowly, as a charger does over a bad line: each message after the one before was answered.
+    // The queue drains slowly, as over a bad line: each message is sent only after the one before was answered.
     for (let index = 0; index < 4; index += 1) {
       server.clock.advance(1500);
       const timestamp = new Date(server.clock.now().getTime() - 5000).toISOString();
@@ -158,7 +159,7 @@ describe('a charger starts anew (case 10)', () => {
     expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toEqual([]);
   });
 
-  it('a plain reconnect needs nothing (case 10)', async () => {
+  it('a reconnect without a boot triggers no command (case 10)', async () => {
     const before = await server.rawCharger('CH1');
     const { id } = await reserved(before);
     before.socket.terminate();
@@ -173,7 +174,7 @@ describe('a charger starts anew (case 10)', () => {
 });
 
 describe('flicker (case 20)', () => {
-  it('1.6: Available for a moment is nothing (case 20)', async () => {
+  it('1.6: a connector that says Available only for a moment triggers no second ReserveNow (case 20)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger);
     for (const status of ['Reserved', 'Available', 'Reserved']) {
@@ -188,7 +189,7 @@ describe('flicker (case 20)', () => {
     expect(charger.calls.all.filter(([, , action]) => action === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('1.6: Available that lasts gets the same id again, after a pause (case 20)', async () => {
+  it('1.6: a connector that stays Available inside a hold gets the same ReserveNow again, after a pause (case 20)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload } = await reserved(charger);
     await charger.call('StatusNotification', status16('Reserved'));
@@ -202,7 +203,7 @@ describe('flicker (case 20)', () => {
     expect(await statusOf(id)).toBe('ACCEPTED');
   });
 
-  it('1.6: connector 0 and 2.x are never sent again for it (case 20)', async () => {
+  it('Available triggers no second ReserveNow for a hold of connector 0 in 1.6, nor for a hold in 2.x (case 20)', async () => {
     const one = await server.rawCharger('CH1');
     await reserved(one, { connectorId: 0 });
     await server.saveCharger('CH2');
@@ -223,8 +224,8 @@ describe('flicker (case 20)', () => {
   });
 });
 
-describe('a charger that breaks, and holds on (case 19)', () => {
-  it('Available after a fault does not revive it; Reserved is cancelled there (case 19)', async () => {
+describe('a charger that faults but keeps its hold (case 19)', () => {
+  it('after a fault Available does not revive the reservation, and Reserved is followed by a CancelReservation (case 19)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload } = await reserved(charger);
     await charger.call('StatusNotification', status16('Faulted'));
@@ -238,7 +239,7 @@ describe('a charger that breaks, and holds on (case 19)', () => {
     expect(await statusOf(id)).toBe('REMOVED');
   });
 
-  it('what is cancelled there is what it holds, not what it refused since (case 19)', async () => {
+  it('after a fault the CancelReservation names the hold that the charger accepted, not one that it refused since (case 19)', async () => {
     const charger = await server.rawCharger('CH1');
     const { payload } = await reserved(charger);
     await charger.call('StatusNotification', status16('Faulted'));
@@ -252,7 +253,7 @@ describe('a charger that breaks, and holds on (case 19)', () => {
     charger.answer(cancel.id, { status: 'Accepted' });
   });
 
-  it('connector 0 Unavailable ends them all in 1.6 (case 19)', async () => {
+  it('1.6: Unavailable on connector 0 ends every hold of the charger (case 19)', async () => {
     const charger = await server.rawCharger('CH1');
     const one = await reserved(charger);
     const two = await reserved(charger, { connectorId: 2 });
@@ -262,7 +263,7 @@ describe('a charger that breaks, and holds on (case 19)', () => {
     }
   });
 
-  it('2.x: where the message that says so is lost, the state tells after a while (case 19)', async () => {
+  it('2.x: a connector that stays Faulted ends its hold after a while if ReservationStatusUpdate is lost (case 19)', async () => {
     const charger = await server.rawCharger('CH1', 'ocpp2.1');
     const { id } = await reserved(charger);
     await charger.call('StatusNotification', status201('Faulted'));
@@ -273,7 +274,7 @@ describe('a charger that breaks, and holds on (case 19)', () => {
 });
 
 describe('clocks (case 13)', () => {
-  it('the expiry goes out in UTC, and the clock of the server decides (case 13)', async () => {
+  it('expiryDate is sent in UTC, and the hold ends by the server’s clock (case 13)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload, expiryDate } = await reserved(charger, { durationMinutes: 10 });
     expect(payload.expiryDate).toMatch(/Z$/);
@@ -286,7 +287,7 @@ describe('clocks (case 13)', () => {
     charger.answer(cancel.id, { status: 'Accepted' });
   });
 
-  it('a charger that let go by itself is not told to (case 13)', async () => {
+  it('a charger that released an expired hold by itself gets no CancelReservation (case 13)', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger, { durationMinutes: 10 });
     await charger.call('StatusNotification', status16('Reserved'));
@@ -301,14 +302,15 @@ describe('clocks (case 13)', () => {
     expect(charger.calls.all.filter(([, , action]) => action === 'CancelReservation')).toEqual([]);
   });
 
-  it('how far a charger is off is kept, from what it sends at once (case 13)', async () => {
+  it('clockSkewSeconds is measured on messages sent live, not on those that may come from the offline queue (case 13)', async () => {
     const charger = await server.rawCharger('CH1');
     const skewed = () => ({ ...status16('Available'), timestamp: new Date(Date.now() + 90_000).toISOString() });
     await charger.call('StatusNotification', skewed());
     const skew = async () =>
       (await server.graphql(await operatorToken('site'), '{ charger(id: "CH1") { clockSkewSeconds } }')).charger
         .clockSkewSeconds;
-    expect(await skew()).toBeNull(); // It may come from its offline queue.
+    // The message may come from the charger's offline queue, so its timestamp proves nothing.
+    expect(await skew()).toBeNull();
     server.clock.advance(3000);
     await charger.call('StatusNotification', skewed());
     await eventually(async () => expect(await skew()).toBe(87));
@@ -316,7 +318,7 @@ describe('clocks (case 13)', () => {
 });
 
 describe('ReservationStatusUpdate (case 21)', () => {
-  it('for an unknown id it is answered and changes nothing (case 21)', async () => {
+  it('a ReservationStatusUpdate for an unknown id is answered and changes nothing (case 21)', async () => {
     const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
     const { id } = await reserved(charger);
     const update = { reservationId: 424_242, reservationUpdateStatus: 'Removed' };
@@ -324,7 +326,7 @@ describe('ReservationStatusUpdate (case 21)', () => {
     expect(await statusOf(id)).toBe('ACCEPTED');
   });
 
-  it('the first final word stands, the later one is kept beside it (case 21)', async () => {
+  it('the first final ReservationStatusUpdate sets the status, and the next one is kept as chargerSaid (case 21)', async () => {
     const charger = await server.rawCharger('CH1', 'ocpp2.0.1');
     const { id, payload } = await reserved(charger);
     for (const reservationUpdateStatus of ['Expired', 'Removed', 'Expired']) {

@@ -1,5 +1,5 @@
-// Clients that break off at random and come back with their last cursor, while many write: what they got is the log,
-// nothing missed, nothing twice, in order. `RECONNECT_SECONDS=300` for a long run.
+// Clients that disconnect at random and resume from their last cursor while many write: they receive the log without a
+// gap, without a repeat and in order. `RECONNECT_SECONDS=300` makes a long run.
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -35,7 +35,7 @@ interface Watcher {
   readonly field: 'reservationChanged' | 'connectorChanged';
   readonly filter: object;
   readonly token: () => Promise<string>;
-  /** Said again in other words, to be compared with what came. */
+  /** Filter and rights again, as a predicate on rows: selects the events that this watcher must receive. */
   readonly isWanted: (row: Row) => boolean;
   readonly overSse?: boolean;
 }
@@ -84,7 +84,9 @@ const watchers: Watcher[] = [
 
 const random = (below: number) => Math.floor(Math.random() * below);
 
-/** One visit: takes what comes until it has had enough, or nothing has come for a while; then breaks off. */
+/**
+ * One connection: receives up to `enough` events, waits at most 300 ms (over WebSocket: for each), then disconnects.
+ */
 async function visit(watcher: Watcher, after: string, seen: string[], enough: number): Promise<void> {
   const token = await watcher.token();
   const type = watcher.field === 'reservationChanged' ? 'ReservationEventFilter' : 'ConnectorEventFilter';
@@ -137,7 +139,7 @@ async function visit(watcher: Watcher, after: string, seen: string[], enough: nu
 }
 
 it(
-  `for ${SECONDS} seconds, ${CHARGERS + OTHER_WRITERS} writers: each client has the log, once and in order`,
+  `for ${SECONDS} seconds, ${CHARGERS + OTHER_WRITERS} writers: each reconnecting client receives its events once and in order`,
   async () => {
     const { eventCursor } = await server.graphql(await adminToken(), '{ eventCursor }');
     const [{ first }] = (await server.database.query<{ first: string }>(
@@ -156,7 +158,7 @@ it(
         if (id) await server.cancelReservation(token, { id });
       }
     });
-    // Transactions that take their numbers early and commit late, each in its own time.
+    // Transactions that take their xid and event ids early and commit late, each after a random time.
     const dawdling = Array.from({ length: OTHER_WRITERS }, async (_, index) => {
       const client = new Client({ connectionString: server.database.url });
       await client.connect();

@@ -1,4 +1,4 @@
-// A subscriber that was away loses nothing and sees nothing twice (case 26).
+// Resuming a subscription by cursor: a subscriber that was away misses no event and gets none twice (case 26).
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
@@ -20,7 +20,7 @@ const reserveAndCancel = async (connectorId: number) => {
   return id as string;
 };
 
-it('it resumes from the last event it saw, then goes on live (case 26)', async () => {
+it('a subscriber resumes after the last event it saw, then gets live events (case 26)', async () => {
   const first = await server.watchReservations(anna);
   await reserveAndCancel(1);
   const { cursor } = await first.next();
@@ -36,7 +36,7 @@ it('it resumes from the last event it saw, then goes on live (case 26)', async (
   ]);
 });
 
-it('it sees each event once and in order while others write, however often it comes back (case 26)', async () => {
+it('a subscriber that keeps reconnecting while others write gets each event once and in order (case 26)', async () => {
   const { eventCursor } = await server.graphql(anna, '{ eventCursor }');
   const steady = await server.subscribe(anna, query, { after: eventCursor });
   let isWriting = true;
@@ -64,12 +64,12 @@ it('it sees each event once and in order while others write, however often it co
   expect(seen.map(({ cursor }) => cursor)).toEqual(cursors.slice(0, seen.length));
 });
 
-it('connectors can be resumed, too, and only by who may see them', async () => {
+it('connectorChanged can be resumed, and a resumed driver gets no events of other drivers’ reservations', async () => {
   const { eventCursor } = await server.graphql(anna, '{ eventCursor }');
   await reserveAndCancel(1);
   const text = `subscription ($after: String) { connectorChanged(after: $after, filter: { connectorId: 1 }) { to } }`;
   const changes = await server.subscribe(await adminToken(), text, { after: eventCursor });
-  // The charger may still be telling of what was cancelled before.
+  // Changes of connector 1 from earlier reservations may still come first.
   await changes.until(({ to }) => to === 'RESERVED');
   expect(await changes.next()).toEqual({ to: 'AVAILABLE' });
   const cleo = await driverToken('CLEO');
@@ -78,7 +78,7 @@ it('connectors can be resumed, too, and only by who may see them', async () => {
   expect(await others.next()).toMatchObject({ type: 'REQUESTED', reservation: { version: 1 } });
 });
 
-it('what is no cursor is refused by name', async () => {
+it('a malformed cursor is refused, naming the argument after', async () => {
   const { body } = await server.post(anna, '{ eventCursor }');
   for (const after of ['', 'nonsense', 'MS4', `${body.data.eventCursor}AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`]) {
     const refused = await (await server.subscribe(anna, query, { after })).next();

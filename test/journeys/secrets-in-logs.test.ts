@@ -1,5 +1,4 @@
-// Everything the server writes to its log, at its most talkative, holds no secret, and nothing that a stranger wrote as if
-// the server had.
+// The server's log at level trace: it contains no secret, and no input from outside can forge a log entry.
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -16,7 +15,7 @@ let written = '';
 let server: TestServer;
 let certificates: Certificates;
 let receiver: Receiver;
-/** What must not be found. */
+/** Texts that the log must not contain. */
 const secrets = new Set<string>([SECRET, PASSWORD, WEBHOOK_KEY]);
 
 beforeAll(async () => {
@@ -43,7 +42,7 @@ afterAll(async () => {
   certificates.remove();
 });
 
-it('whatever is done with them', async () => {
+it('the log contains no token, password, API key, webhook secret or private key, whatever is done with them', async () => {
   const [admin, anna] = [await adminToken(), await driverToken('ANNA')];
   const expired = await signToken('x', { role: 'admin' }, { expiresIn: '-1h' });
   const foreign = await signToken('x', { role: 'admin' }, { secret: 'y'.repeat(40) });
@@ -60,7 +59,7 @@ it('whatever is done with them', async () => {
   await server.post(`${createApiKey.secret.slice(0, -1)}_`, '{ eventCursor }');
   await server.graphql(admin, `mutation { revokeApiKey(id: "${createApiKey.apiKey.id}") { __typename } }`);
 
-  // Chargers: let in, refused, given another password and a certificate.
+  // Chargers: logged in, refused, given another password and a certificate.
   const { csr } = await certificates.request('CN=CH1');
   const url = `wss://127.0.0.1:${server.app.ocppTlsPort}/ocpp`;
   const tls = { ca: certificates.ca };
@@ -84,7 +83,7 @@ it('whatever is done with them', async () => {
   secrets.add(saveWebhook.secret.slice('whsec_'.length));
   receiver.answer = () => 500;
 
-  // What fails, over each way in.
+  // Failures over WebSocket, HTTP and OCPP: an expired token in a ping, tokens in URLs, a missing table.
   await eventually(() => expect(charger.isConnected).toBe(true));
   await eventually(async () => {
     const made = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 });
@@ -107,7 +106,7 @@ it('whatever is done with them', async () => {
   expect(written).not.toMatch(/BEGIN [A-Z ]*PRIVATE KEY|scrypt\$|Bearer |Basic [A-Za-z0-9+/]{8}/);
 });
 
-it('a line is one entry, whatever strangers send', async () => {
+it('no input from outside can forge, split or overfill a log entry', async () => {
   const forged = '{"level":50,"msg":"forged"}';
   const before = written.length;
   for (const id of [

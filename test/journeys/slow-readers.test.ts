@@ -1,4 +1,5 @@
-// A client that does not read is closed, told where to resume, and costs the others nothing.
+// Slow readers: a subscriber that stops reading is closed and learns its last cursor, while others get every event; one
+// that reads missed events slowly is waited for.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
@@ -14,7 +15,7 @@ afterEach(() => server.stop());
 
 const query = 'subscription ($after: String) { connectorChanged(after: $after) { cursor errorCode chargerId } }';
 
-/** As another node would write them: each a kilobyte and more. */
+/** Writes events as another node would, each of more than a kilobyte. */
 async function flood(from: number, to: number): Promise<void> {
   await server.database.query(
     `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, to_status, snapshot)
@@ -27,7 +28,7 @@ async function flood(from: number, to: number): Promise<void> {
 const untilListening = (count: number) =>
   eventually(async () => expect(await server.metric('listening_subscriptions')).toBe(count));
 
-it('over WebSocket: 1013 with the last cursor that was sent, from which nothing is missing', async () => {
+it('a WebSocket that stops reading is closed with 1013 and the last cursor sent, from which it resumes without a gap', async () => {
   const slow = await GraphQLSocket.connect(server.url, admin);
   const quick = await GraphQLSocket.connect(server.url, admin);
   slow.subscribe('1', query);
@@ -62,7 +63,7 @@ it('over WebSocket: 1013 with the last cursor that was sent, from which nothing 
   back.socket.close();
 });
 
-it('over an event stream: a last result that says so, and the end', async () => {
+it('an event stream that is not read ends with a SLOW_CONSUMER result and complete', async () => {
   const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/json', accept: 'text/event-stream' };
   const response = await fetch(`${server.url}/stream`, { method: 'POST', headers, body: JSON.stringify({ query }) });
   await untilListening(1);
@@ -78,7 +79,7 @@ it('over an event stream: a last result that says so, and the end', async () => 
   expect(text).toMatch(/event: complete\ndata:\n\n$/);
 });
 
-it('who is slow in reading what it missed is waited for, without a bound and without a copy', async () => {
+it('a subscriber that reads its missed events slowly is waited for and gets them all', async () => {
   const { eventCursor: after } = await server.graphql(admin, '{ eventCursor }');
   for (let from = 1; from <= 20_000; from += 1000) await flood(from, from + 999);
   const socket = await GraphQLSocket.connect(server.url, admin);

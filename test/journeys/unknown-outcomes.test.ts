@@ -1,4 +1,5 @@
-// A charger's silence is an unknown outcome, never a refusal: what becomes of it, and of a server that dies.
+// Unanswered commands: a charger's silence is an unknown outcome, never a refusal. Also CALLERRORs, offline chargers
+// and restarts of the server.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -22,7 +23,7 @@ afterEach(async () => {
 });
 
 describe('no answer to ReserveNow (case 6)', () => {
-  it('keeps the hold as UNKNOWN, and takes the answer that comes late', async () => {
+  it('a reservation without an answer keeps its connector as UNKNOWN, and a late Accepted makes it ACCEPTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { id } = await charger.expectCall('ReserveNow');
@@ -33,7 +34,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(reservation)).toMatchObject({ status: 'ACCEPTED' }));
   });
 
-  it('a late refusal frees the connector', async () => {
+  it('a late refusal ends an UNKNOWN reservation as REJECTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { id } = await charger.expectCall('ReserveNow');
@@ -44,7 +45,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     );
   });
 
-  it('the same id is sent again, and Accepted settles it', async () => {
+  it('an UNKNOWN reservation is sent again under the same id, and Accepted settles it', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const first = await charger.expectCall('ReserveNow');
@@ -55,7 +56,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
   });
 
-  it('a refusal of the same id is made sure of by CancelReservation', async () => {
+  it('a repeated ReserveNow that is refused is followed by CancelReservation before the reservation is REJECTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     await charger.expectCall('ReserveNow');
@@ -67,7 +68,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'REJECTED' }));
   });
 
-  it('an answer that comes while the same id is sent again stands, though the charger refuses the repetition', async () => {
+  it('a late Accepted of the first ReserveNow stands, although the charger refuses the repeated one', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const first = await charger.expectCall('ReserveNow');
@@ -78,13 +79,13 @@ describe('no answer to ReserveNow (case 6)', () => {
     charger.answer(again.id, { status: 'Occupied' });
     await charger.call('Heartbeat', {});
     const cancelling = server.cancelReservation(anna, { id });
-    // The first CancelReservation is the driver's own: the settler sent none.
+    // The first CancelReservation comes from the driver's cancel: the settler sent none.
     const cancel = await charger.expectCall('CancelReservation');
     charger.answer(cancel.id, { status: 'Accepted' });
     expect(await cancelling).toMatchObject({ status: 'CANCELLED', version: 5 });
   });
 
-  it('a CALLERROR to the repetition is made sure of, too', async () => {
+  it('a CALLERROR to the repeated ReserveNow is followed by CancelReservation before the reservation is REJECTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     await charger.expectCall('ReserveNow');
@@ -97,7 +98,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'REJECTED' }));
   });
 
-  it('silence about a reservation that was ended by force meanwhile is followed by a release', async () => {
+  it('an unanswered ReserveNow whose reservation was meanwhile ended by force is followed by CancelReservation', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { payload } = await charger.expectCall('ReserveNow');
@@ -110,7 +111,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     charger.answer(cancel.id, { status: 'Accepted' });
   });
 
-  it('the status Reserved on the connector proves that it was accepted', async () => {
+  it('a StatusNotification Reserved makes an UNKNOWN reservation ACCEPTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     await charger.expectCall('ReserveNow');
@@ -119,7 +120,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a socket that breaks after the frame leaves it UNKNOWN; the return of the charger settles it', async () => {
+  it('a socket that breaks after the frame leaves the reservation UNKNOWN, which is settled when the charger reconnects', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const first = await charger.expectCall('ReserveNow');
@@ -133,7 +134,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
   });
 
-  it('is bounded by the expiry date: FAILED, and a late Accepted is not a revival but is cancelled (case 7)', async () => {
+  it('an UNKNOWN reservation ends at its expiry date as FAILED, and a later Accepted is cancelled on the charger (case 7)', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, { ...input, durationMinutes: 5 });
     const { id, payload } = await charger.expectCall('ReserveNow');
@@ -152,7 +153,7 @@ describe('no answer to ReserveNow (case 6)', () => {
 });
 
 describe('waitMs', () => {
-  it('returns the reservation as it stands, and the answer reaches the watchers', async () => {
+  it('waitMs 0 returns the PENDING reservation at once, and the charger’s answer reaches the watchers', async () => {
     const charger = await server.rawCharger('CH1');
     const pending = await server.reserveNow(anna, { ...input, waitMs: 0 });
     expect(pending).toMatchObject({ status: 'PENDING', version: 1 });
@@ -164,7 +165,7 @@ describe('waitMs', () => {
 });
 
 describe('CALLERROR (case 9)', () => {
-  it('NotSupported is remembered', async () => {
+  it('after a CALLERROR NotSupported the next request is refused as not supported', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { id } = await charger.expectCall('ReserveNow');
@@ -173,7 +174,7 @@ describe('CALLERROR (case 9)', () => {
     expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ReservationNotSupported' });
   });
 
-  it('InternalError also gets a safety CancelReservation', async () => {
+  it('a CALLERROR InternalError is a refusal and is followed by a CancelReservation', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { id, payload } = await charger.expectCall('ReserveNow');
@@ -185,8 +186,8 @@ describe('CALLERROR (case 9)', () => {
   });
 });
 
-describe('offline', () => {
-  it('a charger that is offline is refused at once, and nothing is queued (case 8)', async () => {
+describe('an offline charger', () => {
+  it('reserveNow for an offline charger is refused at once, and nothing is queued for the charger (case 8)', async () => {
     expect(await server.reserveNow(anna, input)).toMatchObject({
       __typename: 'ChargerOffline',
       code: 'CHARGER_OFFLINE',
@@ -196,7 +197,7 @@ describe('offline', () => {
     expect(charger.calls.all).toEqual([]);
   });
 
-  it('a cancellation of an offline charger is kept and sent when it comes back (case 5)', async () => {
+  it('a cancel for an offline charger is stored, and sent when the charger reconnects (case 5)', async () => {
     const charger = await server.charger('CH1');
     const { id } = await server.reserveNow(anna, input);
     await charger.disconnect();
@@ -211,7 +212,7 @@ describe('offline', () => {
     expect(charger.reservations).toEqual([]);
   });
 
-  it('an operator releases it by force; the charger is told when it comes back', async () => {
+  it('an operator, but no driver, ends a hold of an offline charger by force, and the charger releases it when it reconnects', async () => {
     const charger = await server.charger('CH1');
     const { id } = await server.reserveNow(anna, input);
     await charger.disconnect();
@@ -222,7 +223,7 @@ describe('offline', () => {
     await eventually(() => expect(charger.reservations).toEqual([]));
   });
 
-  it('a cancellation that is never answered ends with the hold, as CANCELLED', async () => {
+  it('a cancel that the charger never answers ends as CANCELLED at the expiry date', async () => {
     const charger = await server.charger('CH1');
     const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });
     charger.behaviour = { type: 'silent' };
@@ -235,7 +236,7 @@ describe('offline', () => {
 });
 
 describe('a restart of the server loses nothing (case 11)', () => {
-  it('holds stay, and expire in the next process', async () => {
+  it('an accepted hold survives a restart and expires in the next process', async () => {
     await server.charger('CH1');
     const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });
     await server.stop();
@@ -251,7 +252,7 @@ describe('a restart of the server loses nothing (case 11)', () => {
     const lost = server.reserveNow(anna, input).catch(() => undefined);
     const first = await charger.expectCall('ReserveNow');
     await lost;
-    // As the row stood the moment the frame was written: the process died before it could store anything more.
+    // Puts the row back to the moment the frame was written, as if the process had died before it stored anything more.
     const [row] = await database.query<{
       id: string;
     }>(`UPDATE reservation SET status = 'PENDING', version = 1, reason = NULL,

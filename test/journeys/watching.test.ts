@@ -1,5 +1,5 @@
-// What a dashboard does: the present state first, then every change; the log by queries; filters in other words; and what
-// each may see.
+// What a dashboard reads: a snapshot followed by every change, the event log page by page, messages shared between
+// subscribers, and what each caller may see.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { GraphQLSocket } from '../support/graphql-socket.ts';
@@ -27,7 +27,7 @@ describe('snapshot: true', () => {
   const query = `subscription ($filter: ReservationEventFilter) { reservationChanged(filter: $filter, snapshot: true) {
     type cursor to snapshotLeft reservation { id version idTag status } } }`;
 
-  it('first the live reservations that match, counted down, then what changes', async () => {
+  it('a snapshot sends the matching live reservations first, with snapshotLeft counting down, then the changes', async () => {
     const [one, two] = [await reserve('ANNA', 1), await reserve('BEN', 2)];
     const far = await reserve('CLEO', 1, 'FAR');
     const events = await server.subscribe(admin, query, { filter: { siteId: 'site' } });
@@ -52,7 +52,7 @@ describe('snapshot: true', () => {
     await Promise.all([cancel(two), cancel(far)]);
   });
 
-  it('a driver is shown its own only', async () => {
+  it('a driver’s snapshot and changes contain only its own reservations', async () => {
     const [one, two] = [await reserve('ANNA', 1), await reserve('BEN', 2)];
     const events = await server.subscribe(anna, query);
     expect(await events.next()).toMatchObject({ type: 'SNAPSHOT', snapshotLeft: 0, reservation: { id: one.id } });
@@ -61,7 +61,7 @@ describe('snapshot: true', () => {
     expect(await events.next()).toMatchObject({ type: 'CANCEL_REQUESTED', reservation: { id: one.id } });
   });
 
-  it('is of one moment: with the changes since it makes the present, however many write meanwhile', async () => {
+  it('a snapshot is of one moment: the changes after it continue without a gap or a repeat while others write', async () => {
     for (let index = 0; index < 6; index += 1) await server.saveCharger(`B${index}`);
     const chargers = await Promise.all(Array.from({ length: 6 }, (_, index) => server.charger(`B${index}`)));
     let isWriting = true;
@@ -82,7 +82,7 @@ describe('snapshot: true', () => {
       const versions = new Map<string, number>();
       for (const { type, reservation } of all) {
         const before = versions.get(reservation.id);
-        // Each begins with the snapshot or at its first event, and goes on version by version.
+        // Each reservation starts with SNAPSHOT or version 1, then its version grows by one with each event.
         if (before === undefined) expect(type === 'SNAPSHOT' || reservation.version === 1).toBe(true);
         else expect(reservation.version).toBe(before + 1);
         versions.set(reservation.id, reservation.version);
@@ -94,7 +94,7 @@ describe('snapshot: true', () => {
     await cancel(left.node);
   });
 
-  it('of connectors: as they are, and whether their charger is there', async () => {
+  it('a snapshot of connectors shows their states and whether their charger is connected', async () => {
     const text = `subscription { connectorChanged(filter: { chargerId: "FAR" }, snapshot: true) {
       type connectorId to isChargerConnected snapshotLeft siteId } }`;
     const events = await server.subscribe(admin, text);
@@ -113,7 +113,7 @@ describe('snapshot: true', () => {
     expect(nothing.all).toEqual([]);
   });
 
-  it('the cursor of a snapshot can be resumed from', async () => {
+  it('a subscription can resume from the cursor of a snapshot', async () => {
     const held = await reserve('ANNA', 1);
     const { cursor } = await (await server.subscribe(anna, query)).next();
     await cancel(held);
@@ -122,7 +122,7 @@ describe('snapshot: true', () => {
     expect(await resumed.next()).toEqual({ type: 'CANCEL_REQUESTED' });
   });
 
-  it('not together with `after`', async () => {
+  it('snapshot together with after is refused', async () => {
     const text = 'subscription { reservationChanged(after: "MS4x", snapshot: true) { type } }';
     const refused = await (await server.subscribe(admin, text)).next();
     expect(refused.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'snapshot' } }]);
@@ -137,7 +137,7 @@ describe('the events query', () => {
   const poll = async (token: string, variables: object): Promise<any> =>
     (await server.graphql(token, query, variables)).events;
 
-  it('gives what happened since, page by page, and where to go on', async () => {
+  it('the events query returns what happened after a cursor, page by page, with the cursor to go on from', async () => {
     const { eventCursor } = await server.graphql(admin, '{ eventCursor }');
     const held = await reserve('ANNA', 1);
     await cancel(held);
@@ -158,7 +158,7 @@ describe('the events query', () => {
     expect(later.edges).toHaveLength(4);
   });
 
-  it('tells of connectors, too, and each caller only what it may see', async () => {
+  it('the events query returns connector events, too, and to each caller only what it may see', async () => {
     const { eventCursor: after } = await server.graphql(admin, '{ eventCursor }');
     const [here, far] = [await reserve('ANNA', 1), await reserve('CLEO', 1, 'FAR')];
     const kinds = async (token: string, filter: object = {}) => {
@@ -183,7 +183,7 @@ describe('the events query', () => {
     await Promise.all([cancel(here), cancel(far)]);
   });
 
-  it('without `after` begins with the oldest; bad arguments are named', async () => {
+  it('the events query works without after, and names a bad argument when it refuses it', async () => {
     const { edges } = await poll(admin, { first: 1 });
     expect(edges).toHaveLength(1);
     const refused = async (variables: object) => (await server.post(admin, query, variables)).body.errors[0].extensions;
@@ -194,19 +194,19 @@ describe('the events query', () => {
   });
 });
 
-it('a cursor of another log, ahead of this one, is refused', async () => {
+it('a cursor that is ahead of this log, as one of another log may be, is refused', async () => {
   const after = Buffer.from('99999999999.1').toString('base64url');
   const text = 'subscription ($after: String) { reservationChanged(after: $after) { type } }';
   const refused = await (await server.subscribe(admin, text, { after })).next();
   expect(refused.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'after' } }]);
 });
 
-describe('one execution for many', () => {
-  /** Fields that look things up tell how often they were looked up. */
+describe('one execution for many subscribers', () => {
+  /** Selects the charger, a field that is looked up and that depends on the caller's rights. */
   const withCharger =
     'subscription ($f: ReservationEventFilter) { reservationChanged(filter: $f) { type reservation { id charger { id name } } } }';
 
-  it('the same selection under other filters and other words shares its messages, to the byte', async () => {
+  it('subscriptions that select the same get identical messages, whatever their filters and variable names', async () => {
     const socket = await GraphQLSocket.connect(server.url, admin);
     const same = [
       ['subscription { reservationChanged { type cursor } }', {}],
@@ -224,7 +224,7 @@ describe('one execution for many', () => {
     same.forEach(([query, variables], index) => {
       socket.subscribe(`${index}`, query, variables);
     });
-    // Each is there once it has told what happened since; the next event reaches them all.
+    // A subscription may still be starting: rounds are repeated until all five have got the four events of one.
     await eventually(async () => {
       const before = socket.messages.all.length;
       await cancel(await reserve('ANNA', 1));
@@ -242,7 +242,7 @@ describe('one execution for many', () => {
     socket.socket.close();
   });
 
-  it('a default that shows something else is something else', async () => {
+  it('subscriptions whose variable defaults select different fields do not share messages', async () => {
     const shown = (isShown: boolean) =>
       server.subscribe(
         admin,
@@ -254,11 +254,11 @@ describe('one execution for many', () => {
     expect(await without.next()).toEqual({ type: 'REQUESTED' });
   });
 
-  it('where a field depends on who asks, only those with the same rights share', async () => {
+  it('where a field depends on the caller’s rights, subscribers with different rights do not share messages', async () => {
     const moved = await reserve('ANNA', 1);
     const [near, far] = [await operatorToken('site'), await operatorToken('site', 'elsewhere')];
     const [byNear, byFar] = [await server.subscribe(near, withCharger), await server.subscribe(far, withCharger)];
-    // The reservation stays with its site; its charger is at another now, which one of the two may not see.
+    // The reservation keeps its site; its charger moves to a site that only one of the two operators may see.
     await server.saveCharger('CH1', 'elsewhere');
     await cancel(moved);
     expect((await byNear.next()).reservation.charger).toBeNull();
@@ -266,7 +266,7 @@ describe('one execution for many', () => {
     await server.saveCharger('CH1', 'site');
   });
 
-  it('a message that has to look something up keeps its place', async () => {
+  it('messages that need a look-up keep their order', async () => {
     const events = await server.subscribe(admin, withCharger, { f: { chargerId: 'CH1' } });
     for (let round = 0; round < 5; round += 1) await cancel(await reserve('ANNA', 1));
     const types = [];
@@ -277,8 +277,8 @@ describe('one execution for many', () => {
   });
 });
 
-describe('what each may see', () => {
-  it('a driver gets nothing of others, whatever it filters by; a group’s member what the group holds alone', async () => {
+describe('what each caller may see', () => {
+  it('a driver gets no events of others, whatever its filter, and a group member gets those of the group’s own reservations', async () => {
     const member = await memberToken('BEN', 'fleet');
     const watchers = {
       anna: await server.watchReservations(anna),

@@ -32,61 +32,61 @@ describe('the idTag itself', () => {
     [{ ...cleo, status: 'BLOCKED' as const }, 'BLOCKED'],
     [{ ...cleo, expiryDate: now }, 'EXPIRED'],
     [{ ...cleo, expiryDate: later }, 'ACCEPTED'],
-  ])('%j is %s', (idTag, status) => {
+  ])('authorize answers the idTag %j with %s', (idTag, status) => {
     expect(authorize(idTag, 1, charger(two), now).status).toBe(status);
   });
 });
 
-describe('a connector held by name', () => {
+describe('a held connector', () => {
   const held = charger(two, [1, 'ANNA', 'FLEET']);
 
-  it('is open to the holder and its group', () => {
+  it('a held connector is open to the holder and its group', () => {
     expect(authorize(anna, 1, held, now).status).toBe('ACCEPTED');
     expect(authorize({ ...cleo, parentIdTag: 'FLEET' }, 1, held, now).status).toBe('ACCEPTED');
   });
 
-  it('is RESERVED to others, with its end and nothing of its holder', () => {
+  it('a held connector is RESERVED to others, with the end of the hold and nothing of its holder', () => {
     const decision = authorize(cleo, 1, held, now);
     expect(decision).toEqual({ status: 'RESERVED', reservedUntil: later, openConnectors: [2] });
   });
 
-  it('leaves the other connector, and the charger as a whole, open', () => {
+  it('a hold on one connector leaves the other connector, and the charger as a whole, open', () => {
     expect(authorize(cleo, 2, held, now)).toMatchObject({ status: 'ACCEPTED', openConnectors: [2] });
     expect(authorize(cleo, 0, held, now)).toMatchObject({ status: 'ACCEPTED', openConnectors: [2] });
   });
 
-  it('is free again at its end', () => {
+  it('a held connector is open to others again at the end of the hold', () => {
     expect(authorize(cleo, 1, held, later).status).toBe('ACCEPTED');
   });
 });
 
 describe('the charger as a whole', () => {
-  it('is RESERVED when every connector in order is held for others, until the first of those ends', () => {
+  it('the charger as a whole is RESERVED when every working connector is held for others, until the first hold ends', () => {
     const held = charger(['AVAILABLE', 'AVAILABLE', 'FAULTED'], [1, 'ANNA', undefined, latest], [2, 'BEN']);
     expect(authorize(cleo, 0, held, now)).toMatchObject({ status: 'RESERVED', reservedUntil: later });
   });
 
-  it('is open to somebody who charges there, to stop', () => {
+  it('the charger as a whole is open while somebody charges at a connector that is not held, so that the driver can stop', () => {
     const held = charger(['CHARGING', 'AVAILABLE'], [2, 'ANNA']);
     expect(authorize(cleo, 0, held, now).status).toBe('ACCEPTED');
   });
 });
 
 describe('a hold without connector', () => {
-  it('keeps the last free connector, and not more', () => {
+  it('each hold without connector keeps one free connector back, and no more', () => {
     expect(authorize(cleo, 1, charger(two, [0, 'ANNA']), now).status).toBe('ACCEPTED');
     expect(authorize(cleo, 1, charger(['PREPARING', 'CHARGING'], [0, 'ANNA']), now).status).toBe('RESERVED');
     expect(authorize(cleo, 1, charger(two, [0, 'ANNA'], [0, 'BEN']), now).status).toBe('RESERVED');
   });
 
-  it('opens every connector that is not held by name to its holder', () => {
+  it('the holder of a hold without connector may use every connector that no other hold names', () => {
     const held = charger(two, [0, 'ANNA'], [2, 'BEN']);
     expect(authorize(anna, 1, held, now).status).toBe('ACCEPTED');
     expect(authorize(anna, 2, held, now).status).toBe('RESERVED');
   });
 });
 
-it('an EVSE is taken with one plug, and out of order with all of them', () => {
+it('an EVSE is taken when one of its plugs is, and out of order only when all of them are', () => {
   expect(combinePlugs(['AVAILABLE', 'OCCUPIED'])).toBe('OCCUPIED');
   expect(combinePlugs(['AVAILABLE', 'FAULTED'])).toBe('AVAILABLE');
   expect(combinePlugs(['RESERVED', 'UNAVAILABLE'])).toBe('RESERVED');

@@ -1,4 +1,4 @@
-// Places in the log: their order, and who is meant to have what.
+// Tests places in the log: cursors, their order, and which events a start at a snapshot includes.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
@@ -16,7 +16,7 @@ const start = (text: string): Start => {
   return found;
 };
 
-it('a cursor is read back as it was given', () => {
+it('a cursor decodes to the place it was made from', () => {
   const xid = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   const position = fc.record({ xid, id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }) });
   fc.assert(
@@ -28,7 +28,7 @@ it('a cursor is read back as it was given', () => {
     expect(fromCursor(toCursor(start(text)))).toEqual(start(text));
 });
 
-it('what is no cursor is none', () => {
+it('a text that is not a cursor decodes to undefined', () => {
   const encode = (text: string) => Buffer.from(text).toString('base64url');
   const bad = [
     '',
@@ -44,7 +44,7 @@ it('what is no cursor is none', () => {
   }
 });
 
-it('who begins at a snapshot gets what had not committed by it, and nothing else', () => {
+it('a start at a snapshot includes exactly the transactions that had not committed by then', () => {
   const from = start('10:14:10,12');
   const wanted = [9n, 10n, 11n, 12n, 13n, 14n, 15n].filter((xid) => isWantedFrom(from, { xid, id: 5n }));
   expect(wanted).toEqual([10n, 12n, 14n, 15n]);
@@ -52,7 +52,7 @@ it('who begins at a snapshot gets what had not committed by it, and nothing else
   expect([13n, 14n].filter((xid) => isWantedFrom(quiet, { xid, id: 5n }))).toEqual([14n]);
 });
 
-it('the order is that of the transactions, then of the events, by number', () => {
+it('positions are ordered by the number of the transaction, then by that of the event', () => {
   expect(isBehind({ xid: 10n, id: 1n }, { xid: 9n, id: 99n })).toBe(true);
   expect(isBehind({ xid: 9n, id: 10n }, { xid: 9n, id: 9n })).toBe(true);
   expect(isBehind({ xid: 9n, id: 9n }, { xid: 9n, id: 9n })).toBe(false);

@@ -1,4 +1,4 @@
-// Each field of the policy, on both sides of its limit, at the exact instant.
+// Rules of the site's policy, each at the exact instant or count of its limit and just past it.
 import { describe, expect, it } from 'vitest';
 import {
   decide,
@@ -100,7 +100,7 @@ const cases: Case[] = [
     policy: { maxPerDayPerIdTag: 3 },
     allowed: { facts: { startingThatDay: 2 } },
     refused: { facts: { startingThatDay: 3 } },
-    // Midnight in Berlin, in summer.
+    // Midnight in Berlin, which is UTC+2 in summer.
     reason: { rule: 'MAX_PER_DAY_PER_ID_TAG', limitCount: 3, allowedFrom: new Date('2026-05-04T22:00:00Z') },
   },
   {
@@ -154,7 +154,7 @@ const cases: Case[] = [
   },
   {
     name: 'opening hours, the closing minute included',
-    // Monday 12:00 to 12:30 in Berlin.
+    // The request lasts from Monday 12:00 to 12:30 in Berlin.
     policy: { openingHours: [{ weekday: 'MONDAY', opens: '12:00', closes: '12:30' }] },
     allowed: {},
     refused: { asked: { expiryDate: at(30, 1) } },
@@ -213,16 +213,16 @@ const cases: Case[] = [
 ];
 
 describe.each(cases)('$name', ({ policy, allowed, refused, reason }) => {
-  it('allows what is at the limit', () => expect(reasons(policy, allowed)).toEqual([]));
-  it('refuses what is past it, with the limit and the time', () =>
+  it('a request exactly at the limit is allowed', () => expect(reasons(policy, allowed)).toEqual([]));
+  it('a request past the limit is refused, with the limit and the time from which it is allowed', () =>
     expect(reasons(policy, refused)).toEqual([expect.objectContaining(reason)]));
 });
 
-it('a site that is not enabled refuses whatever is asked', () => {
+it('a site that is not enabled refuses every reservation', () => {
   expect(reasons({ enabled: false })).toMatchObject([{ rule: 'ENABLED' }]);
 });
 
-it('tells all the reasons, not only the first', () => {
+it('decide returns all the reasons, not only the first', () => {
   const policy = { enabled: false, minDurationMinutes: 60, maxActivePerIdTag: 0, allowedGroups: [] };
   expect(reasons(policy).map(({ rule }) => rule)).toEqual([
     'ENABLED',
@@ -232,7 +232,7 @@ it('tells all the reasons, not only the first', () => {
   ]);
 });
 
-it('a reservation for the group alone counts for no idTag', () => {
+it('a reservation for a group alone is checked against the limits of the group, not of an idTag', () => {
   const { idTag: _, ...alone } = request;
   const facts = {
     ...noFacts,
@@ -279,21 +279,21 @@ describe('an extension', () => {
       now,
       ['OPENING_HOURS'],
     ],
-  ])('%s', (_, policy, until, when, expected) => expect(extend(policy, until, when)).toEqual(expected));
+  ])('an extension: %s', (_, policy, until, when, expected) => expect(extend(policy, until, when)).toEqual(expected));
 
-  it('into another reservation of the idTag', () => {
+  it('an extension may reach the next reservation of the idTag, but not overlap it', () => {
     const next = { ofIdTag: [window(45, 60)] };
     expect(extend({ overlappingAllowed: false }, at(45), now, next)).toEqual([]);
     expect(extend({ overlappingAllowed: false }, at(45, 1), now, next)).toEqual(['OVERLAPPING_ALLOWED']);
   });
 
-  it('too near to the next reservation of the idTag', () => {
+  it('an extension must leave cooldownMinutes before the next reservation of the idTag', () => {
     const next = { ofIdTag: [window(60, 90)] };
     expect(extend({ cooldownMinutes: 10 }, at(50), now, next)).toEqual([]);
     expect(extend({ cooldownMinutes: 10 }, at(50, 1), now, next)).toEqual(['COOLDOWN']);
   });
 
-  it('of a booking ends so long before it begins', () => {
+  it('a booking can be extended only until changeUntilMinutes before it begins', () => {
     const booking = { startsAt: at(60), expiryDate: at(90), extensions: 0 };
     const policy = { ...defaultPolicy, changeUntilMinutes: 60 };
     expect(decideExtension(policy, noFacts, booking, at(100), now)).toEqual([]);
@@ -307,17 +307,17 @@ describe('a cancel', () => {
   const booking = { startsAt: at(60), isBooking: true };
   const policy = { ...defaultPolicy, cancelUntilMinutes: 30, lateCancelMinutes: 45 };
 
-  it('of a booking is forbidden past the limit', () => {
+  it('a booking can be cancelled only until cancelUntilMinutes before it begins', () => {
     expect(decideCancel(policy, booking, at(30))).toEqual([]);
     expect(decideCancel(policy, booking, at(30, 1))).toMatchObject([{ rule: 'CANCEL_UNTIL', limitMinutes: 30 }]);
     expect(decideCancel(defaultPolicy, booking, at(90))).toEqual([]);
   });
 
-  it('of what was reserved at once is never forbidden', () => {
+  it('a reservation that began at once can always be cancelled', () => {
     expect(decideCancel(policy, { startsAt: now, isBooking: false }, at(1))).toEqual([]);
   });
 
-  it('is late less than so long before the start of a booking, or more than that after a hold began', () => {
+  it('a cancel is late less than lateCancelMinutes before a booking begins, or more than lateCancelMinutes after a hold began', () => {
     expect(isLateCancel(policy, booking, at(15))).toBe(false);
     expect(isLateCancel(policy, booking, at(15, 1))).toBe(true);
     expect(isLateCancel(policy, { startsAt: now, isBooking: false }, at(45))).toBe(false);
@@ -326,7 +326,7 @@ describe('a cancel', () => {
   });
 });
 
-it('a re-reservation follows within the limit on one that was left unused', () => {
+it('a reservation within reReservationMinutes of the end of an unused one is a re-reservation', () => {
   const policy = { ...defaultPolicy, reReservationMinutes: 10 };
   expect(isReReservation(policy, at(-10), now)).toBe(true);
   expect(isReReservation(policy, at(-10, -1), now)).toBe(false);

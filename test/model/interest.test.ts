@@ -1,4 +1,4 @@
-// Routing finds exactly those whose interest an event is, each once.
+// Tests that routing finds every matching interest, each once, and looks at few others.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { LogEvent } from '../../src/model/events/event.ts';
@@ -31,7 +31,7 @@ const interest: fc.Arbitrary<Interest> = fc
     (all) => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as unknown as Interest,
   );
 
-it('an event finds each of those whose interest it is, once, and passes by the rest', () => {
+it('an event finds each interest that matches it once, and no removed one', () => {
   fc.assert(
     fc.property(fc.array(interest, { maxLength: 20 }), fc.array(fc.nat(19)), event, (interests, gone, happened) => {
       const routes = new Routes<number>();
@@ -52,7 +52,7 @@ it('an event finds each of those whose interest it is, once, and passes by the r
   );
 });
 
-it('those who ask for other chargers, reservations or holders are not even looked at', () => {
+it('routing does not visit interests in other chargers, reservations or holders', () => {
   const routes = new Routes<Interest>();
   for (let index = 0; index < 1000; index += 1) {
     const all: Interest[] = [

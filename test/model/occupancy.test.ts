@@ -17,7 +17,7 @@ const hold = (connectorId: number, from: number, until: number, plugType?: strin
 });
 const three = [place(1, 'CCS2'), place(2, 'CCS2', 'CHADEMO'), place(3, 'TYPE2')];
 
-describe('whether all find a connector', () => {
+describe('whether every hold finds a connector', () => {
   it.each<[string, Held[], boolean]>([
     ['one each', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], true],
     ['one too many', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], false],
@@ -28,19 +28,21 @@ describe('whether all find a connector', () => {
     ['a chain of moves', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CHADEMO'), hold(0, 0, 1)], true],
     ['the plug taken by name', [hold(2, 0, 1), hold(0, 0, 1, 'CHADEMO')], false],
     ['a plug that none has', [hold(0, 0, 1, 'TESLA')], false],
-  ])('%s', (_, holds, expected) => expect(isPlaceable(three, holds)).toBe(expected));
+  ])('whether the holds fit on three connectors: %s', (_, holds, expected) =>
+    expect(isPlaceable(three, holds)).toBe(expected),
+  );
 });
 
-it('a conflict is looked for at every instant of the window', () => {
+it('a conflict is found at any instant of the window', () => {
   const holds = [hold(1, 0, 10), hold(2, 10, 20), hold(0, 15, 25), hold(3, 18, 30)];
   expect(conflictOf(three, holds, hold(0, 0, 18))).toBeUndefined();
-  // From minute 18 to 20 connectors 2 and 3 are held by name, and one more is promised.
+  // From minute 18 to 20 connectors 2 and 3 are held by name, and a third hold leaves the connector to the charger.
   expect(conflictOf(three, holds, hold(0, 0, 19))).toHaveLength(3);
   expect(conflictOf(three, holds, hold(2, 0, 10))).toBeUndefined();
   expect(conflictOf(three, holds, hold(2, 0, 11))).toEqual([holds[1]]);
 });
 
-it('free connectors are counted at the tightest moment, and what is in use counts for now', () => {
+it('free connectors are counted at the fullest instant of the window, and a connector in use counts only now', () => {
   const places = three.map((one) => ({ ...one, chargerId: 'A' }));
   const holds = [{ ...hold(1, 5, 10), chargerId: 'A' }];
   const window = { from: at(0), until: at(30) };
@@ -53,7 +55,7 @@ it('free connectors are counted at the tightest moment, and what is in use count
 const isNamesake = (one: Held, other: Held) =>
   one.connectorId > 0 && one.connectorId === other.connectorId && one.from < other.until && other.from < one.until;
 
-it('free windows are what a hold by name could have', () => {
+it('free windows are exactly the times for which a connector could be held by name', () => {
   const time = fc.integer({ min: 0, max: 59 });
   const someHold = fc
     .tuple(fc.integer({ min: 0, max: 3 }), time, fc.integer({ min: 1, max: 20 }), fc.boolean())
@@ -62,7 +64,7 @@ it('free windows are what a hold by name could have', () => {
     );
   fc.assert(
     fc.property(fc.array(someHold, { maxLength: 8 }), (some) => {
-      // The database keeps two holds of one connector apart.
+      // Two holds of one connector never overlap in the database.
       const holds = some.filter((one, index) => !some.slice(0, index).some((other) => isNamesake(one, other)));
       for (const { connectorId, windows } of freeWindows(three, holds, { from: at(0), until: at(60) })) {
         for (let minute = 0; minute < 60; minute += 1) {

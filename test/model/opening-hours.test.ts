@@ -1,4 +1,4 @@
-// Opening hours in the site's own time, over both changes of daylight saving.
+// Opening hours in the site's own time zone, across both changes of daylight saving.
 import { describe, expect, it } from 'vitest';
 import { firstOpen, localDay, type OpeningHours, openWindows, weekdays } from '../../src/model/site/opening-hours.ts';
 
@@ -11,7 +11,7 @@ const open = (hours: OpeningHours[], from: string, until: string, timeZone = BER
     (one) => `${one.from.toISOString()}/${one.until.toISOString()}`,
   );
 
-it('are read in the site’s time zone, winter and summer', () => {
+it('opening hours are read in the site’s time zone, in winter and in summer', () => {
   const hours = daily('08:00', '20:00');
   expect(open(hours, '2026-01-15T09:00:00Z', '2026-01-15T10:00:00Z')).toEqual([
     '2026-01-15T07:00:00.000Z/2026-01-15T19:00:00.000Z',
@@ -21,7 +21,7 @@ it('are read in the site’s time zone, winter and summer', () => {
   ]);
 });
 
-it('that close after midnight reach into the next day', () => {
+it('opening hours that close after midnight reach into the next day', () => {
   const night: OpeningHours[] = [{ weekday: 'FRIDAY', opens: '22:00', closes: '06:00' }];
   expect(open(night, '2026-05-02T00:00:00Z', '2026-05-02T01:00:00Z')).toEqual([
     '2026-05-01T20:00:00.000Z/2026-05-02T04:00:00.000Z',
@@ -29,18 +29,18 @@ it('that close after midnight reach into the next day', () => {
   expect(open(night, '2026-05-03T00:00:00Z', '2026-05-03T01:00:00Z')).toEqual([]);
 });
 
-it('of days that meet at midnight are one', () => {
+it('opening hours of days that meet at midnight are one window', () => {
   expect(open(daily('00:00', '24:00'), '2026-05-01T12:00:00Z', '2026-05-02T12:00:00Z')).toHaveLength(1);
 });
 
-describe('when the clocks go on (29 March 2026, 02:00 to 03:00 is left out)', () => {
-  it('a day that opens before and closes after is an hour shorter', () => {
+describe('when the clocks go forward (29 March 2026, 02:00 to 03:00 is left out)', () => {
+  it('a day that opens before the change and closes after it is an hour shorter', () => {
     expect(open(daily('01:00', '05:00'), '2026-03-29T00:30:00Z', '2026-03-29T01:30:00Z')).toEqual([
       '2026-03-29T00:00:00.000Z/2026-03-29T03:00:00.000Z',
     ]);
   });
 
-  it('a time that is left out is the moment of the change', () => {
+  it('a time of day that is left out counts as the moment of the change', () => {
     expect(open(daily('02:30', '05:00'), '2026-03-29T01:30:00Z', '2026-03-29T02:00:00Z')).toEqual([
       '2026-03-29T01:00:00.000Z/2026-03-29T03:00:00.000Z',
     ]);
@@ -56,13 +56,13 @@ describe('when the clocks go back (25 October 2026, 02:00 to 03:00 comes twice)'
     ['01:00', '02:00', ['23:00/00:00']],
     ['03:00', '05:00', ['02:00/04:00']],
     ['01:00', '05:00', ['23:00/04:00']],
-  ])('what is open from %s until %s is open when the clock shows it', (opens, closes, expected) => {
+  ])('opening hours from %s until %s apply each time the clock shows them', (opens, closes, expected) => {
     const windows = openWindows(daily(opens, closes), BERLIN, window('2026-10-24T22:30:00Z', '2026-10-25T04:30:00Z'));
     const short = (at: Date) => at.toISOString().slice(11, 16);
     expect(windows.map(({ from, until }) => `${short(from)}/${short(until)}`)).toEqual(expected);
   });
 
-  it('the local day has 25 hours', () => {
+  it('a local day has 25 hours when the clocks go back, and 23 when they go forward', () => {
     const { from, until } = localDay(new Date('2026-10-25T12:00:00Z'), BERLIN);
     expect((until.getTime() - from.getTime()) / 3_600_000).toBe(25);
     const spring = localDay(new Date('2026-03-29T12:00:00Z'), BERLIN);
@@ -70,7 +70,7 @@ describe('when the clocks go back (25 October 2026, 02:00 to 03:00 comes twice)'
   });
 });
 
-it('the first time that is open is found up to two weeks ahead', () => {
+it('firstOpen finds the first open window that is long enough, or undefined', () => {
   const mondays: OpeningHours[] = [{ weekday: 'MONDAY', opens: '08:00', closes: '09:00' }];
   const half = window('2026-05-05T10:00:00Z', '2026-05-05T10:30:00Z'); // A Tuesday.
   expect(firstOpen(mondays, BERLIN, half)).toEqual(new Date('2026-05-11T06:00:00Z'));

@@ -64,7 +64,9 @@ const happenings: Record<string, Happening> = {
   'used after it': { type: 'used', startedAt: new Date('2026-05-01T10:31:00Z'), transactionId: 't' },
 };
 
-/** The whole table: what each happening makes of each status; a status that is not named does not change. */
+/**
+ * The whole table: the status that each happening makes of each status; a status that is not listed does not change.
+ */
 const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>>> = {
   accepted: { PENDING: 'ACCEPTED', UNKNOWN: 'ACCEPTED' },
   refused: { PENDING: 'REJECTED', UNKNOWN: 'REJECTED' },
@@ -89,24 +91,27 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
   'used after it': { SCHEDULED: 'USED', PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
 };
 
-describe.each(Object.entries(table))('%s', (name, changes) => {
-  it.each(Object.keys(in_) as ReservationStatus[])('in %s', (status) => {
-    const next = apply(in_[status], happenings[name] as Happening, at);
-    expect(next?.status).toBe(changes[status]);
-    if (!next) return;
-    expect(next.version).toBe(4);
-    expect('endedAt' in next).toBe(!isLive(next.status));
-  });
+describe.each(Object.entries(table))('an extension: %s', (name, changes) => {
+  it.each(Object.keys(in_) as ReservationStatus[])(
+    'a reservation in %s gets the status that the table lists, or stays as it is',
+    (status) => {
+      const next = apply(in_[status], happenings[name] as Happening, at);
+      expect(next?.status).toBe(changes[status]);
+      if (!next) return;
+      expect(next.version).toBe(4);
+      expect('endedAt' in next).toBe(!isLive(next.status));
+    },
+  );
 });
 
-it('a cancel that was on its way at the expiry date keeps its reason', () => {
+it('a reservation that expires while CANCELLING becomes CANCELLED and keeps its reason', () => {
   expect(apply(in_.CANCELLING, { type: 'expired' }, at)).toMatchObject({
     status: 'CANCELLED',
     reason: 'DRIVER_REQUEST',
   });
 });
 
-it('a breach is told once and leaves the hold', () => {
+it('a breach is recorded once and leaves the reservation ACCEPTED', () => {
   const breached = apply(in_.ACCEPTED, { type: 'breached' }, at);
   expect(breached).toMatchObject({ status: 'ACCEPTED', isBreached: true, version: 4 });
   expect(breached && apply(breached, { type: 'breached' }, at)).toBeUndefined();
@@ -120,28 +125,28 @@ describe('which reservation a start uses', () => {
   const use = (all: Reservation[], presented: object) =>
     matchUse(all, { connectorId: 1, idTag: 'ANNA', startedAt, ...presented })?.id;
 
-  it('the hold of the connector before one without', () => {
+  it('a start uses the hold of its connector before a hold of connector 0', () => {
     expect(use([anywhere, one], {})).toBe('one');
     expect(use([anywhere, one], { connectorId: 2 })).toBe('anywhere');
   });
 
-  it('the labelled one, where the idTag fits', () => {
+  it('a labelled start uses the reservation of its label, but only with a fitting idTag', () => {
     expect(use([anywhere, one], { reservationId: 8 })).toBe('anywhere');
     expect(use([one], { reservationId: 7, idTag: 'CLEO' })).toBeUndefined();
   });
 
-  it('a member of the group, but not the group itself', () => {
+  it('a start by a member of the group uses the group’s reservation, a start with the group’s name as idTag does not', () => {
     expect(use([grouped], { idTag: 'BEN', parentIdTag: 'FLEET' })).toBe('grouped');
     expect(use([grouped], { idTag: 'FLEET' })).toBeUndefined();
   });
 
-  it('without regard to case in 1.6, with the type in 2.x', () => {
+  it('an idTag is matched without regard to case, and in 2.x by its token type, too', () => {
     expect(use([one], { idTag: 'anna' })).toBe('one');
     expect(use([one], { tokenType: 'ISO14443' })).toBe('one');
     expect(use([one], { tokenType: 'EMAID' })).toBeUndefined();
   });
 
-  it('a start long before the hold is none of its uses, a few minutes of a slow clock are forgiven', () => {
+  it('a start an hour before the hold does not use it, a start two minutes before does, since clocks may be slow', () => {
     expect(use([one], { startedAt: new Date('2026-05-01T09:00:00Z') })).toBeUndefined();
     expect(use([one], { startedAt: new Date('2026-05-01T09:58:00Z') })).toBe('one');
   });

@@ -1,4 +1,4 @@
-// The certification cases of OCPP 1.6 that concern reservations, in raw frames, and their neighbours.
+// Certification cases of OCPP 1.6 for reservations, in raw frames, and the deviations of real chargers.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
@@ -33,7 +33,9 @@ const status = (connectorId: number, value: string, errorCode = 'NoError') =>
 const start = (idTag: string, extra: object = {}) =>
   charger.call('StartTransaction', { connectorId: 1, idTag, meterStart: 0, timestamp: now(), ...extra });
 
-/** Reserves and answers with the status; gives what the client was told and what was on the wire. */
+/**
+ * Reserves while the charger answers ReserveNow with `answer`; returns the client's result and the ReserveNow payload.
+ */
 async function reserve(answer = 'Accepted', input: object = {}, token = anna) {
   const reserving = server.reserveNow(token, { chargerId, connectorId: 1, idTag: 'ANNA', ...input });
   const { id, payload } = await charger.expectCall('ReserveNow');
@@ -44,7 +46,7 @@ async function reserve(answer = 'Accepted', input: object = {}, token = anna) {
 const reservation = (id: string) => server.reservation(id);
 
 describe('TC_046 reserve, then use with the reservationId', () => {
-  it('sends the frame of the specification and ends as USED', async () => {
+  it('ReserveNow has the fields of the specification, and a start with its reservationId makes the reservation USED', async () => {
     const { result, payload } = await reserve('Accepted', { durationMinutes: 10 });
     expect(payload).toEqual({
       connectorId: 1,
@@ -65,7 +67,7 @@ describe('TC_046 reserve, then use with the reservationId', () => {
 });
 
 describe('TC_047 expire', () => {
-  it('ends as EXPIRED by the clock of the server; the connector can be reserved again at once', async () => {
+  it('a reservation ends as EXPIRED by the server’s clock, and its connector can be reserved again at once', async () => {
     const { result } = await reserve('Accepted', {
       expiryDate: new Date(server.clock.now().getTime() + 700).toISOString(),
     });
@@ -84,8 +86,9 @@ describe('TC_048 refused by the charger', () => {
     ['TC_048_2', 'Occupied'],
     ['TC_048_3', 'Unavailable'],
     ['TC_048_4', 'Rejected'],
-  ])('%s: %s is told as it is, and holds nothing', async (_, answer) => {
-    await status(1, answer === 'Occupied' ? 'Preparing' : 'Available'); // Sent although the status is known (case 28).
+  ])('%s: the charger’s answer %s is passed on to the client, and nothing stays held', async (_, answer) => {
+    // The server sends ReserveNow even when the known status predicts a refusal (case 28).
+    await status(1, answer === 'Occupied' ? 'Preparing' : 'Available');
     const { result } = await reserve(answer);
     expect(result).toMatchObject({
       __typename: 'ChargerRefused',
@@ -98,7 +101,7 @@ describe('TC_048 refused by the charger', () => {
 });
 
 describe('TC_049 connector 0', () => {
-  it('is used on whichever connector the holder takes', async () => {
+  it('a reservation of connector 0 is used on whichever connector the holder takes', async () => {
     const { result, payload } = await reserve('Accepted', { connectorId: 0 });
     expect(payload.connectorId).toBe(0);
     await start('ANNA', { connectorId: 2, reservationId: payload.reservationId });
@@ -109,8 +112,8 @@ describe('TC_049 connector 0', () => {
 describe('TC_051 and TC_052 cancel', () => {
   it.each([
     ['TC_051', 'Accepted'],
-    ['TC_052', 'Rejected'], // The charger has none: it is gone either way.
-  ])('%s: answered %s, the reservation is CANCELLED', async (_, answer) => {
+    ['TC_052', 'Rejected'], // Rejected: the charger has no such reservation, so the hold is gone either way.
+  ])('%s: a CancelReservation answered %s makes the reservation CANCELLED', async (_, answer) => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { chargerId, reservationId: result.reservationId });
     const { id, payload } = await charger.expectCall('CancelReservation');
@@ -119,7 +122,7 @@ describe('TC_051 and TC_052 cancel', () => {
     expect(await cancelling).toMatchObject({ id: result.id, status: 'CANCELLED', reason: 'DRIVER_REQUEST' });
   });
 
-  it('a use that is seen before the answer wins: already used (case 4)', async () => {
+  it('a start that arrives before the answer to CancelReservation wins: ALREADY_USED (case 4)', async () => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
@@ -128,7 +131,7 @@ describe('TC_051 and TC_052 cancel', () => {
     expect(await cancelling).toMatchObject({ __typename: 'ReservationEnded', code: 'ALREADY_USED' });
   });
 
-  it('a CALLERROR is told, and the cancellation is kept', async () => {
+  it('a CALLERROR to CancelReservation is passed on to the client, and the reservation stays CANCELLING', async () => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
@@ -142,7 +145,7 @@ describe('TC_051 and TC_052 cancel', () => {
 });
 
 describe('TC_053 another idTag of the same parent', () => {
-  it('is accepted and uses the reservation (case 17)', async () => {
+  it('another idTag with the reservation’s parentIdTag is accepted and uses the reservation (case 17)', async () => {
     const { result, payload } = await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect(payload.parentIdTag).toBe('FLEET');
     expect(await charger.call('Authorize', { idTag: 'BEN' })).toEqual({
@@ -152,20 +155,20 @@ describe('TC_053 another idTag of the same parent', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('is no holder where the reservation names no parent', async () => {
+  it('an idTag of the holder’s parent is Blocked when the reservation names no parentIdTag', async () => {
     const { result } = await reserve();
     expect((await start('BEN')).idTagInfo.status).toBe('Blocked');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('the parent shown as a token is not a member', async () => {
+  it('a parentIdTag presented as an idTag is Invalid: it is not a member of its group', async () => {
     await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect((await start('FLEET')).idTagInfo.status).toBe('Invalid');
   });
 });
 
-describe('other users receive Reserved', () => {
-  it('Authorize is refused only when every connector is held for others, and not for long', async () => {
+describe('other users', () => {
+  it('Authorize answers Blocked only when every connector is held for others, and for a minute at most', async () => {
     await reserve();
     expect(await charger.call('Authorize', { idTag: 'CLEO' })).toEqual({ idTagInfo: { status: 'Accepted' } });
     await reserve('Accepted', { connectorId: 2 });
@@ -176,7 +179,7 @@ describe('other users receive Reserved', () => {
     expect(await charger.call('Authorize', { idTag: 'anna' })).toMatchObject({ idTagInfo: { status: 'Accepted' } });
   });
 
-  it('a start on the held connector is refused with a transactionId; going on is a breach', async () => {
+  it('a start on a held connector is Blocked with a transactionId, and charging on is a breach', async () => {
     const { result } = await reserve();
     const refused = await start('CLEO', { reservationId: result.reservationId });
     expect(refused).toMatchObject({ transactionId: expect.any(Number), idTagInfo: { status: 'Blocked' } });
@@ -187,14 +190,14 @@ describe('other users receive Reserved', () => {
     expect(await events.next()).toMatchObject({ type: 'BREACHED', to: 'ACCEPTED', reservation: { isBreached: true } });
   });
 
-  it('the other connector is open to everybody (case 18)', async () => {
+  it('everybody may start on the other connector, which leaves the reservation ACCEPTED (case 18)', async () => {
     const { result } = await reserve();
     expect((await start('CLEO', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
     expect((await start('ANNA', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('the API says RESERVED and until when, never whose', async () => {
+  it('the API shows RESERVED and reservedUntil, never the holder', async () => {
     const { result } = await reserve();
     const asked = { chargerId, connectorId: 1, idTag: 'CLEO' };
     expect(await server.authorization(operator, asked)).toEqual({
@@ -211,20 +214,20 @@ describe('other users receive Reserved', () => {
   });
 });
 
-describe('labels that chargers get wrong (case 15)', () => {
+describe('starts that chargers report wrongly, twice or late (case 15)', () => {
   it.each([
     [{}],
     [{ reservationId: 0 }],
     [{ reservationId: -1 }],
     [{ reservationId: null }],
     [{ reservationId: 999_999 }],
-  ])('a start of the holder with %j uses the reservation', async (label) => {
+  ])('a start by the holder with %j instead of the right reservationId uses the reservation', async (label) => {
     const { result } = await reserve();
     expect((await start('ANNA', label)).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('the same start twice, with a new message id, is one transaction and one use (case 14)', async () => {
+  it('a start repeated with a new message id is one transaction and one use (case 14)', async () => {
     const first = await reserve();
     const second = await reserve('Accepted', { connectorId: 0 });
     const timestamp = now();
@@ -235,7 +238,7 @@ describe('labels that chargers get wrong (case 15)', () => {
     expect(await reservation(second.result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a start that was refused consumes nothing (case 16)', async () => {
+  it('a refused start leaves the reservation ACCEPTED (case 16)', async () => {
     await server.saveIdTag('EVE');
     const { result } = await reserve('Accepted', { idTag: 'EVE' }, operator);
     await server.saveIdTag('EVE', { status: 'BLOCKED' });
@@ -243,14 +246,14 @@ describe('labels that chargers get wrong (case 15)', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a start from before the hold, out of an offline queue, is not its use', async () => {
+  it('a start dated before the hold, sent from an offline queue, does not use the reservation', async () => {
     const { result } = await reserve();
     const timestamp = new Date(Date.now() - 3_600_000).toISOString();
     expect((await start('ANNA', { timestamp })).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a late message of a start inside the hold corrects its end (case 3)', async () => {
+  it('a start dated inside the hold but sent after it changes EXPIRED to USED (case 3)', async () => {
     const { result } = await reserve('Accepted', { expiryDate: new Date(Date.now() + 700).toISOString() });
     const timestamp = new Date(Date.now() + 100).toISOString();
     await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
@@ -259,26 +262,26 @@ describe('labels that chargers get wrong (case 15)', () => {
   });
 });
 
-describe('what real chargers write', () => {
-  it('a time without a zone is UTC', async () => {
+describe('deviations of real chargers', () => {
+  it('a timestamp without a zone is read as UTC', async () => {
     const { result } = await reserve();
     const timestamp = now().slice(0, 19);
     expect((await start('ANNA', { timestamp })).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a time that is none is named', async () => {
+  it('an impossible timestamp is answered with PropertyConstraintViolation', async () => {
     await expect(start('ANNA', { timestamp: '2026-13-45T99:00:00Z' })).rejects.toThrow('PropertyConstraintViolation');
   });
 
-  it('an unknown member of an answer does not make it silence', async () => {
+  it('an answer with an unknown member still counts as an answer', async () => {
     const reserving = server.reserveNow(anna, { chargerId, connectorId: 1, idTag: 'ANNA' });
     const { id } = await charger.expectCall('ReserveNow');
     charger.answer(id, { status: 'Accepted', vendorNote: 'ok' });
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a parentIdTag that is too long for 1.6 is left out of the answer, which comes all the same', async () => {
+  it('a parentIdTag too long for 1.6 is left out of the answer to a start, which is sent nevertheless', async () => {
     await server.saveIdTag('LONGPARENT', { parentIdTag: 'P'.repeat(21) });
     expect(await start('LONGPARENT')).toMatchObject({
       transactionId: expect.any(Number),
@@ -286,7 +289,7 @@ describe('what real chargers write', () => {
     });
   });
 
-  it('a hold without connector that expired is released on the charger, which may have missed it', async () => {
+  it('an expired hold without connector is cancelled on the charger, which may have missed the expiry', async () => {
     const { result } = await reserve('Accepted', { connectorId: 0, durationMinutes: 5 });
     server.clock.advance(5 * 60_000);
     await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
@@ -302,7 +305,7 @@ describe('faults (case 19)', () => {
     [1, 'Faulted', 'CHARGER_FAULTED'],
     [1, 'Unavailable', 'CHARGER_UNAVAILABLE'],
     [0, 'Faulted', 'CHARGER_FAULTED'],
-  ])('connector %i %s removes the reservation', async (connectorId, value, reason) => {
+  ])('connector %i reported as %s makes the reservation REMOVED', async (connectorId, value, reason) => {
     const { result } = await reserve();
     await status(connectorId, value, value === 'Faulted' ? 'OtherError' : 'NoError');
     expect(await reservation(result.id)).toMatchObject({ status: 'REMOVED', reason });
@@ -310,7 +313,7 @@ describe('faults (case 19)', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'REMOVED' });
   });
 
-  it('a fault of the other connector leaves it', async () => {
+  it('a fault of the other connector leaves the reservation ACCEPTED', async () => {
     const { result } = await reserve();
     await status(2, 'Faulted', 'OtherError');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });

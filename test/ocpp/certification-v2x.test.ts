@@ -1,10 +1,10 @@
-// The certification cases of OCPP 2.0.1 that concern reservations, in raw frames; run with 2.1, too.
+// Certification cases of OCPP 2.0.1 for reservations, in raw frames; each runs with 2.1, too.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
 import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
   let server: TestServer;
   let anna: string;
   let operator: string;
@@ -59,7 +59,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
       evseId: 1,
     });
     await status(1, 'Reserved');
-    // Somebody plugs in: no idToken, no use. Then the token is presented, in an Updated.
+    // Plugging in sends no idToken, so it does not use the reservation. The idToken follows in an Updated event.
     expect(await transaction('Started', 't1', { triggerReason: 'CablePluggedIn' })).toEqual({});
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
     const answer = await transaction('Updated', 't1', {
@@ -73,25 +73,25 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await transaction('Ended', 't1', { seqNo: 2, triggerReason: 'EVDeparted' })).toEqual({});
   });
 
-  it('TC_H_07: the charger tells that it expired', async () => {
+  it('TC_H_07: an Expired update from the charger makes the reservation EXPIRED, and a later Removed changes nothing', async () => {
     const { result, payload } = await reserve();
     expect(
       await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Expired' }),
     ).toEqual({});
     expect(await server.reservation(result.id)).toMatchObject({ status: 'EXPIRED', reason: 'NO_SHOW' });
-    // Removed and Expired both: the first final one stays (case 21).
+    // A charger may send both Expired and Removed: the first final status stays (case 21).
     await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Removed' });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'EXPIRED', version: 3 });
   });
 
-  it('TC_H_08: without evseId the charger chooses', async () => {
+  it('TC_H_08: ReserveNow without evseId lets the charger choose the EVSE', async () => {
     const { result, payload } = await reserve('Accepted', { connectorId: 0 });
     expect(payload).not.toHaveProperty('evseId');
     await transaction('Started', 't1', { evse: { id: 3 }, idToken: token('ANNA'), reservationId: payload.id });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'USED', usedConnectorId: 3 });
   });
 
-  it('TC_H_14: as many holds as EVSEs, all for the same token', async () => {
+  it('TC_H_14: one token may hold every EVSE, and one more hold is refused as RESERVED', async () => {
     for (const connectorId of [1, 2, 3]) {
       expect((await reserve('Accepted', { connectorId })).result).toMatchObject({ status: 'ACCEPTED', connectorId });
     }
@@ -99,7 +99,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(full).toMatchObject({ __typename: 'ConnectorTaken', code: 'RESERVED' });
   });
 
-  it('TC_H_17: cancelled by the server', async () => {
+  it('TC_H_17: the server cancels the reservation on the charger', async () => {
     const { result, payload } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const call = await charger.expectCall('CancelReservation');
@@ -108,7 +108,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await cancelling).toMatchObject({ status: 'CANCELLED' });
   });
 
-  it('TC_H_19: another token of the group uses it', async () => {
+  it('TC_H_19: another token of the group uses the reservation', async () => {
     const { result, payload } = await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect(payload.groupIdToken).toEqual(token('FLEET', 'Central'));
     const answer = await transaction('Started', 't1', { idToken: token('BEN') });
@@ -116,7 +116,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await server.reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('TC_H_20: a fault is followed by Removed', async () => {
+  it('TC_H_20: a fault leaves the reservation ACCEPTED until the charger sends Removed', async () => {
     const { result, payload } = await reserve();
     await status(1, 'Faulted');
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
@@ -124,17 +124,20 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await server.reservation(result.id)).toMatchObject({ status: 'REMOVED', reason: 'CHARGER_FAULTED' });
   });
 
-  it.each(['Rejected', 'Occupied', 'Faulted', 'Unavailable'])('TC_H_22: %s is read as it is', async (answer) => {
-    const { result } = await reserve(answer);
-    expect(result).toMatchObject({ __typename: 'ChargerRefused', answer: answer.toUpperCase() });
-  });
+  it.each(['Rejected', 'Occupied', 'Faulted', 'Unavailable'])(
+    'TC_H_22: the charger’s answer %s is passed on to the client',
+    async (answer) => {
+      const { result } = await reserve(answer);
+      expect(result).toMatchObject({ __typename: 'ChargerRefused', answer: answer.toUpperCase() });
+    },
+  );
 
-  it('an update of an unknown reservation is answered, and changes nothing (case 21)', async () => {
+  it('an update of an unknown reservation gets an empty answer (case 21)', async () => {
     const update = { reservationId: 4711, reservationUpdateStatus: 'Removed' };
     expect(await charger.call('ReservationStatusUpdate', update)).toEqual({});
   });
 
-  it('Authorize lists the open EVSEs; with none open it is NotAtThisTime, with a message and not for long', async () => {
+  it('Authorize lists the open EVSEs; with none open it answers NotAtThisTime with a message, cached for a minute at most', async () => {
     await reserve();
     const some = await charger.call('Authorize', { idToken: token('CLEO') });
     expect(some).toEqual({
@@ -150,26 +153,26 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     });
   });
 
-  it('a token of the same id and another type is not the holder (case 17)', async () => {
+  it('a token with the holder’s id but another type does not use the reservation (case 17)', async () => {
     const { result } = await reserve();
     await transaction('Started', 't1', { idToken: token('ANNA', 'eMAID') });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('with its reservationId, the same token counts whatever type the charger gives it', async () => {
+  it('a token with the holder’s id and the reservationId uses the reservation, whatever its type', async () => {
     const { result, payload } = await reserve();
     await transaction('Started', 't1', { idToken: token('ANNA', 'Central'), reservationId: payload.id });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a token that is presented to stop a session uses nothing', async () => {
+  it('a token presented to stop a transaction uses no reservation', async () => {
     await transaction('Started', 't1', { idToken: token('ANNA') });
     const { result } = await reserve('Accepted', { connectorId: 0 });
     await transaction('Updated', 't1', { seqNo: 1, triggerReason: 'StopAuthorized', idToken: token('ANNA') });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('another token on the held EVSE is refused; charging on is a breach', async () => {
+  it('another token on the held EVSE is answered NotAtThisTime, and charging on is a breach', async () => {
     const { result } = await reserve();
     const answer = await transaction('Started', 't1', { idToken: token('CLEO') });
     expect(answer).toMatchObject({ idTokenInfo: { status: 'NotAtThisTime' } });
@@ -180,7 +183,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED', isBreached: true });
   });
 
-  it('TransactionEvents out of order and twice are one transaction', async () => {
+  it('TransactionEvents that arrive out of order and twice are one transaction', async () => {
     const { result, payload } = await reserve();
     const started = { idToken: token('ANNA'), reservationId: payload.id };
     await transaction('Ended', 't1', { seqNo: 2, triggerReason: 'EVDeparted' });
@@ -194,7 +197,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('%s', (subprotocol) => {
     expect(rows).toEqual([{ stopped: true }]);
   });
 
-  it('learns at boot what the charger supports', async () => {
+  it('the server learns at boot what a 2.x charger supports', async () => {
     const chargingStation = { vendorName: 'Acme', model: 'Two', firmwareVersion: '9' };
     await charger.call('BootNotification', { reason: 'PowerUp', chargingStation });
     const { id, payload } = await charger.expectCall('GetVariables');

@@ -1,4 +1,5 @@
-// Whatever a charger sends: it is answered or named, its socket stays, nobody else notices, and nothing fails inside.
+// Fuzz tests of the OCPP gateway: random frames neither close the socket nor cause an internal error, and frames beyond
+// a limit harm no other charger.
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { faultLog } from '../support/fault-log.ts';
@@ -86,7 +87,7 @@ const odd = fc.oneof(
   fc.integer(),
 );
 
-/** A valid payload with one member replaced, or none. */
+/** A valid payload, or one with a member replaced or added. */
 const mutated = (kind: string) =>
   fc.constantFrom(...Object.entries(valid).filter(([name]) => name.startsWith(kind))).chain(([name, payload]) =>
     fc.tuple(fc.constantFrom(...Object.keys(payload), 'extra'), odd, fc.boolean()).map(([member, value, isWhole]) => ({
@@ -117,8 +118,8 @@ describe.each([
   ['ocpp1.6', 'ocpp1.6', actions16],
   ['ocpp2.0.1', 'ocpp2.x', actions2x],
   ['ocpp2.1', 'ocpp2.x', actions2x],
-])('%s', (subprotocol, kind, actions) => {
-  it('no frame ends the socket, and none fails inside', async () => {
+])('an extension: %s', (subprotocol, kind, actions) => {
+  it('no random frame closes the socket or causes an internal error', async () => {
     let charger = await server.rawCharger('CH2', subprotocol);
     let beats = 0;
     const property = fc.asyncProperty(
@@ -130,7 +131,7 @@ describe.each([
         await charger.answers.until(([, id]) => id === `beat-${beats}`);
         expect(charger.socket.readyState).toBe(charger.socket.OPEN);
         expect(faults.splice(0)).toEqual([]);
-        // As many bad frames in a row as close a socket are not what is looked at here; nor is the rate.
+        // A new connection resets the limits on bad frames and on the rate, which other tests cover.
         if (beats % 15 === 0) {
           await charger.close();
           charger = await server.rawCharger('CH2', subprotocol);
@@ -141,8 +142,8 @@ describe.each([
   });
 });
 
-describe('more than a charger may send', () => {
-  it('1 MB of JSON ends the socket with 1009; the charger may come back, the others never notice', async () => {
+describe('frames beyond the limits', () => {
+  it('1 MB of JSON closes the socket with 1009; the charger may reconnect, and another charger is still served', async () => {
     const other = await server.rawCharger('CH3');
     const charger = await server.rawCharger('CH2');
     charger.send(JSON.stringify([2, 'big', 'DataTransfer', { vendorId: 'v', data: 'x'.repeat(1_000_000) }]));
@@ -152,7 +153,7 @@ describe('more than a charger may send', () => {
     expect(await back.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
   });
 
-  it('a frame cut in half by the network is no frame', async () => {
+  it('a frame that the network cuts off is discarded', async () => {
     const charger = await server.rawCharger('CH2');
     const stream = (charger.socket as unknown as { _socket: { write(bytes: Buffer): void; destroy(): void } })._socket;
     const head = Buffer.from([0x81, 0x80 | 60, 0, 0, 0, 0]);
@@ -163,13 +164,13 @@ describe('more than a charger may send', () => {
     expect(await server.database.query('SELECT FROM transaction WHERE wire_id = $1', ['half'])).toEqual([]);
   });
 
-  it('frame after frame that cannot be read closes the socket with 1008', async () => {
+  it('too many unreadable frames in a row close the socket with 1008', async () => {
     const charger = await server.rawCharger('CH2');
     for (let index = 0; index < 150; index += 1) charger.socket.send(Buffer.from([index]));
     expect(await charger.closed).toMatchObject({ code: 1008, reason: 'Too many frames that cannot be read' });
   });
 
-  it('a flood is read more slowly, loses nothing, and holds nobody else up', async () => {
+  it('a flood of calls is read more slowly and answered in full and in order, while another charger is served', async () => {
     const other = await server.rawCharger('CH3');
     const charger = await server.rawCharger('CH2');
     for (let index = 0; index < 6000; index += 1) charger.send([2, `f${index}`, 'Heartbeat', {}]);
@@ -185,7 +186,7 @@ describe('more than a charger may send', () => {
     expect(charger.answers.all.map(([, id]) => id)).toEqual(Array.from({ length: 6000 }, (_, index) => `f${index}`));
   });
 
-  it('a charger that sends and never reads is ended before it costs memory', async () => {
+  it('a charger that sends but never reads is disconnected before its unread answers fill the memory', async () => {
     const charger = await RawCharger.connect({ url: server.ocppUrl, id: 'CH2', password: PASSWORD });
     charger.socket.pause();
     const long = 'y'.repeat(200_000);
@@ -204,7 +205,7 @@ describe('more than a charger may send', () => {
     expect(text.status).toBe(200);
   });
 
-  it('two sockets of one identity at once: one is left, and it works', async () => {
+  it('one of eight sockets that a charger opens at once stays open, and it works', async () => {
     const both = await Promise.all(Array.from({ length: 8 }, () => server.rawCharger('CH2')));
     const ends = await Promise.all(
       both.map(({ closed, socket }) => Promise.race([closed.then(() => 'closed'), stays(socket)])),
@@ -218,7 +219,7 @@ describe('more than a charger may send', () => {
   });
 });
 
-/** `open` once a ping came back: until then its end may be on the way. */
+/** Resolves with `open` after five pongs; until then a close frame may still be on its way. */
 function stays(socket: RawCharger['socket']): Promise<'open'> {
   return new Promise((resolve) => {
     let pongs = 0;

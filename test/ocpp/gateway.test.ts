@@ -1,4 +1,4 @@
-// The door for chargers, in raw frames.
+// The OCPP gateway in raw frames: which chargers may connect, how it answers their calls and how it calls them.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { eventually } from '../support/eventually.ts';
@@ -14,20 +14,20 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-describe('letting chargers in', () => {
+describe('admission of chargers', () => {
   const refusal = (id: string, password: string) =>
     RawCharger.connect({ url: server.ocppUrl, id, password }).then(
       () => 'connected',
       (error: Error) => error.message,
     );
 
-  it('refuses an unknown charger with 404 and a wrong password with 401', async () => {
+  it('the gateway refuses an unknown charger with 404 and a wrong password with 401', async () => {
     expect(await refusal('NOBODY', 'charger-password')).toBe('HTTP 404');
     expect(await refusal('CH1', 'wrong')).toBe('HTTP 401');
     expect(await refusal('CH1', '')).toBe('HTTP 401');
   });
 
-  it('refuses a charger that shows the credentials of another', async () => {
+  it('the gateway refuses a charger that presents the credentials of another', async () => {
     const authorization = `Basic ${Buffer.from('CH2:charger-password').toString('base64')}`;
     const socket = new WebSocket(`${server.ocppUrl}/CH1`, ['ocpp1.6'], { headers: { authorization } });
     const status = await new Promise((resolve) => {
@@ -37,21 +37,24 @@ describe('letting chargers in', () => {
     expect(status).toBe(401);
   });
 
-  it.each(['ocpp1.5', ''])('closes a client that offers the subprotocol "%s" with 1002', async (subprotocol) => {
-    const headers = { authorization: `Basic ${Buffer.from('CH1:charger-password').toString('base64')}` };
-    const socket = new WebSocket(`${server.ocppUrl}/CH1`, subprotocol ? [subprotocol] : [], { headers });
-    socket.on('error', () => {}); // ws itself protests where no subprotocol comes back.
-    const code = await new Promise((resolve) => {
-      socket.on('close', (closeCode) => resolve(closeCode));
-    });
-    expect([1002, 1006]).toContain(code);
-    const [row] = await server.database.query<{ n: number }>(
-      `SELECT connection_epoch AS n FROM charger WHERE id = 'CH1'`,
-    );
-    expect(row?.n).toBe(0);
-  });
+  it.each(['ocpp1.5', ''])(
+    'a client that offers the subprotocol "%s" is closed and not recorded as connected',
+    async (subprotocol) => {
+      const headers = { authorization: `Basic ${Buffer.from('CH1:charger-password').toString('base64')}` };
+      const socket = new WebSocket(`${server.ocppUrl}/CH1`, subprotocol ? [subprotocol] : [], { headers });
+      socket.on('error', () => {}); // The ws client fails the handshake when the server selects no subprotocol.
+      const code = await new Promise((resolve) => {
+        socket.on('close', (closeCode) => resolve(closeCode));
+      });
+      expect([1002, 1006]).toContain(code);
+      const [row] = await server.database.query<{ n: number }>(
+        `SELECT connection_epoch AS n FROM charger WHERE id = 'CH1'`,
+      );
+      expect(row?.n).toBe(0);
+    },
+  );
 
-  it('takes the first subprotocol of the charger that it speaks', async () => {
+  it('the gateway selects the first subprotocol offered by the charger that it supports', async () => {
     const headers = { authorization: `Basic ${Buffer.from('CH1:charger-password').toString('base64')}` };
     const socket = new WebSocket(`${server.ocppUrl}/CH1`, ['ocpp9.9', 'ocpp2.1', 'ocpp1.6'], { headers });
     await new Promise((resolve) => socket.once('open', resolve));
@@ -59,7 +62,7 @@ describe('letting chargers in', () => {
     socket.terminate();
   });
 
-  it('keeps the newer of two connections of one charger (case 25)', async () => {
+  it('a newer connection of a charger replaces the older one (case 25)', async () => {
     const before = await server.rawCharger('CH2');
     const after = await server.rawCharger('CH2');
     expect(await before.closed).toMatchObject({ code: 1000, reason: expect.stringContaining('newer connection') });
@@ -68,7 +71,7 @@ describe('letting chargers in', () => {
     expect(await server.graphql(await adminToken(), query)).toEqual({ charger: { isConnected: true } });
   });
 
-  it('ends the connection when the password changes or the charger is removed', async () => {
+  it('a connection ends when the charger’s password changes or the charger is removed', async () => {
     const charger = await server.rawCharger('CH7');
     await server.saveCharger('CH7', 'site', { password: 'another-password' });
     expect(await charger.closed).toMatchObject({ code: 1000 });
@@ -80,7 +83,7 @@ describe('letting chargers in', () => {
 });
 
 describe('answering chargers', () => {
-  it('answers a call it does not know with NotImplemented', async () => {
+  it('an unknown action is answered with NotImplemented', async () => {
     const charger = await server.rawCharger('CH3');
     charger.send([2, 'x1', 'MakeCoffee', {}]);
     expect(await charger.answers.next()).toEqual([4, 'x1', 'NotImplemented', expect.any(String), {}]);
@@ -92,7 +95,7 @@ describe('answering chargers', () => {
     ['ocpp1.6', 'FormationViolation', 'OccurenceConstraintViolation'],
     ['ocpp2.0.1', 'FormatViolation', 'OccurrenceConstraintViolation'],
     ['ocpp2.1', 'FormatViolation', 'OccurrenceConstraintViolation'],
-  ])('names what is wrong with a payload, in the words of %s', async (subprotocol, format, occurrence) => {
+  ])('an invalid payload is answered with the error codes of %s', async (subprotocol, format, occurrence) => {
     const charger = await server.rawCharger('CH3', subprotocol);
     const authorize = subprotocol === 'ocpp1.6' ? { idTag: 5 } : { idToken: { idToken: 5, type: 'Central' } };
     const tooLong =
@@ -111,7 +114,7 @@ describe('answering chargers', () => {
     expect((await charger.answers.next()).slice(0, 3)).toEqual([4, 'e', format]);
   });
 
-  it('answers bad frames and goes on', async () => {
+  it('bad frames are answered with an error, and the connection stays open', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.0.1');
     for (const frame of ['{', '"text"', '[]', '[2]', 'null']) {
       charger.send(frame);
@@ -125,26 +128,34 @@ describe('answering chargers', () => {
     expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
   });
 
-  it.each(['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'])('answers %s frames nested without end, and goes on', async (version) => {
-    const charger = await server.rawCharger('CH3', version);
-    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
-    const frames = [
-      ...[
-        deep,
-        `[${deep},"a","b",{}]`,
-        `[2,${deep},"Heartbeat",{}]`,
-        `[2,"a",${deep},{}]`,
-        `[2,"a","Heartbeat",${deep}]`,
-      ],
-      ...[`[2,"a","DataTransfer",{"vendorId":"v","data":${deep}}]`, `[2,"a","Heartbeat",{"customData":${deep}}]`],
-      ...[`[3,"a",${deep}]`, `[3,"a",{"status":${deep}}]`, `[4,"a",${deep},${deep},{}]`, `[5,"a",${deep},${deep},{}]`],
-      `[6,"a","NotifyPeriodicEventStream",${deep}]`,
-    ];
-    for (const frame of frames) charger.send(frame);
-    expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
-  });
+  it.each(['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'])(
+    '%s frames nested 30 000 levels deep leave the connection open',
+    async (version) => {
+      const charger = await server.rawCharger('CH3', version);
+      const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+      const frames = [
+        ...[
+          deep,
+          `[${deep},"a","b",{}]`,
+          `[2,${deep},"Heartbeat",{}]`,
+          `[2,"a",${deep},{}]`,
+          `[2,"a","Heartbeat",${deep}]`,
+        ],
+        ...[`[2,"a","DataTransfer",{"vendorId":"v","data":${deep}}]`, `[2,"a","Heartbeat",{"customData":${deep}}]`],
+        ...[
+          `[3,"a",${deep}]`,
+          `[3,"a",{"status":${deep}}]`,
+          `[4,"a",${deep},${deep},{}]`,
+          `[5,"a",${deep},${deep},{}]`,
+        ],
+        `[6,"a","NotifyPeriodicEventStream",${deep}]`,
+      ];
+      for (const frame of frames) charger.send(frame);
+      expect(await charger.call('Heartbeat', {})).toMatchObject({ currentTime: expect.any(String) });
+    },
+  );
 
-  it('takes the message types of 2.1, a Send among them, which is not answered', async () => {
+  it('a 2.1 charger may send Send and CallResultError frames, and neither is answered', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.1');
     charger.send([
       6,
@@ -157,13 +168,13 @@ describe('answering chargers', () => {
     expect(charger.answers.all).toHaveLength(1);
   });
 
-  it('echoes numeric message ids', async () => {
+  it('a numeric message id is echoed in the answer', async () => {
     const charger = await server.rawCharger('CH3');
     charger.send([2, 17, 'Heartbeat', {}]);
     expect((await charger.answers.next()).slice(0, 2)).toEqual([3, 17]);
   });
 
-  it('answers the calls of one charger in their order', async () => {
+  it('the calls of one charger are answered in their order', async () => {
     const charger = await server.rawCharger('CH3');
     for (let index = 0; index < 30; index += 1) {
       charger.send([2, `m${index}`, index % 2 ? 'Heartbeat' : 'Authorize', index % 2 ? {} : { idTag: 'ANNA' }]);
@@ -173,7 +184,7 @@ describe('answering chargers', () => {
     expect(ids).toEqual(Array.from({ length: 30 }, (_, index) => `m${index}`));
   });
 
-  it('answers what it only takes note of, as the specification wants', async () => {
+  it('messages that the server only takes note of get the answers that the specification requires', async () => {
     const v16 = await server.rawCharger('CH3');
     expect(await v16.call('FirmwareStatusNotification', { status: 'Installed' })).toEqual({});
     expect(await v16.call('DiagnosticsStatusNotification', { status: 'Idle' })).toEqual({});
@@ -196,7 +207,7 @@ describe('answering chargers', () => {
     ).toEqual({});
   });
 
-  it('reads what a 2.x charger says of an EVSE from StatusNotification and from NotifyEvent', async () => {
+  it('the state of a 2.x EVSE is read from StatusNotification and from NotifyEvent', async () => {
     const charger = await server.rawCharger('CH4', 'ocpp2.0.1');
     const timestamp = new Date().toISOString();
     const state = async () => {
@@ -207,7 +218,7 @@ describe('answering chargers', () => {
       await charger.call('StatusNotification', { timestamp, connectorStatus: 'Available', evseId: 1, connectorId });
     }
     expect(await state()).toEqual([{ connectorId: 1, state: 'AVAILABLE' }]);
-    // One plug of the EVSE out of order leaves the other; one taken takes the EVSE.
+    // One faulted plug leaves the EVSE AVAILABLE through the other plug; one occupied plug makes the EVSE OCCUPIED.
     await charger.call('StatusNotification', { timestamp, connectorStatus: 'Faulted', evseId: 1, connectorId: 2 });
     expect(await state()).toEqual([{ connectorId: 1, state: 'AVAILABLE' }]);
     await charger.call('NotifyEvent', {
@@ -232,7 +243,7 @@ describe('answering chargers', () => {
 describe('calling chargers', () => {
   const boot = { chargePointVendor: 'Acme', chargePointModel: 'One' };
 
-  it('learns at boot what a 1.6 charger supports', async () => {
+  it('the server learns at boot what a 1.6 charger supports', async () => {
     const charger = await server.rawCharger('CH5');
     expect(await charger.call('BootNotification', boot)).toEqual({
       status: 'Accepted',
@@ -258,13 +269,13 @@ describe('calling chargers', () => {
     expect(refused).toMatchObject({ __typename: 'ReservationNotSupported', code: 'NOT_SUPPORTED' });
   });
 
-  it('sends one call at a time, and serves the charger while its own is open', async () => {
+  it('the server sends one call at a time, and answers the charger while its own call is open', async () => {
     const charger = await server.rawCharger('CH8');
     const anna = await driverToken('ANNA');
     const first = server.reserveNow(anna, { chargerId: 'CH8', connectorId: 1, idTag: 'ANNA' });
     const call = await charger.expectCall('ReserveNow');
     const second = server.reserveNow(anna, { chargerId: 'CH8', connectorId: 2, idTag: 'ANNA' });
-    // An Authorize inside ReserveNow, before its answer: a half-duplex server would deadlock here.
+    // The charger sends Authorize before it answers ReserveNow: a half-duplex server would deadlock here.
     expect(await charger.call('Authorize', { idTag: 'ANNA' })).toMatchObject({ idTagInfo: { status: 'Accepted' } });
     expect(charger.calls.all).toHaveLength(1);
     charger.answer(call.id, { status: 'Accepted' });
@@ -273,7 +284,7 @@ describe('calling chargers', () => {
     expect([(await first).status, (await second).status]).toEqual(['ACCEPTED', 'ACCEPTED']);
   });
 
-  it('reads an answer that breaks its schema as no answer', async () => {
+  it('an answer that breaks its schema counts as no answer: the reservation is UNKNOWN', async () => {
     const charger = await server.rawCharger('CH8');
     await server.saveIdTag('DORA');
     await server.saveCharger('CH8', 'site', { connectors: [1, 2, 3].map((connectorId) => ({ connectorId })) });

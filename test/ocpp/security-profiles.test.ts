@@ -1,4 +1,5 @@
-// OCPP's security profiles: who is let in by which door, and how passwords and certificates are renewed and revoked.
+// OCPP's security profiles: which port and credential let a charger in, and how passwords and certificates are renewed
+// and revoked.
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -32,7 +33,7 @@ interface Attempt {
 
 const tlsUrl = (on = server) => `wss://127.0.0.1:${on.app.ocppTlsPort}/ocpp`;
 
-/** The status of the handshake; 101: let in. */
+/** The HTTP status of the handshake; 101 when the charger is let in. */
 function attempt(url: string, { id, user = id, password, pair }: Attempt): Promise<number> {
   const credentials =
     password === undefined ? undefined : Buffer.concat([Buffer.from(`${user}:`), Buffer.from(password)]);
@@ -62,7 +63,7 @@ const saveCharger = (input: object, token = admin) =>
     .then(({ saveCharger: saved }) => saved);
 
 describe('a charger set to a profile', () => {
-  it('1: a password, by either door', async () => {
+  it('profile 1 accepts a password on the plain and on the TLS port', async () => {
     await saveCharger({ id: 'P1', password: PASSWORD });
     expect(await plainly({ id: 'P1', password: PASSWORD })).toBe(101);
     expect(await overTls({ id: 'P1', password: PASSWORD })).toBe(101);
@@ -70,7 +71,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'P1' })).toBe(401);
   });
 
-  it('2: a password over TLS alone', async () => {
+  it('profile 2 accepts a password over TLS only', async () => {
     expect(await saveCharger({ id: 'P2', password: PASSWORD, securityProfile: 2 })).toMatchObject({
       securityProfile: 2,
     });
@@ -78,7 +79,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'P2', password: PASSWORD })).toBe(101);
   });
 
-  it('3: a certificate alone', async () => {
+  it('profile 3 accepts a certificate only', async () => {
     await saveCharger({ id: 'P3', password: PASSWORD, securityProfile: 3 });
     const pair = await certificates.issue('P3');
     expect(await overTls({ id: 'P3', pair })).toBe(101);
@@ -86,7 +87,7 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'P3', password: PASSWORD })).toBe(403);
   });
 
-  it('never falls back: it can be raised, not lowered, and raising it ends a connection by the lower one', async () => {
+  it('a profile can be raised but not lowered, and raising it ends a connection made under the lower one', async () => {
     await saveCharger({ id: 'UP', password: PASSWORD });
     const charger = await server.rawCharger('UP');
     expect(await saveCharger({ id: 'UP', securityProfile: 2 })).toMatchObject({ securityProfile: 2 });
@@ -100,7 +101,7 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'UP', password: PASSWORD })).toBe(403);
   });
 
-  it('also when it was removed and comes back: it keeps its profile, and its old certificates are revoked', async () => {
+  it('a charger that is removed and saved again keeps its profile, and its old certificates stay revoked', async () => {
     await saveCharger({ id: 'GONE', password: PASSWORD, securityProfile: 3 });
     const pair = await certificates.issue('GONE');
     expect(await overTls({ id: 'GONE', pair })).toBe(101);
@@ -113,7 +114,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'GONE', pair })).toBe(403);
   });
 
-  it('also when two change it at once', async () => {
+  it('a raised profile survives concurrent saves of the charger', async () => {
     await saveCharger({ id: 'RACE', password: PASSWORD });
     await Promise.all([
       saveCharger({ id: 'RACE', password: 'another-password-1' }),
@@ -124,7 +125,7 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'RACE', password: 'another-password-1' })).toBe(403);
   });
 
-  it('where TLS ends before the server, the plain door counts as encrypted', async () => {
+  it('behind a proxy that ends TLS, the plain port counts as encrypted', async () => {
     const behind = await TestServer.start({
       database: server.database,
       env: { OCPP_BEHIND_TLS_PROXY: 'on', TRUSTED_PROXIES: '127.0.0.1' },
@@ -139,7 +140,7 @@ describe('a certificate', () => {
     for (const id of ['C1', 'C2']) await saveCharger({ id, password: PASSWORD, securityProfile: 3 });
   });
 
-  it('of another charger does not do, whatever password comes with it', async () => {
+  it('a certificate of another charger is refused, even with the right password', async () => {
     const pair = await certificates.issue('C2');
     expect(await overTls({ id: 'C1', pair })).toBe(403);
     expect(await overTls({ id: 'C1', pair, password: PASSWORD })).toBe(403);
@@ -148,28 +149,28 @@ describe('a certificate', () => {
   it.each([
     ['that has expired', { from: -20, to: -1 }],
     ['that is not good yet', { from: 1, to: 20 }],
-  ])('%s does not do', async (_, dates) => {
+  ])('a certificate %s is refused', async (_, dates) => {
     expect(await overTls({ id: 'C1', pair: await certificates.issue('C1', dates) })).toBe(403);
   });
 
-  it('that somebody else has signed does not do', async () => {
+  it('a certificate signed by another authority is refused', async () => {
     const pair = await certificates.issue('C1', { by: certificates.stranger });
     expect(await overTls({ id: 'C1', pair })).toBe(403);
-    // OpenSSL cuts off whoever shows one whose signature is not good.
+    // OpenSSL itself may abort the handshake when the signature of a certificate is invalid.
     const forged = await certificates.issue('C1', { by: certificates.impostor });
     expect(await overTls({ id: 'C1', pair: forged }).catch(() => 'cut off')).not.toBe(101);
   });
 
-  it('with two names does not do', async () => {
+  it('a certificate with two common names is refused', async () => {
     expect(await overTls({ id: 'C1', pair: await certificates.issue('C1, CN=C2') })).toBe(403);
   });
 
-  it('of its maker does not keep a charger with a password out', async () => {
+  it('a certificate of another authority, such as the maker’s, does not prevent a login with the password', async () => {
     const pair = await certificates.issue('0815', { by: certificates.stranger });
     expect(await overTls({ id: 'P2', pair, password: PASSWORD })).toBe(101);
   });
 
-  it('is listed for those who run the site, and lets nobody in once it is revoked', async () => {
+  it('a certificate is listed for the site’s operator; revoking it ends its connection and refuses it from then on', async () => {
     const pair = await certificates.issue('C1');
     expect(await overTls({ id: 'C1', pair })).toBe(101);
     const query = '{ charger(id: "C1") { certificates { fingerprint serialNumber lastSeenAt notAfter } } }';
@@ -194,7 +195,7 @@ describe('a certificate', () => {
     expect(await overTls({ id: 'C1', pair: await certificates.issue('C1') })).toBe(101);
   });
 
-  it('on its authority’s list of revocations does not do, and the files are read anew', async () => {
+  it('a certificate on its authority’s revocation list is refused once the server has reloaded the files', async () => {
     const good = await certificates.issue('C2');
     const bad = await certificates.issue('C2');
     await certificates.revoke();
@@ -210,7 +211,7 @@ describe('a certificate', () => {
   });
 });
 
-describe('a certificate is renewed', () => {
+describe('renewal of a certificate', () => {
   const renew = async (token: string, id: string) =>
     (
       await server.graphql(
@@ -220,28 +221,31 @@ describe('a certificate is renewed', () => {
       )
     ).renewChargerCertificate;
 
-  it.each(['1.6', '2.0.1'] as const)('when the charger is told to ask for it (%s)', async (version) => {
-    const id = `RENEW-${version}`;
-    await saveCharger({ id, password: PASSWORD, securityProfile: 3 });
-    const old = await certificates.issue(id);
-    const { csr, key } = await certificates.request(`CN=${id}, O=Somebody`);
-    const tls = { ca: certificates.ca, cert: old.cert, key: old.key };
-    const options = { url: tlsUrl(), tls, requestCertificate: () => csr };
-    const charger = await server.charger(id, version, options);
-    expect(await renew(await operatorToken('site'), id)).toEqual({ __typename: 'Charger' });
-    const signed = await eventually(() => {
-      const found = charger.received.find(({ method }) => method === 'CertificateSigned');
-      expect(found).toBeDefined();
-      return found;
-    });
-    const certificate = new X509Certificate(signed?.payload.certificateChain);
-    expect(certificate.subject).toBe(`CN=${id}`);
-    expect(certificate.verify(new X509Certificate(certificates.ca).publicKey)).toBe(true);
-    await charger.disconnect();
-    expect(await overTls({ id, pair: { cert: signed?.payload.certificateChain, key } })).toBe(101);
-  });
+  it.each(['1.6', '2.0.1'] as const)(
+    'a charger told to renew its certificate gets a signed one and logs in with it (%s)',
+    async (version) => {
+      const id = `RENEW-${version}`;
+      await saveCharger({ id, password: PASSWORD, securityProfile: 3 });
+      const old = await certificates.issue(id);
+      const { csr, key } = await certificates.request(`CN=${id}, O=Somebody`);
+      const tls = { ca: certificates.ca, cert: old.cert, key: old.key };
+      const options = { url: tlsUrl(), tls, requestCertificate: () => csr };
+      const charger = await server.charger(id, version, options);
+      expect(await renew(await operatorToken('site'), id)).toEqual({ __typename: 'Charger' });
+      const signed = await eventually(() => {
+        const found = charger.received.find(({ method }) => method === 'CertificateSigned');
+        expect(found).toBeDefined();
+        return found;
+      });
+      const certificate = new X509Certificate(signed?.payload.certificateChain);
+      expect(certificate.subject).toBe(`CN=${id}`);
+      expect(certificate.verify(new X509Certificate(certificates.ca).publicKey)).toBe(true);
+      await charger.disconnect();
+      expect(await overTls({ id, pair: { cert: signed?.payload.certificateChain, key } })).toBe(101);
+    },
+  );
 
-  it('not for another charger, not for a request that is not signed, nor for what is no request', async () => {
+  it('a signing request that is malformed, badly signed, for another charger or over a plain connection is Rejected', async () => {
     await saveCharger({ id: 'SIGN', password: PASSWORD });
     const url = tlsUrl();
     const charger = await server.charger('SIGN', '1.6', { url, tls: { ca: certificates.ca } });
@@ -254,19 +258,19 @@ describe('a certificate is renewed', () => {
       expect(await charger.call('SignCertificate', { csr: bad })).toEqual({ status: 'Rejected' });
     }
     await charger.disconnect();
-    // It has asked often enough for now; another one has not.
+    // SIGN has used up its rate of signing requests; SIGN-2 has not.
     await saveCharger({ id: 'SIGN-2', password: PASSWORD });
     const other = await server.charger('SIGN-2', '1.6', { url, tls: { ca: certificates.ca } });
     const good = (await certificates.request('CN=SIGN-2')).csr;
     expect(await other.call('SignCertificate', { csr: good })).toEqual({ status: 'Accepted' });
     await other.disconnect();
-    // Over a connection that is not encrypted anybody could read the password, and ask.
+    // On an unencrypted connection an eavesdropper could read the password and request a certificate of its own.
     const plain = await server.rawCharger('SIGN-2');
     expect(await plain.call('SignCertificate', { csr: good })).toEqual({ status: 'Rejected' });
     plain.close();
   });
 
-  it('is refused by a server without an authority', async () => {
+  it('a renewal is refused by a server without a certificate authority', async () => {
     const without = await TestServer.start({ database: server.database });
     const charger = await without.rawCharger('CH1');
     const { csr } = await certificates.request('CN=CH1');
@@ -289,7 +293,7 @@ describe('a password', () => {
     ).changeChargerPassword;
 
   it.each(['1.6', '2.0.1', '2.1'] as const)(
-    'is changed on the charger, which comes back with it (%s)',
+    'a password is changed on the charger, which reconnects with the new one (%s)',
     async (version) => {
       const id = `PW-${version}`;
       await saveCharger({ id, password: PASSWORD });
@@ -307,12 +311,12 @@ describe('a password', () => {
       await charger.disconnect();
       expect(await plainly({ id, password })).toBe(101);
       expect(await plainly({ id, password: PASSWORD })).toBe(401);
-      // Some 1.6 chargers send the digits that they were given.
+      // Some 1.6 chargers send the hexadecimal digits instead of the bytes that they stand for.
       if (version === '1.6') expect(await plainly({ id, password: value })).toBe(101);
     },
   );
 
-  it('stays as it is where the charger refuses it', async () => {
+  it('a password stays as it is when the charger refuses the change', async () => {
     await saveCharger({ id: 'PW-NO', password: PASSWORD });
     const charger = await server.rawCharger('PW-NO');
     const changing = change(admin, 'PW-NO');
@@ -326,7 +330,7 @@ describe('a password', () => {
     charger.close();
   });
 
-  it('is not known after silence: both are good, until the charger comes with one', async () => {
+  it('after an unanswered password change both passwords are valid until the charger logs in with the new one', async () => {
     await saveCharger({ id: 'PW-MUTE', password: PASSWORD });
     const charger = await server.rawCharger('PW-MUTE');
     const changing = change(admin, 'PW-MUTE');
@@ -339,7 +343,7 @@ describe('a password', () => {
     expect(await plainly({ id: 'PW-MUTE', password: PASSWORD })).toBe(401);
   });
 
-  it('that was taken without an answer stays good when another change comes to nothing', async () => {
+  it('a new password that the charger took without an answer stays valid when another change fails', async () => {
     await saveCharger({ id: 'PW-TWO', password: PASSWORD });
     const charger = await server.rawCharger('PW-TWO');
     const changing = change(admin, 'PW-TWO');
@@ -350,7 +354,7 @@ describe('a password', () => {
     expect(await plainly({ id: 'PW-TWO', password: Buffer.from(payload.value, 'hex') })).toBe(101);
   });
 
-  it('that is guessed is slowed for whoever guesses; the charger itself comes in', async () => {
+  it('wrong passwords from one address are limited, while the charger itself still logs in', async () => {
     await saveCharger({ id: 'GUESSED', password: PASSWORD });
     const proxied = await TestServer.start({ database: server.database, env: { TRUSTED_PROXIES: '127.0.0.1' } });
     const login = (password: string, address: string) => {
@@ -370,7 +374,7 @@ describe('a password', () => {
     expect(await login(PASSWORD, home)).toBe(101);
     const guesses = Array.from({ length: 40 }, (_, n) => login(`wrong-password-${n}`, home));
     const statuses = await Promise.all(guesses);
-    // Ten, and one for each ten seconds that it took.
+    // The limit for a known charger at its address: a burst of 10, then one more per 10 seconds of the test's run.
     expect(statuses.filter((status) => status === 401).length).toBeLessThan(15);
     expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(25);
     expect(await login(PASSWORD, home)).toBe(101);
@@ -379,21 +383,21 @@ describe('a password', () => {
     await proxied.stop();
   });
 
-  it('is not given to a charger that is offline, nor by who does not run its site', async () => {
+  it('a password change is refused for an offline charger, and for another site’s operator as if there were no charger', async () => {
     await saveCharger({ id: 'PW-OFF', password: PASSWORD });
     expect(await change(admin, 'PW-OFF')).toMatchObject({ code: 'CHARGER_OFFLINE' });
     const foreign = await operatorToken('elsewhere');
     expect(await change(foreign, 'PW-OFF')).toEqual(await change(foreign, 'NOBODY'));
   });
 
-  it('may be bytes that are no text, saved as hexadecimal digits', async () => {
+  it('a password may be bytes that are no text, saved as hexadecimal digits', async () => {
     const digits = '00FF10EE20DD30CC40BB50AA60996088';
     await saveCharger({ id: 'PW-HEX', password: digits });
     expect(await plainly({ id: 'PW-HEX', password: Buffer.from(digits, 'hex') })).toBe(101);
     expect(await plainly({ id: 'PW-HEX', password: digits })).toBe(101);
   });
 
-  it('is kept as a slow hash alone', async () => {
+  it('a password is stored only as a slow hash', async () => {
     const rows = await server.database.query<{ row: string }>('SELECT charger::text AS row FROM charger');
     expect(rows.length).toBeGreaterThan(5);
     for (const { row } of rows) {

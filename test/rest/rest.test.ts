@@ -1,4 +1,4 @@
-// REST, as somebody without GraphQL uses it: every route, every status, and the document that describes them.
+// REST as a client without GraphQL uses it: the routes, their statuses, the event stream and the OpenAPI document.
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Queue } from '../support/queue.ts';
@@ -52,7 +52,7 @@ const cancel = (id: string, body: unknown, more: Omit<Call, 'body'> = {}) =>
 const minutes = { idTag: 'ANNA', durationMinutes: 15 };
 
 describe('reserve-now and cancel-reservation', () => {
-  it('hold a connector on the charger, and free it', async () => {
+  it('reserve-now holds a connector on the charger, and cancel-reservation frees it', async () => {
     const charger = await server.charger('CH1');
     const made = await reserve('CH1', { ...minutes, connectorId: 1 });
     expect(made).toMatchObject({
@@ -70,7 +70,7 @@ describe('reserve-now and cancel-reservation', () => {
     await charger.disconnect();
   });
 
-  it('by the id on the charger, for an operator too', async () => {
+  it('an operator cancels a driver’s reservation by its reservationId on the charger', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1, reservationId: 77 });
     const { reservationId } = body;
@@ -83,7 +83,7 @@ describe('reserve-now and cancel-reservation', () => {
     await charger.disconnect();
   });
 
-  it('the same Idempotency-Key gives the same answer, and another request under it is 422', async () => {
+  it('a repeated Idempotency-Key gives the same answer, and another request with it is refused with 422', async () => {
     const charger = await server.charger('CH1');
     const headers = { 'idempotency-key': 'tap-1' };
     const [one, two] = await Promise.all([
@@ -108,7 +108,7 @@ describe('reserve-now and cancel-reservation', () => {
   });
 });
 
-describe('what is not done is told as problem details', () => {
+describe('refusals as problem details', () => {
   it.each([
     ['no JSON', '{', 400],
     ['a number that is text', { ...minutes, connectorId: '1' }, 400],
@@ -117,7 +117,7 @@ describe('what is not done is told as problem details', () => {
     ['a date that is over', { idTag: 'ANNA', expiryDate: '2020-01-01T00:00:00Z' }, 400],
     ['two ends', { ...minutes, expiryDate: '2100-01-01T00:00:00Z' }, 400],
     ['another’s idTag', { ...minutes, idTag: 'CLEO' }, 403],
-  ])('%s', async (_, body, status) => {
+  ])('reserve-now with %s is answered with problem details', async (_, body, status) => {
     const answer = await reserve('CH1', body);
     expect(answer).toMatchObject({ status, type: expect.stringContaining('application/problem+json') });
     expect(answer.body).toMatchObject({
@@ -128,25 +128,25 @@ describe('what is not done is told as problem details', () => {
     });
   });
 
-  it('names the field that is wrong', async () => {
+  it('problem details name the invalid field', async () => {
     expect((await reserve('CH1', { ...minutes, conectorId: 1 })).body).toMatchObject({ field: 'conectorId' });
     expect((await reserve('CH1', { ...minutes, connectorId: -1 })).body).toMatchObject({ field: 'connectorId' });
   });
 
-  it('401 without a credential, with WWW-Authenticate', async () => {
+  it('a request without a credential is answered with 401 and WWW-Authenticate', async () => {
     const answer = await call('POST', '/chargers/CH1/actions/reserve-now', { body: minutes });
     expect(answer).toMatchObject({ status: 401, body: { code: 'UNAUTHENTICATED' } });
     expect(answer.headers.get('www-authenticate')).toBe('Bearer');
   });
 
-  it('403 beyond the scopes', async () => {
+  it('a request beyond the scopes of its token is answered with 403', async () => {
     const claims = { role: 'driver', idTags: ['ANNA'], scope: 'reservations:read' };
     const token = await signToken('driver of ANNA', claims);
     expect(await reserve('CH1', minutes, { token })).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } });
     expect((await call('GET', '/reservations', { token })).status).toBe(200);
   });
 
-  it('404 for what is not there, and the same for what is not yours', async () => {
+  it('what does not exist is answered with 404, and another driver’s reservation exactly alike', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const cleo = await driverToken('CLEO');
@@ -159,7 +159,7 @@ describe('what is not done is told as problem details', () => {
     const ended = await cancel('CH1', { id: body.id }, { token: cleo });
     expect(ended.status).toBe(404);
     expect(ended.body).toEqual((await cancel('CH1', { id: unknown }, { token: cleo })).body);
-    // By the address of another charger it is not there either.
+    // The path names another charger, at which this reservation does not exist.
     expect((await cancel('CH2', { id: body.id })).status).toBe(404);
     expect((await reserve('NOBODY', minutes)).status).toBe(404);
     expect((await call('GET', '/nothing')).body).toMatchObject({ status: 404, code: 'NOT_FOUND' });
@@ -167,7 +167,7 @@ describe('what is not done is told as problem details', () => {
     await charger.disconnect();
   });
 
-  it('409 where it is held, with until when and not by whom', async () => {
+  it('a connector held for another driver is answered with 409 and reservedUntil, without the holder', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const token = await driverToken('CLEO');
@@ -178,12 +178,12 @@ describe('what is not done is told as problem details', () => {
     await charger.disconnect();
   });
 
-  it('422 where the policy forbids it, with its reasons', async () => {
+  it('a reservation that the policy forbids is answered with 422 and the reasons', async () => {
     const answer = await reserve('CH1', { idTag: 'ANNA', durationMinutes: 100_000 });
     expect(answer).toMatchObject({ status: 422, body: { code: 'POLICY', reasons: [{ rule: 'MAX_DURATION' }] } });
   });
 
-  it('502 where the charger refuses, 503 where it is offline', async () => {
+  it('a refusal by the charger is answered with 502, an offline charger with 503', async () => {
     const charger = await server.charger('CH2');
     charger.behaviour = { type: 'refuse', status: 'Occupied' };
     expect(await reserve('CH2', { ...minutes, connectorId: 1 })).toMatchObject({
@@ -194,7 +194,7 @@ describe('what is not done is told as problem details', () => {
     expect(await reserve('OFF', minutes)).toMatchObject({ status: 503, body: { code: 'CHARGER_OFFLINE' } });
   });
 
-  it('504 where it does not answer: the reservation is there, and the outcome comes', async () => {
+  it('a charger’s missing answer gives 504 with a Location, which shows the outcome once the late answer comes', async () => {
     const charger = await server.rawCharger('CH3');
     const reserving = reserve('CH3', { ...minutes, connectorId: 1 });
     const { id } = await charger.expectCall('ReserveNow');
@@ -207,7 +207,7 @@ describe('what is not done is told as problem details', () => {
     charger.close();
   });
 
-  it('405 or 404 for a method that is not there, 413 and 415 for bodies that are none', async () => {
+  it('an unknown method is answered with 404, an oversized body with 413, another content type with 415', async () => {
     expect((await call('GET', '/chargers/CH1/actions/reserve-now', { token: anna })).status).toBe(404);
     expect((await reserve('CH1', { idTag: 'x'.repeat(200_000) })).status).toBe(413);
     const headers = { 'content-type': 'text/csv' };
@@ -218,7 +218,7 @@ describe('what is not done is told as problem details', () => {
 });
 
 describe('reservations', () => {
-  it('are listed by pages, within the caller’s rights', async () => {
+  it('reservations are listed in pages, within the caller’s rights, and a bad parameter is answered with 400', async () => {
     const charger = await server.charger('CH1');
     for (let n = 0; n < 3; n += 1) {
       const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
@@ -268,7 +268,7 @@ describe('events', () => {
     return { response, events, close: () => aborting.abort() };
   }
 
-  it('come as they happen, within the caller’s rights; who comes back misses nothing', async () => {
+  it('events arrive as they happen, within the caller’s rights, and resume without a gap after Last-Event-ID', async () => {
     const charger = await server.charger('CH1');
     const stream = await open('kind=RESERVATION', anna);
     const stranger = await open('kind=RESERVATION', await driverToken('CLEO'));
@@ -289,12 +289,12 @@ describe('events', () => {
     await charger.disconnect();
   });
 
-  it('a cursor that is none is 400; without a credential it is 401', async () => {
+  it('events with an invalid cursor are answered with 400, without a credential with 401', async () => {
     expect((await open('after=nonsense', anna)).response.status).toBe(400);
     expect((await fetch(address('/events'))).status).toBe(401);
   });
 
-  it('end with the token', async () => {
+  it('the event stream ends when its token expires', async () => {
     const own = await TestServer.start();
     await own.fill();
     const token = await signToken('driver of ANNA', { role: 'driver', idTags: ['ANNA'] }, { expiresIn: '1m' });
@@ -313,7 +313,7 @@ describe('events', () => {
 });
 
 describe('the OpenAPI document', () => {
-  it('is valid, says each route, its answers and its credential', async () => {
+  it('the OpenAPI document is valid and lists every route with its credential, and the statuses of reserve-now', async () => {
     const { body } = await call('GET', '/openapi.json');
     const validated = await new Validator().validate(structuredClone(body));
     expect(validated).toEqual({ valid: true });
@@ -349,7 +349,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(body.components.schemas).toSorted()).toEqual(['Problem', 'Reservation', 'ReservationPage']);
   });
 
-  it('every member of a reservation that the API gives is described, and the other way round', async () => {
+  it('the OpenAPI Reservation has every field that REST returns, and the same fields as GraphQL but site and charger', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const { body: document } = await call('GET', '/openapi.json');
@@ -365,7 +365,7 @@ describe('the OpenAPI document', () => {
     await charger.disconnect();
   });
 
-  it('has a page that shows it, from this server alone', async () => {
+  it('the page that shows the OpenAPI document loads nothing from another server', async () => {
     const page = await call('GET', '/docs/');
     expect(page).toMatchObject({ status: 200, type: expect.stringContaining('text/html') });
     expect(page.body).not.toMatch(/(src|href)="https?:/);

@@ -1,5 +1,5 @@
-// The steps of the model: what people, the charger and the network may do, and what the model says comes of it.
-// The model is pure: it predicts where it can be sure, and says `unsure` where silence, faults or restarts leave it so.
+// The steps of the model: what drivers, the charger and the network may do, and which outcome the model predicts. The
+// model is pure: it says `unsure` where silence, faults or restarts leave the outcome open.
 import fc from 'fast-check';
 import type { Behaviour } from '../../src/dev/simulator/simulated-charger.ts';
 import { type Asked, groups, type World } from './world.ts';
@@ -7,10 +7,10 @@ import { type Asked, groups, type World } from './world.ts';
 export interface Model {
   isOnline: boolean;
   behaviour: Behaviour['type'];
-  /** By connector: who holds it; `unsure` until things have become quiet. */
+  /** By connector: the idTag that holds it, or `free`; `unsure` until the step `quiet` has settled everything. */
   held: Record<number, string | 'free' | 'unsure'>;
   isBroken: Record<number, boolean>;
-  /** A vehicle is there, or a session runs. */
+  /** By connector: a vehicle is plugged in, or a transaction runs. */
   isTaken: Record<number, boolean>;
   asked: number;
 }
@@ -26,7 +26,7 @@ export const emptyModel = (): Model => ({
 
 export type Step = fc.AsyncCommand<Model, World>;
 
-/** A step whose every end is followed by the checks. */
+/** A step that checks the invariants after it has run. */
 function step(name: string, run: (model: Model, world: World) => Promise<void>, check = (_: Model) => true): Step {
   return {
     check,
@@ -42,7 +42,7 @@ const unsure = (model: Model) => {
   model.held = { 1: 'unsure', 2: 'unsure' };
 };
 
-/** The refusal or status that the model is sure of; undefined: anything that keeps the invariants. */
+/** The refusal code or status that the model predicts; undefined: any result that keeps the invariants. */
 function predict(model: Model, connectorId: number): string | undefined {
   const { held, isBroken, isTaken, isOnline, behaviour } = model;
   const holder = held[connectorId];

@@ -1,5 +1,6 @@
-// Random sequences of what people, chargers and networks do, against the real server: a model predicts what it can, and
-// the invariants are checked after every step. A failure prints its seed and path: MODEL_SEED and MODEL_PATH repeat it.
+// Random sequences of steps by drivers, chargers and networks, against the real server: a model predicts what it can,
+// and the invariants are checked after every step. A failure prints its seed and path; MODEL_SEED and MODEL_PATH repeat
+// it.
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { faultLog } from '../support/fault-log.ts';
@@ -9,7 +10,7 @@ import { World } from './world.ts';
 
 const runs = Number(process.env.MODEL_RUNS ?? 25);
 const STEPS = 30;
-/** Slow: looks for a shorter sequence that fails, too. */
+/** Also searches for a shorter sequence that fails, which is slow. */
 const shrinks = process.env.MODEL_SHRINK === '1';
 const { log, faults } = faultLog();
 let server: TestServer;
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Runs the steps that make sense where the model stands, until enough were run. */
+/** Runs the steps that the model allows in its current state, at most STEPS; returns how many ran. */
 async function run(sequence: readonly Step[], world: World): Promise<number> {
   const model = emptyModel();
   let taken = 0;
@@ -35,7 +36,7 @@ async function run(sequence: readonly Step[], world: World): Promise<number> {
 
 it(`the invariants hold through ${runs} sequences of ${STEPS} steps`, { timeout: 24 * 3_600_000 }, async () => {
   let taken = 0;
-  // A few more than needed: some make no sense where they come.
+  // Twice as many as needed, since run() skips the steps that the model does not allow.
   const sequence = fc.array(fc.oneof(...steps), { minLength: shrinks ? 1 : 2 * STEPS, maxLength: 2 * STEPS });
   const property = fc.asyncProperty(fc.constantFrom('1.6', '2.0.1', '2.1'), sequence, async (version, commands) => {
     const world = await World.create(server, version);

@@ -1,5 +1,5 @@
-// Random policies, and random requests by many at once: whatever is asked, in whatever order, the database never holds
-// what the policy forbids. `POLICY_RUNS` sets how many; a failure prints the seed that repeats it (`POLICY_SEED`).
+// Random policies and random concurrent requests: the database never holds a reservation that the policy forbids.
+// `POLICY_RUNS` sets the number of runs; a failure prints its seed, and `POLICY_SEED` repeats it.
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { PolicyFields } from '../../src/model/site/policy.ts';
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Now and then one that forbids everything; where most do, little is left to be looked at. */
+/** Rarely 0, which forbids everything: if most policies did, few reservations would be left to check. */
 const limit = (max: number) =>
   fc.option(
     fc.oneof({ weight: 15, arbitrary: fc.integer({ min: 1, max }) }, { weight: 1, arbitrary: fc.constant(0) }),
@@ -115,7 +115,7 @@ async function rowsOf(site: string): Promise<Row[]> {
   return rows;
 }
 
-/** Counted anew from the rows, by other means than the server's. */
+/** What the rows break of the policy, counted without the server's own code. */
 function violations(policy: PolicyFields, rows: readonly Row[]): string[] {
   const found: string[] = [];
   const live = rows.filter(({ status }) => status === 'SCHEDULED');
@@ -141,7 +141,7 @@ function violations(policy: PolicyFields, rows: readonly Row[]): string[] {
     policy.maxActivePerGroup,
     countBy(live, ({ idTag }) => groupOf[idTag]),
   );
-  // What was moved is counted once, where it is now.
+  // A moved reservation counts once, at its new place.
   const moved = new Set(rows.map(({ movedFrom }) => movedFrom));
   const begun = rows.filter(({ id, status }) => status !== 'FAILED' && !moved.has(id));
   const day = (row: Row) => `${row.idTag} ${new Date(row.from).toISOString().slice(0, 10)}`;
@@ -209,7 +209,7 @@ async function send(site: string, request: Request): Promise<void> {
   if (request.type === 'move') await server.moveReservation(admin, { id: row.id, chargerId, connectorId });
 }
 
-it('whatever is asked, nothing stands that the policy forbids', async () => {
+it('no sequence of concurrent requests leaves a reservation that the policy forbids', async () => {
   const runs = Number(process.env.POLICY_RUNS ?? 12);
   const seed = process.env.POLICY_SEED === undefined ? {} : { seed: Number(process.env.POLICY_SEED) };
   let made = 0;

@@ -1,5 +1,5 @@
-// The real thing that the model is held against: the server on PostgreSQL, one simulated charger over its socket, and
-// the clocks of both. It also knows what must be true of them at any moment.
+// The system that the model is compared with: the server on PostgreSQL, one simulated charger over its socket, and the
+// clocks of both. Also checks the invariants, after each step and once everything is settled.
 import type { Clock } from '../../src/common/clock.ts';
 import { SimulatedCharger, type SimulatedVersion } from '../../src/dev/simulator/simulated-charger.ts';
 import { PASSWORD, signToken, type TestServer } from '../support/test-server.ts';
@@ -8,9 +8,9 @@ export interface Asked {
   readonly key: string;
   readonly idTag: string;
   readonly connectorId: number;
-  /** The API's key of the reservation; absent where it was refused. */
+  /** The API's key of the reservation; absent if the request was refused. */
   id?: string;
-  /** What the client was told: a status or a refusal's code. */
+  /** The answer to the client: a status, or the code of a refusal. */
   told?: string;
 }
 
@@ -26,14 +26,14 @@ interface HoldRow {
 
 export const groups: Record<string, string | undefined> = { ANNA: 'FLEET', BEN: 'FLEET', CLEO: undefined };
 export const TIMEOUT_MS = 1000;
-/** What is due to happen within this time may happen at one clock and not yet at the other. */
+/** An expiry this close to now may have happened by one clock and not yet by the other. */
 const EDGE_MS = 3000;
 
 let worlds = 0;
 
 export class World {
   readonly asked: Asked[] = [];
-  /** By how much the charger's clock was off at the most: it set its timers by it. */
+  /** The largest skew that the charger's clock has had: timers that it set under that skew may still run. */
   #maxSkewMs = 0;
   #events = 0;
 
@@ -79,7 +79,7 @@ export class World {
     return this.tokens[idTag] ?? '';
   }
 
-  /** Resolves with the work, setting the clock forward when it waits for a time-out. */
+  /** Waits for the work, and advances the clock by TIMEOUT_MS for as long as it does not finish. */
   async through<T>(work: Promise<T>): Promise<{ result: T; hasWaited: boolean }> {
     let isDone = false;
     const done = work.finally(() => {
@@ -94,7 +94,7 @@ export class World {
     return { result: await done, hasWaited };
   }
 
-  /** The charger behaves and is connected; resolves when nothing is left to be settled. */
+  /** Makes the charger behave normally, connects it, and waits until nothing is left to settle. */
   async quiet(): Promise<void> {
     const { charger, server } = this;
     charger.behaviour = { type: 'normal' };
@@ -135,13 +135,13 @@ export class World {
     );
   }
 
-  /** What must be true after every step. */
+  /** Checks the invariants that hold after every step. */
   async check(): Promise<void> {
     await this.#checkHolds();
     await this.#checkEvents();
   }
 
-  /** At most one hold a connector, and no more than there are connectors, at any time. */
+  /** At most one live hold per connector, and at most as many as the charger has connectors. */
   async #checkHolds(): Promise<void> {
     const now = this.server.clock.now();
     const live = (await this.holds()).filter(({ expiryDate }) => expiryDate > now);
@@ -151,7 +151,10 @@ export class World {
       throw new Error(`More holds than connectors: ${JSON.stringify(live)}`);
   }
 
-  /** Each transition has one event, versions have no holes, no end is undone but by the audited correction. */
+  /**
+   * Each transition has one event, versions have no gaps, and a final status changes only by the audited correction to
+   * USED.
+   */
   async #checkEvents(): Promise<void> {
     type Row = { id: string; version: number; status: string; events: { v: number; f: string | null; t: string }[] };
     const rows = await this.server.database.query<Row>(
@@ -174,7 +177,10 @@ export class World {
     this.#events = events;
   }
 
-  /** What must be true once things are quiet: the charger holds what we say it holds, and clients were told the truth. */
+  /**
+   * Checks what holds once everything is settled: the charger holds what the server stores, and the answers that
+   * clients got match the rows.
+   */
   async checkQuiet(): Promise<void> {
     const { server, charger } = this;
     const now = server.clock.now().getTime();
@@ -200,7 +206,7 @@ export class World {
     if (rows.length > this.asked.length) throw new Error('There is a reservation nobody asked for');
   }
 
-  /** What happened, as the server and the charger remember it, for whoever reads a failure. */
+  /** Events, transactions and Calls of this charger, to be printed with a failure. */
   async story(): Promise<string> {
     const query = (text: string) => this.server.database.query<{ line: string }>(text, [this.charger.id]);
     const events = await query(
@@ -228,7 +234,7 @@ const correctable = new Set(['CANCELLED', 'EXPIRED', 'REMOVED', 'FAILED']);
 const describe = ({ reservationId, connectorId, idTag, expiryDate }: Omit<HoldRow, 'id' | 'status' | 'parentIdTag'>) =>
   `${reservationId} on ${connectorId} for ${idTag} until ${expiryDate.toISOString()}`;
 
-/** Whether the work is done within that (real) time. */
+/** Resolves with whether the work finishes within that real time. */
 export function within(work: Promise<unknown>, ms: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(false), ms);

@@ -1,4 +1,4 @@
-// However many processes look for due rows at once, each row is worked on by one of them.
+// Claims of due rows: however many processes look for them at once, each row is worked on by one.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
@@ -48,7 +48,7 @@ it('rows are claimed once, and only for the node that holds the charger’s sock
     }
   };
   await Promise.all(processes.flatMap((one) => [claimAll(one, 1), claimAll(one, 2)]));
-  // A round that finds the last rows locked by another finds none; what it left is found by the next.
+  // claimAll() stops when the last rows are locked by another process; these two rounds claim what that left.
   await claimAll(processes[0] as Database, 1);
   await claimAll(processes[0] as Database, 2);
   expect(claimed).toHaveLength(ROWS);
@@ -56,7 +56,7 @@ it('rows are claimed once, and only for the node that holds the charger’s sock
   expect(claimed.every(({ chargerId, node }) => chargerId === `CH${node}`)).toBe(true);
 });
 
-it('a row whose claimer died falls due again when its claim is over', async () => {
+it('a row whose claimer died falls due again when its claim runs out', async () => {
   const reservations = reservationRepository(processes[0] as Database);
   expect(await reservations.claimDue(new Date(Date.now() + 30_000), 1, new Date())).toEqual([]);
   const later = new Date(Date.now() + 61_000);

@@ -1,10 +1,10 @@
-// Connections that break where nobody expects it.
+// Tests connections to PostgreSQL that break in the middle of a transaction.
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-it('a connection that breaks in the middle of a transaction fails it, and nothing else', async () => {
+it('a connection that breaks during a transaction fails that transaction and nothing else', async () => {
   const { url, query, drop } = await createTestDatabase();
   const database = await openDatabase({ url, poolSize: 2, entities: [] });
   const pid = { name: 'pid', text: 'SELECT pg_backend_pid() AS pid' };
@@ -17,7 +17,7 @@ it('a connection that breaks in the middle of a transaction fails it, and nothin
     await sql.query(pid, []);
   });
   await expect(broken).rejects.toThrow();
-  // It would have ended the process, as an error that nobody hears.
+  // The error event of the broken connection, if nobody listened, would have ended the process.
   expect(await database.query(pid, [])).toHaveLength(1);
   await database.close();
   await drop();

@@ -1,10 +1,11 @@
-// The schema goes up, down and up again on an empty database, and is the same both times.
+// Tests that the migrations run up, down and up again on an empty database, and make the same tables, sequences and
+// indexes both times.
 import { DataSource } from 'typeorm';
 import { expect, it } from 'vitest';
 import { migrations } from '../../src/storage/migrations.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-it('migrations run up and down', async () => {
+it('the migrations run up, down and up again, with the same result both times', async () => {
   const database = await createTestDatabase({ isEmpty: true });
   const source = await new DataSource({
     type: 'postgres',

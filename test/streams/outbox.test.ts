@@ -1,4 +1,4 @@
-// What waits for a client is bounded, ordered, and written together when the client, or the server, is busy.
+// Tests the outbox of a client: it is bounded and ordered, and merges writes when the client or the server is busy.
 import { expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/common/clock.ts';
 import { createLog } from '../../src/common/log.ts';
@@ -32,7 +32,7 @@ function outboxOf(onOverflow: () => void = () => {}) {
 }
 const place = (id: bigint): Start => ({ position: { xid: 1n, id } });
 
-it('what comes in one turn of the loop is one write, in its order', async () => {
+it('messages put in one turn of the event loop go out in one write, in order', async () => {
   const { channel, put } = outboxOf();
   put('one');
   put('two');
@@ -41,7 +41,7 @@ it('what comes in one turn of the loop is one write, in its order', async () => 
   await vi.waitFor(() => expect(channel.writes).toEqual(['|one!|two!', '|three!']));
 });
 
-it('while the system has not taken what was written it waits, and goes on in order', async () => {
+it('messages wait while the system has not taken earlier writes, then go out in order', async () => {
   const { channel, outbox, put } = outboxOf();
   channel.unsent = 100_000;
   put('one');
@@ -54,7 +54,7 @@ it('while the system has not taken what was written it waits, and goes on in ord
   expect(outbox.room()).toBeUndefined();
 });
 
-it('there is room when most has been written', async () => {
+it('the outbox has room again once most of it is written', async () => {
   const { channel, outbox, put } = outboxOf();
   channel.unsent = 100_000;
   put('x'.repeat(70_000));
@@ -70,7 +70,7 @@ it('there is room when most has been written', async () => {
   expect(isRoom).toBe(true);
 });
 
-it('beyond its bound the client is given up; what was written of a subscription is known, and nothing is kept', async () => {
+it('an overflowing outbox gives up the client, keeps the progress of what was written, and drops the rest', async () => {
   const overflowed = vi.fn();
   const { channel, outbox, put, progress } = outboxOf(overflowed);
   put('first', place(1n));
@@ -85,7 +85,7 @@ it('beyond its bound the client is given up; what was written of a subscription 
   expect(channel.writes).toHaveLength(1);
 });
 
-it('many small ones are bounded, too; one large one is not refused', () => {
+it('more than 5000 small messages overflow the outbox, but a single large message does not', () => {
   const overflowed = vi.fn();
   const { channel, put } = outboxOf(overflowed);
   channel.unsent = 100_000;
@@ -97,7 +97,7 @@ it('many small ones are bounded, too; one large one is not refused', () => {
   expect(overflowed).toHaveBeenCalledOnce();
 });
 
-it('however much comes in one turn of the loop, who takes it is not given up', () => {
+it('a client that takes its messages is not given up, however many come in one turn of the event loop', () => {
   const overflowed = vi.fn();
   const { channel, put } = outboxOf(overflowed);
   for (let count = 0; count < 10_000; count += 1) put('x'.repeat(600));
@@ -105,7 +105,7 @@ it('however much comes in one turn of the loop, who takes it is not given up', (
   expect(channel.writes.length).toBeGreaterThan(0);
 });
 
-it('who takes nothing for half a minute is given up', async () => {
+it('a client that takes nothing for half a minute is given up', async () => {
   const overflowed = vi.fn();
   const clock = new TestClock();
   const channel = new TestChannel();

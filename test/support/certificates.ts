@@ -32,7 +32,7 @@ export class Certificates {
     readonly folder: string,
     readonly authority: Authority,
     readonly stranger: Authority,
-    /** It has the name of ours, and another key. */
+    /** Has the same name as `authority`, but another key. */
     readonly impostor: Authority,
   ) {}
 
@@ -50,7 +50,7 @@ export class Certificates {
     return made;
   }
 
-  /** The server's own, which takes the place of the one before. */
+  /** Issues the server's own certificate and overwrites the one before. */
   async makeServer(): Promise<void> {
     const { cert, key } = await this.issue('127.0.0.1', {
       extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
@@ -103,14 +103,14 @@ export class Certificates {
     };
   }
 
-  /** A request to sign a key, and the key. */
+  /** A certificate signing request, and the private key that belongs to it. */
   async request(subject: string): Promise<{ readonly csr: string; readonly key: string }> {
     const keys = await newKeys();
     const request = await x509.Pkcs10CertificateRequestGenerator.create({ name: subject, keys, signingAlgorithm: EC });
     return { csr: request.toString('pem'), key: await pemOf(keys) };
   }
 
-  /** The list of the authority's certificates that are not good any more. */
+  /** Writes the authority's revocation list, with these serial numbers. */
   async revoke(...serialNumbers: readonly string[]): Promise<void> {
     const list = await x509.X509CrlGenerator.create({
       issuer: this.authority.certificate.subject,

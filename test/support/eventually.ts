@@ -1,4 +1,4 @@
-// Polls until what is claimed holds, with a deadline; the last failure is the one reported.
+// Repeats a claim until it does not throw; after the deadline the last failure is thrown.
 
 export async function eventually<T>(claim: () => T | Promise<T>, deadlineMs = 8000): Promise<T> {
   const end = Date.now() + deadlineMs;

@@ -1,4 +1,4 @@
-// A log that keeps what went wrong inside, so that a test can demand that nothing did.
+// A log that collects the entries of level error and above, so that a test can assert that there are none.
 import { pino } from 'pino';
 import type { Log } from '../../src/common/log.ts';
 

@@ -1,5 +1,6 @@
-// A PostgreSQL for each worker, for an open transaction keeps back the events of its whole cluster; and in each a migrated
-// database that each test file copies. With DATABASE_URL there is that one, and one worker (vitest.config.ts).
+// Starts a PostgreSQL for each worker, since an open transaction delays the events of its whole cluster, and creates in
+// each the migrated template that test files copy. With DATABASE_URL there is only that server, and one worker
+// (vitest.config.ts).
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { openDatabase } from '../../src/storage/database.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Of each worker: connection string of a database to connect to for administration. */
+    /** By worker: the connection string of a database to connect to for administration. */
     readonly postgresUrls: readonly string[];
     readonly templateDatabase: string;
   }

@@ -1,4 +1,4 @@
-// A socket that speaks graphql-transport-ws word by word, so that a test sees each message and each close code.
+// A client that sends graphql-transport-ws messages one by one, so that a test sees each message and each close code.
 import { WebSocket } from 'ws';
 import { Queue } from './queue.ts';
 
@@ -16,14 +16,14 @@ export class GraphQLSocket {
     socket.on('message', (data) => this.messages.push(JSON.parse(`${data}`)));
   }
 
-  /** Opened, and silent yet. */
+  /** Opens a socket and sends nothing. */
   static async open(url: string, protocol: string | string[] = 'graphql-transport-ws'): Promise<GraphQLSocket> {
     const opened = new GraphQLSocket(new WebSocket(url.replace('http', 'ws'), protocol));
     await new Promise((resolve, reject) => opened.socket.once('open', resolve).once('error', reject));
     return opened;
   }
 
-  /** Opened and acknowledged. */
+  /** Opens a socket and waits for connection_ack. */
   static async connect(url: string, token: string): Promise<GraphQLSocket> {
     const opened = await GraphQLSocket.open(url);
     opened.send({ type: 'connection_init', payload: { authorization: `Bearer ${token}` } });

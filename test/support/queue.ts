@@ -1,4 +1,4 @@
-// Messages in the order they came; a reader waits for the next, with a deadline, and misses none.
+// A queue of messages in the order they came: a reader waits for the next one, up to a deadline, and misses none.
 
 export class Queue<T> {
   readonly all: T[] = [];
@@ -27,7 +27,7 @@ export class Queue<T> {
     return this.all[this.#read - 1] as T;
   }
 
-  /** Passes over what does not match. */
+  /** The next message that matches; skips those that do not. */
   async until(matches: (message: T) => boolean, deadlineMs = 8000): Promise<T> {
     for (;;) {
       const message = await this.next(deadlineMs);

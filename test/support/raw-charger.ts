@@ -1,4 +1,4 @@
-// A charger of frames alone, for tests that write out every byte.
+// A charger that sends raw frames, for tests that control every byte.
 import { WebSocket } from 'ws';
 import { Queue } from './queue.ts';
 
@@ -13,9 +13,9 @@ export interface RawChargerOptions {
 }
 
 export class RawCharger {
-  /** Calls of the server. */
+  /** Calls from the server. */
   readonly calls = new Queue<RawFrame>();
-  /** Answers and errors of the server. */
+  /** CallResults and CallErrors from the server. */
   readonly answers = new Queue<RawFrame>();
   readonly closed: Promise<{ code: number; reason: string }>;
   #count = 0;
@@ -48,7 +48,7 @@ export class RawCharger {
     this.socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
-  /** A Call of the charger; resolves with the payload of its answer, throws on a CALLERROR. */
+  /** Sends a Call; resolves with the payload of its CallResult, throws on a CallError. */
   async call(action: string, payload: object): Promise<RawFrame[2]> {
     this.#count += 1;
     const id = `call-${this.#count}`;
@@ -58,7 +58,7 @@ export class RawCharger {
     return answer[2];
   }
 
-  /** The next Call of the server with that action; others are answered NotImplemented. */
+  /** Waits for the next Call with that action; answers others with NotImplemented. */
   async expectCall(action: string): Promise<{ id: string; payload: RawFrame[3] }> {
     for (;;) {
       const [, id, found, payload] = await this.calls.next();

@@ -1,4 +1,4 @@
-// Somebody who is told by webhook: a real HTTP server that keeps what it gets and answers as it is told.
+// A receiver of webhooks: a real HTTP server that keeps each request and answers as the test sets it.
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Queue } from './queue.ts';
@@ -14,11 +14,11 @@ export interface Received {
 
 export class Receiver {
   readonly received = new Queue<Received>();
-  /** The status of an answer; a promise: when it is kept. */
+  /** The status to answer with; a promise delays the answer until it resolves. */
   answer: (received: Received) => number | Promise<number> = () => 200;
   answerHeaders: Record<string, string> = {};
 
-  /** In place of an HTTP answer. */
+  /** Raw bytes to write instead of an HTTP answer. */
   raw: string | undefined;
 
   private constructor(private readonly server: Server) {

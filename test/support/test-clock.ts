@@ -1,4 +1,4 @@
-// A clock that runs, and that a test can set forward: what became due in between happens at once.
+// A clock that runs, and that a test can set forward: timers that fall due in between fire at once.
 import type { Clock } from '../../src/common/clock.ts';
 
 interface Timer {

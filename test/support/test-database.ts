@@ -1,4 +1,4 @@
-// A database of one's own, copied from the migrated template.
+// A fresh database for a test, copied from the migrated template.
 import { randomBytes } from 'node:crypto';
 import { Client, Pool } from 'pg';
 import { inject } from 'vitest';
@@ -16,7 +16,7 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   const url = new URL(postgresUrl());
   url.pathname = `/${name}`;
   const pool = new Pool({ connectionString: url.href, max: 2 });
-  // The database is dropped while its last connections may still be saying goodbye.
+  // The database is dropped while its last connections may still be closing; their errors are ignored.
   pool.on('connect', (client) => client.on('error', () => {}));
   return {
     url: url.href,
@@ -30,11 +30,11 @@ export async function createTestDatabase(options: { readonly isEmpty?: boolean }
   };
 }
 
-/** The one of this worker. */
+/** The PostgreSQL of this worker. */
 const postgresUrl = () =>
   inject('postgresUrls')[Number(process.env.VITEST_POOL_ID ?? 1) - 1] ?? inject('postgresUrls')[0] ?? '';
 
-/** Copies of one template wait for each other. */
+/** Runs one statement at a time, by an advisory lock, since several may copy the same template. */
 async function administrate(statement: string): Promise<void> {
   const client = new Client({ connectionString: postgresUrl() });
   await client.connect();

@@ -1,4 +1,4 @@
-// The whole server on a database of its own, and what a test does with it as a client.
+// The whole server, by default on a database of its own, and what tests do with it as a client.
 import { createClient } from 'graphql-ws';
 import { SignJWT } from 'jose';
 import { WebSocket } from 'ws';
@@ -32,7 +32,7 @@ export function signToken(subject: string, claims: object, options: { secret?: s
 
 export const adminToken = () => signToken('ada', { role: 'admin' });
 export const operatorToken = (...sites: string[]) => signToken('olga', { role: 'operator', sites });
-/** A driver whose token names groups, too. */
+/** A driver's token that also names groups. */
 export const memberToken = (idTag: string, ...groups: string[]) =>
   signToken(`driver of ${idTag}`, { role: 'driver', idTags: [idTag], groups });
 export const driverToken = (...idTags: string[]) => signToken(`driver of ${idTags[0]}`, { role: 'driver', idTags });
@@ -45,7 +45,7 @@ interface ExtendInput {
 
 interface Options {
   readonly env?: Record<string, string>;
-  /** Another server on the same database. */
+  /** An existing database, for a second server on it; absent: the server creates its own. */
   readonly database?: TestDatabase;
   readonly log?: Log;
 }
@@ -73,7 +73,7 @@ export class TestServer {
       JWT_SECRET: SECRET,
       CHARGER_ANSWER_TIMEOUT_SECONDS: '5',
       DATABASE_POOL_SIZE: '6',
-      // One caller asks for what many do.
+      // Tests send as one caller what many callers would, so the rate limits are out of reach.
       REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
       REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
       REQUESTS_PER_SECOND_PER_OPERATOR: '1000000',
@@ -94,7 +94,7 @@ export class TestServer {
     return `ws://127.0.0.1:${this.app.ocppPort}/ocpp`;
   }
 
-  /** Stops the app and starts it anew, on the same ports and the same database. */
+  /** Stops the app and starts it again on the same ports and the same database. */
   async restart(): Promise<void> {
     const { port, ocppPort } = this.app;
     await this.app.stop();
@@ -108,7 +108,7 @@ export class TestServer {
     if (this.ownsDatabase) await this.database.drop();
   }
 
-  /** Calls what ends something the test began, when the server stops. */
+  /** Registers a clean-up that stop() runs, the latest first. */
   onStop(stop: () => Promise<unknown> | unknown): void {
     this.#stops.push(stop);
   }
@@ -126,7 +126,7 @@ export class TestServer {
     return { status: response.status, body: await response.json() };
   }
 
-  /** The data of an operation that must not have errors. */
+  /** The data of an operation; throws if it has errors. */
   async graphql(token: string, query: string, variables: object = {}): Promise<Data> {
     const { body } = await this.post(token, query, variables);
     if (body.errors) throw new Error(JSON.stringify(body.errors));
@@ -159,7 +159,7 @@ export class TestServer {
     return (await this.graphql(token, query, { input })).cancelReservation;
   }
 
-  /** `byMinutes` is counted from the expiry date that it has. */
+  /** `byMinutes` counts from the reservation's current expiryDate. */
   async extendReservation(token: string, { byMinutes, ...input }: ExtendInput): Promise<Data> {
     const before = byMinutes === undefined ? undefined : (await this.reservation(input.id))?.expiryDate;
     const from = before === undefined ? this.clock.now().getTime() : Date.parse(before);
@@ -199,7 +199,7 @@ export class TestServer {
     if (result.code) throw new Error(result.message);
   }
 
-  /** A site with one charger and three idTags (ANNA and BEN of the group FLEET, and CLEO). */
+  /** Saves a site with one charger and three idTags (ANNA and BEN of the group FLEET, and CLEO). */
   async fill(): Promise<void> {
     await this.saveSite('site');
     await this.saveCharger('CH1');
@@ -233,7 +233,7 @@ export class TestServer {
     return charger;
   }
 
-  /** Resolves once the subscription is sure to see what happens next. */
+  /** Resolves once the subscription is listening, so that it gets every later event. */
   async subscribe(token: string, query: string, variables: object = {}): Promise<Queue<Data>> {
     const client = createClient({
       url: this.url.replace('http', 'ws'),
@@ -257,7 +257,7 @@ export class TestServer {
         complete: end,
       },
     );
-    // One that was refused has told so; one that resumes tells what was missed before it listens.
+    // A refused subscription has ended or sent its errors; a resumed one sends what was missed before it listens.
     while (
       events.all.length === 0 &&
       !isEnded &&
@@ -268,7 +268,7 @@ export class TestServer {
     return events;
   }
 
-  /** Of /metrics, by its name without the prefix. */
+  /** The value of a metric from /metrics, by its name without the prefix. */
   async metric(name: string): Promise<number> {
     const headers = { authorization: `Bearer ${await adminToken()}` };
     const text = await (await fetch(this.url.replace('graphql', 'metrics'), { headers })).text();

@@ -1,4 +1,4 @@
-// Whose turn it is to send: against a database and receivers that do what is wanted of them.
+// The lease on a webhook: which process may send. Database, log and receiver are fakes.
 import { expect, it, vi } from 'vitest';
 import type { Clock } from '../../src/common/clock.ts';
 import { createMetrics } from '../../src/common/metrics.ts';
@@ -74,7 +74,7 @@ function sender(renewals: 'stored' | 'lost') {
   return { deliveries, target, webhooks };
 }
 
-it('who can say that it is still at it sends all', async () => {
+it('a sender that can renew its lease sends every message', async () => {
   const { deliveries, target, webhooks } = sender('stored');
   deliveries.start();
   await vi.waitFor(() => expect(webhooks.advance).toHaveBeenCalled());
@@ -82,11 +82,11 @@ it('who can say that it is still at it sends all', async () => {
   await deliveries.stop();
 });
 
-it('who cannot say so stops before another may have begun, and notes how far it came', async () => {
+it('a sender that cannot renew its lease stops before the next one may begin, and stores how far it came', async () => {
   const { deliveries, target, webhooks } = sender('lost');
   deliveries.start();
   await vi.waitFor(() => expect(webhooks.advance).toHaveBeenCalled());
-  // It had thirty seconds, and a message may take fifteen.
+  // The lease lasts 30 s and a message may take 15 s, so no third one starts after two of 10 s each.
   expect(target.post).toHaveBeenCalledTimes(2);
   expect(webhooks.advance.mock.calls[0]?.slice(2, 4)).toEqual([PLACE, { xid: 1n, id: 2n }]);
   await deliveries.stop();

@@ -1,4 +1,4 @@
-// Addresses that a webhook may not be sent to, however they are written.
+// Addresses that a webhook must not be sent to, in whatever notation they are written.
 import { afterAll, describe, expect, it } from 'vitest';
 import { isPublicAddress, NotDelivered, webhookTarget } from '../../src/webhook/target.ts';
 import { Receiver } from '../support/receiver.ts';
@@ -39,17 +39,17 @@ describe.each([
   'https://',
   'nothing',
   `https://example.com/${'x'.repeat(3000)}`,
-])('%s', (url) => {
-  it('is refused when it is given', async () => {
+])('an extension: %s', (url) => {
+  it('the target is refused when its URL is checked', async () => {
     expect(await target.check(url)).toMatch(/^It (must|is)/);
   });
 
-  it('is refused when it is sent to', async () => {
+  it('the target is refused when a message is sent to it', async () => {
     await expect(target.post(url, {}, '{}')).rejects.toBeInstanceOf(NotDelivered);
   });
 });
 
-it('a name that leads into a private network is refused when it is connected to, whatever it was before', async () => {
+it('a name that resolves to a private address is refused when the connection is made', async () => {
   const receiver = await Receiver.start();
   const url = receiver.url.replace('http:', 'https:').replace('127.0.0.1', 'localhost');
   await expect(target.post(url, {}, '{}')).rejects.toThrow('private network');
@@ -57,7 +57,7 @@ it('a name that leads into a private network is refused when it is connected to,
   await receiver.stop();
 });
 
-it('the API says what is wrong with it, and keeps nothing', async () => {
+it('saveWebhook refuses a forbidden target, naming the field url, and stores nothing', async () => {
   const server = await TestServer.start({ env: { WEBHOOK_SECRET_KEY: 'a-key-for-the-secrets-of-webhooks-in-tests' } });
   await server.saveSite('site');
   const operator = await operatorToken('site');

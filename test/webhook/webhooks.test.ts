@@ -1,4 +1,5 @@
-// Webhooks, as a receiver sees them: signed, at least once, in order, again after failures, from any place of the log.
+// Webhooks as a receiver sees them: signed, at least once, in order for each reservation, again after failures, from
+// any place of the log.
 import { Webhook as Verifier } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -64,7 +65,7 @@ const find = async (id: string) => {
   return webhooks.edges.map(({ node }: { node: { id: string } }) => node).find((one: { id: string }) => one.id === id);
 };
 
-/** A clock that jumps may have cost it its connection, which it opens again. */
+/** Advancing the clock may have closed the charger's socket: waits until the charger has connected again. */
 const connected = () =>
   eventually(async () => {
     const { charger } = await server.graphql(admin, '{ charger(id: "CH1") { isConnected } }');
@@ -92,7 +93,7 @@ const STEPS = [
 ];
 
 describe('a message', () => {
-  it('says what happened, with the reservation as of then, and is signed so that the standard’s library takes it', async () => {
+  it('a message contains the event and the reservation as of then, and its signature passes the standard’s library', async () => {
     const { secret, webhook } = await save();
     expect(secret).toMatch(/^whsec_/);
     const id = await reserveAndCancel();
@@ -120,7 +121,7 @@ describe('a message', () => {
     );
   });
 
-  it('with another body, or another secret, does not pass', async () => {
+  it('a message with another body, or under another secret, fails verification', async () => {
     const { secret } = await save();
     await reserveAndCancel();
     const { body, headers } = await receiver.received.next();
@@ -130,7 +131,7 @@ describe('a message', () => {
     expect(() => new Verifier(other).verify(body, given)).toThrow();
   });
 
-  it('is signed by both secrets for a day after the secret was changed', async () => {
+  it('a message is signed by both the old and the new secret after the secret was changed', async () => {
     const { secret: old, webhook } = await save();
     const { secret } = await run(operator, 'rotateWebhookSecret', { id: webhook.id });
     expect(secret).not.toBe(old);
@@ -140,7 +141,7 @@ describe('a message', () => {
     for (const one of [old, secret]) new Verifier(one).verify(body, headers as Record<string, string>);
   });
 
-  it('comes of the sites and the types that were asked for alone', async () => {
+  it('a webhook gets messages only of the sites and the types that it names', async () => {
     await server.saveSite('other');
     await save({ types: ['reservation.cancelled'] });
     const elsewhere = await Receiver.start();
@@ -152,8 +153,8 @@ describe('a message', () => {
   });
 });
 
-describe('where a receiver fails', () => {
-  it('it is told again, later and later, from where it failed, and nothing overtakes', async () => {
+describe('a receiver that fails', () => {
+  it('a failing receiver gets the same message again until it takes it, and nothing overtakes that message', async () => {
     const { webhook } = await save();
     receiver.answer = () => 500;
     await reserveAndCancel();
@@ -175,7 +176,7 @@ describe('where a receiver fails', () => {
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 0, failingSince: null }));
   });
 
-  it('steps of one reservation stay in order, and those of another are not kept back for good', async () => {
+  it('after failures the messages of one reservation stay in order, and those of other reservations still arrive', async () => {
     const { webhook } = await save();
     let refused = 0;
     receiver.answer = ({ message }) => {
@@ -186,7 +187,7 @@ describe('where a receiver fails', () => {
     const ids = [await reserveAndCancel(1), await reserveAndCancel(2), await reserveAndCancel(1)];
     let rested = '';
     await eventually(async () => {
-      // Each time it rests.
+      // After each failure the webhook waits: the clock is advanced once for each wait.
       const { attempts, failingSince } = await find(webhook.id);
       const rest = `${attempts} since ${failingSince}`;
       if (attempts > 0 && rest !== rested) server.clock.advance(MINUTE_MS);
@@ -203,7 +204,7 @@ describe('where a receiver fails', () => {
     }
   });
 
-  it('for a day, it is paused, and goes on where it stopped when somebody says so', async () => {
+  it('a webhook that fails for a day is paused, and goes on where it stopped when it is resumed', async () => {
     const { webhook } = await save();
     receiver.answer = () => 500;
     await reserveAndCancel();
@@ -219,18 +220,18 @@ describe('where a receiver fails', () => {
     expect(receiver.types).toHaveLength(before);
     const { webhook: resumed } = await run(operator, 'resumeWebhook', { id: webhook.id });
     expect(resumed).toMatchObject({ pausedFor: null, attempts: 0 });
-    // Those of two reservations come side by side.
+    // Messages of two reservations are sent side by side, so their order is not compared.
     await eventually(() => expect(receiver.types.slice(before).toSorted()).toEqual([...STEPS, ...STEPS].toSorted()));
   });
 
-  it('with 410, it is paused at once', async () => {
+  it('a webhook whose receiver answers 410 is paused at once', async () => {
     const { webhook } = await save();
     receiver.answer = () => 410;
     await reserveAndCancel();
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ pausedFor: 'GONE' }));
   });
 
-  it('by sending elsewhere, nobody follows', async () => {
+  it('a redirect counts as a failure and is not followed', async () => {
     const { webhook } = await save();
     const other = await Receiver.start();
     receiver.answerHeaders = { location: other.url };
@@ -241,7 +242,7 @@ describe('where a receiver fails', () => {
     await other.stop();
   });
 
-  it('by silence, the attempt ends', async () => {
+  it('an attempt ends when the receiver does not answer in time', async () => {
     const { webhook } = await save();
     let release: (status: number) => void = () => {};
     receiver.answer = () =>
@@ -258,8 +259,8 @@ describe('where a receiver fails', () => {
   });
 });
 
-describe('a receiver that is no receiver', () => {
-  it('cannot make of a message a connection of another protocol', async () => {
+describe('a receiver that misbehaves', () => {
+  it('an answer that switches protocols is not a delivery', async () => {
     const { webhook } = await save();
     receiver.raw = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n';
     await reserveAndCancel();
@@ -271,7 +272,7 @@ describe('a receiver that is no receiver', () => {
     );
   });
 
-  it('and never ends its answer keeps no stop waiting; the next server tells it again', async () => {
+  it('an answer that never ends does not delay a stop, and the next server sends the message again', async () => {
     const { webhook } = await save();
     receiver.raw = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx';
     await reserveAndCancel();
@@ -282,7 +283,7 @@ describe('a receiver that is no receiver', () => {
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 0, failingSince: null }));
   });
 
-  it('keeps nobody else’s waiting, however many of them there are', async () => {
+  it('a hundred webhooks whose receiver never answers do not delay the webhook of another maker', async () => {
     const slow = await Receiver.start();
     slow.answer = () => new Promise(() => {});
     for (const maker of ['one', 'other']) {
@@ -295,7 +296,7 @@ describe('a receiver that is no receiver', () => {
     await slow.stop();
   });
 
-  it('where nine of ten take nothing, the tenth is told at once', async () => {
+  it('nine webhooks whose receiver never answers do not delay the tenth of the same maker', async () => {
     const silent = await Receiver.start();
     silent.answer = () => new Promise(() => {});
     for (let n = 0; n < 9; n += 1) await save({ url: silent.url });
@@ -308,7 +309,7 @@ describe('a receiver that is no receiver', () => {
 });
 
 describe('a webhook that is changed while a message is on its way', () => {
-  it('sends the next when that has ended, by what it is now', async () => {
+  it('a changed webhook sends the next messages to its new URL, after the one that was on its way has ended', async () => {
     const { webhook } = await save();
     let release: (status: number) => void = () => {};
     receiver.answer = () => new Promise((resolve) => (release = resolve));
@@ -320,7 +321,7 @@ describe('a webhook that is changed while a message is on its way', () => {
     await reserveAndCancel(2);
     expect(other.types).toEqual([]);
     release(200);
-    // Each once: what was delivered meanwhile counts.
+    // Each step arrives once: the delivery that was under way is counted.
     const types = () => [...receiver.types, ...other.types].toSorted();
     await eventually(() => expect(types()).toEqual([...STEPS, ...STEPS].toSorted()));
     expect(receiver.types).toHaveLength(1);
@@ -328,8 +329,8 @@ describe('a webhook that is changed while a message is on its way', () => {
   });
 });
 
-describe('from the log', () => {
-  it('everything behind a cursor is told again', async () => {
+describe('delivery from the log', () => {
+  it('a webhook resumed with a cursor sends everything after that cursor again', async () => {
     const { webhook } = await save();
     await reserveAndCancel();
     await eventually(() => expect(receiver.types).toEqual(STEPS));
@@ -345,7 +346,7 @@ describe('from the log', () => {
     });
   });
 
-  it('what happened while no server ran is told by the next one, and each step by one of two', async () => {
+  it('of two servers only one sends each message, and the remaining one goes on when the other stops', async () => {
     await save();
     await server.restart();
     const other = await TestServer.start({ database: server.database, env });
@@ -353,11 +354,11 @@ describe('from the log', () => {
     await eventually(() => expect(receiver.types).toEqual(STEPS), 15_000);
     await other.stop();
     await reserveAndCancel(2);
-    // Whichever of them had it, the other looks every five seconds.
+    // If the stopped server held the lease, the remaining one finds the webhook within 5 s.
     await eventually(() => expect(receiver.types).toEqual([...STEPS, ...STEPS]), 15_000);
   });
 
-  it('a paused one is told nothing until it is resumed', async () => {
+  it('a paused webhook sends nothing until it is resumed, and then what it missed', async () => {
     const { webhook } = await save();
     expect(await run(operator, 'pauseWebhook', { id: webhook.id })).toMatchObject({
       webhook: { pausedFor: 'REQUESTED' },
@@ -396,7 +397,7 @@ describe('when the log is shortened', () => {
     const [row] = await short.database.query<{ id: number }>('SELECT coalesce(min(id), 1e9)::float AS id FROM event');
     return row?.id ?? 0;
   };
-  /** What has happened up to now is dropped. */
+  /** Lets retention delete every event so far. */
   const shorten = async () => {
     const [last] = await short.database.query<{ id: number }>('SELECT max(id)::float AS id FROM event');
     short.clock.advance(3 * 60 * MINUTE_MS);
@@ -406,7 +407,7 @@ describe('when the log is shortened', () => {
     });
   };
 
-  it('one that is told nothing of what happens is not left behind', async () => {
+  it('a webhook that no event concerns still advances its cursor, so that retention does not overtake it', async () => {
     const { id, cursor } = await saveShort();
     await short.saveCharger('CH2');
     await (await short.charger('CH2')).stop();
@@ -420,7 +421,7 @@ describe('when the log is shortened', () => {
     expect(await read()).toMatchObject({ id, pausedFor: null });
   });
 
-  it('one that takes nothing for longer than that is paused, and goes on from where the log begins', async () => {
+  it('a webhook that fails for longer than the retention is paused, and resumes where the log begins', async () => {
     const { id } = await saveShort();
     receiver.answer = () => 500;
     await cancelOne();
@@ -440,7 +441,7 @@ describe('when the log is shortened', () => {
 });
 
 describe('rights', () => {
-  it('those that an API key made are paused when it is revoked', async () => {
+  it('revoking an API key pauses the webhooks that were made with it', async () => {
     const input = { name: 'its', role: 'OPERATOR', sites: ['site'] };
     const create =
       'mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { ... on CreatedApiKey { secret apiKey { id } } } }';
@@ -452,13 +453,13 @@ describe('rights', () => {
     expect(await find(others.webhook.id)).toMatchObject({ pausedFor: null });
   });
 
-  it('one who makes them may have fifty, also where they are made at once', async () => {
+  it('one maker may have fifty webhooks, even when more are made at once', async () => {
     const maker = await signToken('hurried', { role: 'operator', sites: ['site'] });
     const saved = await Promise.all(Array.from({ length: 60 }, (_, n) => save({ name: `${n}` }, maker)));
     expect(saved.filter(({ webhook }) => webhook)).toHaveLength(50);
   });
 
-  it('one who makes them may have fifty', async () => {
+  it('the fifty-first webhook of one maker is refused, while another maker may still make one', async () => {
     const maker = await operatorToken('site');
     const ids: string[] = [];
     for (;;) {
@@ -473,7 +474,7 @@ describe('rights', () => {
     expect((await save({}, admin)).webhook).toBeTruthy();
   });
 
-  it('an operator has those of its own sites; what is not its own is not there', async () => {
+  it('an operator sees and manages only webhooks of its own sites, and gets the answer for an unknown one otherwise', async () => {
     const { webhook } = await save({ siteIds: undefined }, admin);
     for (const mutation of ['removeWebhook', 'pauseWebhook', 'resumeWebhook', 'rotateWebhookSecret']) {
       const foreign = await run(operator, mutation, { id: webhook.id });
@@ -489,11 +490,11 @@ describe('rights', () => {
     expect(webhooks.edges).toEqual([]);
   });
 
-  it('a driver has none', async () => {
+  it('a driver may not make a webhook', async () => {
     expect(await save({}, await driverToken('ANNA'))).toMatchObject({ __typename: 'NotAllowed' });
   });
 
-  it('without a key for secrets there are none', async () => {
+  it('without WEBHOOK_SECRET_KEY no webhook can be made', async () => {
     const without = await TestServer.start({ database: server.database });
     const input = { name: 'x', url: 'https://example.com', siteIds: ['site'] };
     expect(await run(operator, 'saveWebhook', { input }, without)).toMatchObject({ __typename: 'WebhooksOff' });

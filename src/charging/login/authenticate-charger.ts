@@ -1,5 +1,5 @@
-// Is this the charger it says it is? OCPP's security profiles: 1, a password over a private network; 2, a password over
-// TLS; 3, a certificate. A charger that is set to one never comes in by a lower one.
+// Authenticates a charger that connects, by OCPP's security profiles: 1, a password over a private network; 2, a
+// password over TLS; 3, a certificate. A charger that is set to a profile never gets in by a lower one.
 import { networkOf } from '../../common/client-address.ts';
 import type { Clock } from '../../common/clock.ts';
 import type { Metrics } from '../../common/metrics.ts';
@@ -12,12 +12,12 @@ import { type Passwords, readingsOf } from './passwords.ts';
 
 export interface Login {
   readonly chargerId: string;
-  /** As it came, where it came with the charger's id as its user. */
+  /** The bytes as sent; absent unless they came with the charger's id as the user name. */
   readonly password?: Buffer;
   readonly isEncrypted: boolean;
   readonly certificate?: ClientCertificate;
   readonly address: string;
-  /** Nobody waits for the answer any more. */
+  /** True once nobody needs the verdict: the socket is closed, or the server is stopping. */
   readonly isOver: () => boolean;
 }
 
@@ -35,14 +35,23 @@ interface Ports {
   readonly metrics: Metrics;
 }
 
-/** Wrong passwords of one address; several chargers may stand behind it. */
+/** Limit of wrong passwords from one address, which several chargers may share. */
 const OF_ADDRESS = { perSecond: 1, burst: 50 };
-/** Of a charger that has come from the same address before: what others there do wrong does not keep it out. */
+/**
+ * Limit for a charger that was accepted from the same address before: wrong passwords of others there do not lock it
+ * out.
+ */
 const OF_CHARGER = { perSecond: 0.1, burst: 10 };
-/** Logins without a password of one address for which the charger is looked up; beyond, all are asked for theirs alike. */
+/**
+ * Limit of logins without a password from one address that may read the database; beyond it, each is answered
+ * WRONG_PASSWORD without a look-up.
+ */
 const UNASKED = { perSecond: 20, burst: 500 };
 const RETRY_SECONDS = 10;
-/** What it counts for to ask for a charger that is none: a look at the database, not the time that it takes under load. */
+/**
+ * Counted as the time of a guess at an unknown charger id: one look-up in the database, not the time it takes under
+ * load.
+ */
 const LOOK_MS = 1;
 
 export function authenticateCharger(ports: Ports): AuthenticateCharger {
@@ -75,24 +84,24 @@ async function check(
   const { chargerId, password, certificate } = login;
   const readings = password ? readingsOf(password) : [];
   const isFamiliar = readings.some((one) => passwords.wasRight(chargerId, one));
-  // Who has a certificate of ours, or comes as it came before, waits for nobody.
+  // A charger with a certificate in its own name, or with the password that was last found right, skips the queue.
   if (isFamiliar || certificate?.commonName === chargerId) {
     const found = await checkAtOnce(ports, login, readings);
     if (found) return found;
   }
-  // Many chargers come without their password until they are asked for it: that is no guess.
+  // Many chargers send their password only after a 401, so a login without one does not count as a wrong guess.
   if (!password) {
     const now = clock.now();
     const mayLook = unasked.of(network, now).tryTake(now, 1) === 0;
     return (mayLook && (await checkAtOnce(ports, login, readings))) || { verdict: 'WRONG_PASSWORD' };
   }
-  // Of all others few are looked at at a time: neither the database nor the machine is theirs.
+  // All other logins are checked a few at a time, so that guessing cannot use up the database or the CPU.
   const turn = await passwords.turn(network, login.isOver);
   if (!turn || login.isOver()) {
     turn?.end();
     return { verdict: 'TOO_MANY_LOGINS', retryAfterSeconds: RETRY_SECONDS };
   }
-  // Looked at when its turn has come: those that came together have been found wrong meanwhile.
+  // Checked only now: logins that arrived together may have used up the limit while this one waited.
   if (failures.left(clock.now()) < 1) {
     turn.end();
     return { verdict: 'TOO_MANY_FAILURES', retryAfterSeconds: RETRY_SECONDS };
@@ -113,7 +122,7 @@ async function check(
   }
 }
 
-/** Without a derivation; undefined where it takes one. */
+/** Decides without deriving a password hash; undefined if only a derivation can decide. */
 async function checkAtOnce(
   { chargers, certificates, passwords, clock }: Ports,
   login: Login,
@@ -122,7 +131,7 @@ async function checkAtOnce(
   const { chargerId, certificate } = login;
   const known = await chargers.credentials(chargerId);
   if (!known) return { verdict: 'UNKNOWN_CHARGER' };
-  // A certificate that names nobody here may be the maker's: the charger is asked for its password.
+  // A certificate with another common name may be the maker's: then the password decides.
   if (certificate?.commonName === chargerId) {
     const isGood = await certificates.admit(chargerId, certificate, clock.now());
     if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
@@ -149,7 +158,7 @@ async function checkPassword(
   return { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } };
 }
 
-/** Of a login by password. */
+/** The profile of a login by password. */
 const profileOf = ({ isEncrypted }: Login) => (isEncrypted ? 2 : 1);
 
 function profileTooLow(login: Login, { securityProfile }: Credentials): ChargerAuthentication | undefined {
@@ -157,7 +166,10 @@ function profileTooLow(login: Login, { securityProfile }: Credentials): ChargerA
   return profileOf(login) < securityProfile ? { verdict: 'PROFILE_TOO_LOW' } : undefined;
 }
 
-/** Of the password that it has, or of one that it was told to take: that is then the only one. */
+/**
+ * The hash that the password matches: the stored one, or an offered one, which then replaces all others. Undefined if
+ * none matches.
+ */
 async function rightHash(
   { chargers, passwords }: Ports,
   chargerId: string,

@@ -1,4 +1,5 @@
-// Signs what chargers ask for, with the key of the operator's certificate authority. It must not know how they ask.
+// Signs chargers' certificate requests with the key of the operator's certificate authority. It must not know how the
+// requests arrive.
 import 'reflect-metadata';
 import { createHash, createPrivateKey, type KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
@@ -8,12 +9,12 @@ import type { ClientCertificate } from '../../model/charger/certificate.ts';
 x509.cryptoProvider.set(webcrypto as Crypto);
 
 export interface IssuedCertificate extends ClientCertificate {
-  /** PEM: the certificate, and, in the chain, its authority's behind it. */
+  /** PEM. `leaf` is the certificate alone; `chain` is the certificate, then its authority's. */
   readonly leaf: string;
   readonly chain: string;
 }
 
-/** The request is not one that may be signed; the message says why. */
+/** The request may not be signed; the message says why. */
 export class BadRequestToSign extends Error {
   override readonly name = 'BadRequestToSign';
 }
@@ -24,18 +25,18 @@ export interface CertificateAuthority {
 }
 
 interface Options {
-  /** The authority's, perhaps among others. */
+  /** PEM: the authority's certificate, possibly among others. */
   readonly certificatePem: string;
   readonly keyPem: string;
   readonly validMs: number;
   readonly clock: Clock;
 }
 
-/** Clocks of chargers are not as right as ours. */
+/** Tolerates a charger's clock that is up to an hour behind ours. */
 const BACKDATED_MS = 3_600_000;
 const MIN_RSA_BITS = 2048;
 
-/** Throws where the key is none of the certificates', or is of a kind that it cannot sign with (EC P-256, P-384, RSA). */
+/** Throws if the key belongs to none of the certificates, or is neither RSA nor EC on P-256 or P-384. */
 export async function certificateAuthority({ certificatePem, keyPem, validMs, clock }: Options) {
   const key = createPrivateKey(keyPem);
   const authority = authorityOf(certificatePem, key);
@@ -49,7 +50,7 @@ export async function certificateAuthority({ certificatePem, keyPem, validMs, cl
       const notAfter = new Date(Math.min(addMs(now, validMs).getTime(), authority.notAfter.getTime()));
       const certificate = await x509.X509CertificateGenerator.create({
         serialNumber: newSerialNumber(),
-        // Nothing else of what the charger says of itself.
+        // Only the charger's id: the other attributes of the request's subject are unverified claims.
         subject: [{ CN: [chargerId] }],
         issuer: authority.subject,
         notBefore: addMs(now, -BACKDATED_MS),
@@ -78,14 +79,14 @@ export async function certificateAuthority({ certificatePem, keyPem, validMs, cl
   } satisfies CertificateAuthority;
 }
 
-/** The one of them that the key is of. */
+/** The certificate in `pem` to which the key belongs. */
 function authorityOf(pem: string, key: KeyObject): x509.X509Certificate {
   const found = x509.PemConverter.decode(pem).find((der) => new X509Certificate(Buffer.from(der)).checkPrivateKey(key));
-  if (!found) throw new Error('The key of the certificate authority is not that of its certificate');
+  if (!found) throw new Error('The key of the certificate authority belongs to none of its certificates');
   return new x509.X509Certificate(found);
 }
 
-/** Positive, and not 0 in front: 127 random bits. */
+/** 126 random bits: the first two bits are 01, so that the number is positive and has no leading zero. */
 function newSerialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
@@ -100,21 +101,24 @@ function signingAlgorithm(key: KeyObject): EcdsaParams & { namedCurve?: string }
   throw new Error('The key of the certificate authority must be RSA, or EC on P-256 or P-384');
 }
 
-/** Whoever signs it has the key, and it is for that charger alone. */
+/**
+ * Throws BadRequestToSign unless the request proves that its sender holds the private key, and names this charger
+ * alone.
+ */
 async function readRequest(csrPem: string, chargerId: string): Promise<x509.Pkcs10CertificateRequest> {
   let request: x509.Pkcs10CertificateRequest;
   try {
     request = new x509.Pkcs10CertificateRequest(csrPem);
   } catch {
-    throw new BadRequestToSign('It is no PKCS #10 request in PEM');
+    throw new BadRequestToSign('The request is not PKCS #10 in PEM');
   }
   const isSigned = await request.verify().catch(() => false);
-  if (!isSigned) throw new BadRequestToSign('Its signature is not good');
+  if (!isSigned) throw new BadRequestToSign('The signature of the request is invalid');
   const names = request.subjectName.getField('CN');
   if (names.length !== 1 || names[0] !== chargerId)
-    throw new BadRequestToSign('Its subject must have one common name: the id of the charger');
+    throw new BadRequestToSign('The subject of the request must have one common name: the id of the charger');
   const { name, modulusLength } = request.publicKey.algorithm as { name: string; modulusLength?: number };
   if (modulusLength !== undefined && modulusLength < MIN_RSA_BITS)
-    throw new BadRequestToSign(`Its ${name} key is shorter than ${MIN_RSA_BITS} bits`);
+    throw new BadRequestToSign(`The ${name} key of the request is shorter than ${MIN_RSA_BITS} bits`);
   return request;
 }

@@ -1,5 +1,5 @@
-// Chargers' passwords: kept as slow hashes, which are derived off the event loop and few at a time, so that a thousand
-// chargers that come back at once, or somebody who guesses, do not take the machine from everybody else.
+// Chargers' passwords, stored as slow hashes (scrypt). Hashes are derived off the event loop, and logins are checked a
+// few at a time, so that neither a thousand chargers that return at once nor a guesser can occupy the machine.
 import { createHmac, randomBytes, randomInt, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type Clock, pause } from '../../common/clock.ts';
@@ -11,20 +11,20 @@ const derive = promisify(scrypt) as (
   options: object,
 ) => Promise<Buffer>;
 
-/** 8 MB and some 20 ms each; a password has 16 characters at least. */
+/** scrypt's cost: about 8 MB and 20 ms for each derivation. Enough, because a password has at least 16 characters. */
 const COST = 8192;
-/** Of hashes that do not tell theirs. */
+/** Cost of old hashes, whose text does not name it. */
 const FIRST_COST = 4096;
 const AT_ONCE = 2;
-/** Of logins that wait to be checked; the next is told to come back. */
+/** Logins that may wait to be checked; beyond it a login is refused with Retry-After. */
 const MAX_WAITING = 5000;
-/** So many times as long as it took to find a login wrong: guessing gets a fifth of a core. */
+/** A place rests this many times as long as a wrong login took to check, so that guessing gets a fifth of a core. */
 const REST_AFTER_WRONG = 9;
 const MAX_REST_MS = 1000;
 
-/** A login whose turn has come. */
+/** The place of one login that may be checked now; `end` must be called. */
 export interface Turn {
-  /** `guessMs`: how long it took to find the login wrong; nobody else has its place for a while. */
+  /** Frees the place. `guessMs`: how long it took to find the login wrong; then the place first rests, unused. */
   end(guessMs?: number): void;
 }
 
@@ -34,10 +34,16 @@ interface Waiting {
 }
 
 export class Passwords {
-  /** By charger: which password was right for which hash. It needs no new derivation while this process runs. */
+  /**
+   * By charger id: the password last found right, as a keyed digest, and its hash. It needs no new derivation while
+   * this process runs.
+   */
   readonly #known = new Map<string, { readonly hash: string; readonly digest: Buffer }>();
   readonly #key = randomBytes(32);
-  /** By whom they come from, each in its turn: who sends many logins waits for its own. */
+  /**
+   * The queues of waiting logins, one for each address, served in turn: an address that sends many logins delays only
+   * its own.
+   */
   readonly #waiting = new Map<string, Waiting[]>();
   #waitingCount = 0;
   #free = AT_ONCE;
@@ -50,13 +56,13 @@ export class Passwords {
     return `scrypt$${COST}$${salt.toString('base64url')}$${derived.toString('base64url')}`;
   }
 
-  /** Without a derivation: whether that password was found right for that charger before. */
+  /** Whether this password was the last one found right for that charger; needs no derivation. */
   wasRight(chargerId: string, password: string): boolean {
     const known = this.#known.get(chargerId);
     return known !== undefined && timingSafeEqual(known.digest, this.#digest(known.hash, password));
   }
 
-  /** The same, and whether it is so still. */
+  /** Whether this password was found right for that hash, which is the charger's present one; needs no derivation. */
   isKnown(chargerId: string, hash: string, password: string): boolean {
     return this.#known.get(chargerId)?.hash === hash && this.wasRight(chargerId, password);
   }
@@ -73,7 +79,10 @@ export class Passwords {
     return isRight;
   }
 
-  /** One of the few places in which logins are checked; undefined: too many wait, or nobody waits for it any more (`isOver`). */
+  /**
+   * Waits for one of the AT_ONCE places in which logins are checked. Undefined if too many logins wait, or if nobody
+   * needs this one when its turn comes (`isOver`).
+   */
   async turn(from: string, isOver: () => boolean): Promise<Turn | undefined> {
     if (this.#free > 0) return this.#take();
     if (this.#waitingCount >= MAX_WAITING && !this.#makeRoom(from)) return undefined;
@@ -85,7 +94,10 @@ export class Passwords {
     });
   }
 
-  /** At the end of the longest line, for one that is shorter: whoever fills the place waits no longer for it than others. */
+  /**
+   * Evicts the last waiter of the longest queue, so that one address cannot fill all places. False if the queue of
+   * `from` would be as long.
+   */
   #makeRoom(from: string): boolean {
     let longest: Waiting[] = [];
     for (const line of this.#waiting.values()) if (line.length > longest.length) longest = line;
@@ -113,7 +125,7 @@ export class Passwords {
     this.#giveOn();
   }
 
-  /** To the next login that somebody waits for. */
+  /** Gives the freed place to the next login that is not over. */
   #giveOn(): void {
     this.#free += 1;
     for (let next = this.#next(); next; next = this.#next()) {
@@ -125,13 +137,13 @@ export class Passwords {
     }
   }
 
-  /** Each line in its turn. */
+  /** The first login of the queue whose turn it is. */
   #next(): Waiting | undefined {
     for (const [from, line] of this.#waiting) {
       const next = line.shift();
       this.#waiting.delete(from);
       if (!next) continue;
-      if (line.length > 0) this.#waiting.set(from, line); // Behind all the others.
+      if (line.length > 0) this.#waiting.set(from, line); // Moved to the end of the map: the other queues come first.
       this.#waitingCount -= 1;
       return next;
     }
@@ -144,21 +156,22 @@ export class Passwords {
 }
 
 const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789';
-/** What both fit: 1.6 takes 16 to 20 bytes, 2.x 16 to 40 characters. 116 random bits. */
+/** A length that both versions accept: 1.6 takes 16 to 20 bytes, 2.x 16 to 40 characters. It gives 116 random bits. */
 const LENGTH = 20;
 
 export const newPassword = (): string =>
   Array.from({ length: LENGTH }, () => LETTERS[randomInt(LETTERS.length)]).join('');
 
-/** 16 to 20 bytes in hexadecimal digits, as 1.6 has its AuthorizationKey. */
+/** 16 to 20 bytes in hexadecimal digits, the format of 1.6's AuthorizationKey. */
 const DIGITS = /^([0-9a-fA-F]{2}){16,20}$/;
 
-/** Digits are the same in either case. */
+/** Hexadecimal digits mean the same in either case, so they are hashed in upper case. */
 const canonical = (password: string): string => (DIGITS.test(password) ? password.toUpperCase() : password);
 
 /**
- * What a charger may mean by the bytes it sends, the likeliest first. 1.6 gives it its password in hexadecimal digits: some
- * send the digits themselves, and one that was saved here as digits may come as the bytes they stand for.
+ * The passwords that the bytes from a charger may stand for, the likeliest first. 1.6 delivers a password as
+ * hexadecimal digits: some chargers send those digits, and a password that was saved here as digits may come as the
+ * bytes they stand for.
  */
 export function readingsOf(sent: Buffer): readonly string[] {
   const text = sent.toString();

@@ -19,21 +19,30 @@ interface SignPorts {
 export interface SigningRequest {
   /** PKCS #10, in PEM. */
   readonly csr: string;
-  /** 2.1: what the charger knows the certificate by when it comes. */
+  /** 2.1: the charger's id for this request, which the Call with the certificate repeats. */
   readonly requestId?: number;
-  /** Who reads along on a connection that is not encrypted could ask for a certificate of its own. */
+  /** An unencrypted request is not signed: an eavesdropper could get a certificate of its own. */
   readonly isEncrypted: boolean;
 }
 
-/** Undefined: it is not signed. Else what sends the certificate, in a Call of its own, once the request is answered. */
+/**
+ * Undefined if the request is not signed. Otherwise a function that sends the certificate in a Call of its own; call it
+ * once the request is answered.
+ */
 export type SignCertificate = (chargerId: string, request: SigningRequest) => Promise<(() => void) | undefined>;
 
-/** Of one charger: it needs one in a year. */
+/** Limit for each charger, which needs about one certificate a year. */
 const REQUESTS = { perSecond: 1 / 60, burst: 3 };
-/** OCPP's limit of the message; a chain that is longer goes without what is above the charger's own. */
+/**
+ * OCPP's limit of a certificate chain, in characters; instead of a longer chain the charger's own certificate is sent
+ * alone.
+ */
 const MAX_CHAIN = 10_000;
 
-/** A charger's own request. */
+/**
+ * Signs a charger's request; refuses if there is no authority, the connection is unencrypted, or requests come too
+ * often.
+ */
 export function signCertificate(ports: SignPorts): SignCertificate {
   const { authority, certificates, calls, background, clock, log } = ports;
   const requests = new RateLimits(REQUESTS);
@@ -49,7 +58,9 @@ export function signCertificate(ports: SignPorts): SignCertificate {
         void background.track(
           calls
             .call(chargerId, { ...command, ...(requestId !== undefined && { requestId }) })
-            .then((outcome) => log.info({ chargerId, outcome, fingerprint }, 'a certificate was sent to a charger')),
+            .then((outcome) =>
+              log.info({ chargerId, outcome, fingerprint }, 'sending a certificate to a charger has ended'),
+            ),
         );
     } catch (error) {
       if (!(error instanceof BadRequestToSign)) throw error;

@@ -17,7 +17,7 @@ export const commandHelp = `Commands (charger ids may be shortened to a unique e
   reboot | offline | online <charger>     its socket goes and comes
 `;
 
-/** Carries one line out and tells what came of it. Throws with a message for the person who typed it. */
+/** Runs one command line and returns its result. Throws with a message for the person who typed it. */
 export async function runCommand(chargers: readonly SimulatedCharger[], line: string): Promise<string> {
   const [verb = '', name = '', ...rest] = line.trim().split(/\s+/);
   if (verb === '' || verb === 'help') return commandHelp;
@@ -103,7 +103,7 @@ export function readCommands(chargers: readonly SimulatedCharger[]): void {
   });
 }
 
-/** The same commands by `curl -d '<command>' http://127.0.0.1:<port>`; this machine only. */
+/** Serves the same commands over HTTP, for this machine only: `curl -d '<command>' http://127.0.0.1:<port>`. */
 export function serveCommands(chargers: readonly SimulatedCharger[], port: number): Promise<Server> {
   const server = createServer((request, response) => {
     let line = '';

@@ -1,4 +1,4 @@
-// `npm run simulate`: simulated chargers against a server of one's own.
+// `npm run simulate`: runs simulated chargers against a server of your own.
 import { parseArgs } from 'node:util';
 import { commandHelp, readCommands, serveCommands } from './console.ts';
 import { SimulatedCharger, type SimulatedVersion } from './simulated-charger.ts';

@@ -1,6 +1,6 @@
-// A charger that speaks OCPP 1.6J, 2.0.1 or 2.1 over a real socket, and keeps, expires and enforces its reservations as
-// the specification demands of a charger. Offline, it queues what it has to tell of transactions. It can also be told
-// to misbehave. It shares no code with the gateway.
+// A simulated charger that speaks OCPP 1.6J, 2.0.1 or 2.1 over a real socket. It keeps, expires and enforces its
+// reservations as the specification demands, queues transaction messages while it is offline, and can be made to
+// misbehave. It must not share code with the gateway.
 import { EventEmitter } from 'node:events';
 import { RPCClient } from 'ocpp-rpc';
 
@@ -8,7 +8,7 @@ export type SimulatedVersion = '1.6' | '2.0.1' | '2.1';
 
 export interface SimulatedClock {
   now(): Date;
-  /** The function returned calls the task off. */
+  /** Runs `task` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;
 }
 
@@ -27,32 +27,32 @@ export interface SimulatedChargerOptions {
   readonly password: string;
   readonly version: SimulatedVersion;
   readonly connectors: number;
-  /** 2.x: the type of each, in its words. */
+  /** 2.x: the type of each connector, as OCPP spells it. */
   readonly connectorTypes?: readonly string[];
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
-  /** PEM: whom it trusts, and its own certificate and key. */
+  /** PEM: the CA that it trusts, and its own certificate and key. */
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
-  /** Makes a request for a certificate (PEM), when it is told to ask for one. */
+  /** Makes the certificate request (PEM) that the charger sends when it is triggered to. */
   readonly requestCertificate?: () => string;
   /** Its own clock, which may be wrong. */
   readonly clock?: SimulatedClock;
 }
 
-/** How it takes ReserveNow and CancelReservation. */
+/** How the charger handles ReserveNow, CancelReservation and a change of its password. */
 export type Behaviour =
   | { readonly type: 'normal' }
-  /** Answers that status to ReserveNow, for example Occupied. */
+  /** Answers ReserveNow with that status, for example Occupied, and holds nothing. */
   | { readonly type: 'refuse'; readonly status: string }
   /** Carries the command out and never answers. */
   | { readonly type: 'silent' }
-  /** Carries the command out and answers after that time. */
+  /** Carries the command out and answers after `delayMs`. */
   | { readonly type: 'late'; readonly delayMs: number }
-  /** Carries the command out and answers when it is told to, by `answerHeld`. */
+  /** Carries the command out and answers when `answerHeld` is called. */
   | { readonly type: 'held' }
   /** Neither obeys nor answers, as if the frame were lost. */
   | { readonly type: 'deaf' }
-  /** Answers with a CALLERROR of that code. */
+  /** Answers with a CallError of that code and does not obey. */
   | { readonly type: 'error'; readonly code: string };
 
 type State = 'Available' | 'Preparing' | 'Charging' | 'Reserved' | 'Faulted' | 'Unavailable';
@@ -60,7 +60,7 @@ type State = 'Available' | 'Preparing' | 'Charging' | 'Reserved' | 'Faulted' | '
 interface HeldReservation {
   readonly reservationId: number;
   readonly connectorId: number;
-  /** 2.x: any connector of that type. */
+  /** 2.x: the reservation is for connectors of this type only. */
   readonly connectorType?: string;
   readonly idTag: string;
   readonly parentIdTag?: string;
@@ -70,7 +70,7 @@ interface HeldReservation {
 
 interface SimulatedConnector {
   state: State;
-  /** What the server was last told. */
+  /** The state that was last sent to the server. */
   told?: string;
   transaction?: { id?: string | number; idTag: string; sequence: number; status?: string };
 }
@@ -91,7 +91,10 @@ interface IdTagInfo {
   readonly open?: readonly number[];
 }
 
-/** What it tells of transactions: kept until it is answered, and told in its order. */
+/**
+ * A queued message about a transaction or, in 2.x, the end of a reservation: sent in order, and kept until it is
+ * answered.
+ */
 interface Told {
   readonly method: string;
   readonly payload: () => object;
@@ -102,14 +105,14 @@ interface Told {
 type Payload = any;
 type Handler = (payload: Payload) => object | Promise<object>;
 
-/** Calls remembered; the oldest go first. */
+/** Limit of `received`; the oldest Calls are forgotten first. */
 const MAX_RECEIVED = 10_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class SimulatedCharger extends EventEmitter<{ call: [method: string, payload: Payload] }> {
   readonly id: string;
   readonly version: SimulatedVersion;
-  /** Calls of the server, in their order. */
+  /** Calls that the server sent, the oldest first. */
   readonly received: { readonly method: string; readonly payload: Payload }[] = [];
   behaviour: Behaviour = { type: 'normal' };
   #client: RPCClient | undefined;
@@ -121,7 +124,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
   #heldAnswers: (() => void)[] = [];
   readonly #clock: SimulatedClock;
   #password: string;
-  /** One that it was given: PEM, with what is above it. */
+  /** The certificate chain (PEM) that the server sent with CertificateSigned. */
   #certificate: string | undefined;
 
   constructor(private readonly options: SimulatedChargerOptions) {
@@ -137,7 +140,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return this.#client?.state === RPCClient.OPEN;
   }
 
-  /** What it holds by its own memory. */
+  /** The reservations that the charger itself remembers. */
   get reservations(): readonly Omit<HeldReservation, 'callOff'>[] {
     return [...this.#reservations.values()].map(({ callOff: _, ...held }) => held);
   }
@@ -150,19 +153,19 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return this.#connector(connectorId).state;
   }
 
-  /** How much it has still to tell of transactions. */
+  /** Number of queued messages that are not answered yet. */
   get queued(): number {
     return this.#queue.length;
   }
 
-  /** Connects, boots, tells its connectors and what it kept while it was offline. */
+  /** Connects, boots, sends the state of each connector, then its offline queue. */
   async start(): Promise<void> {
     await this.#open();
     await this.boot();
     await this.#flush();
   }
 
-  /** Opens the socket and tells what it kept, as after a lost connection. */
+  /** Opens the socket and sends its offline queue without a boot, as after a lost connection. */
   async connect(): Promise<void> {
     await this.#open();
     await this.#flush();
@@ -171,14 +174,15 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
 
   async #open(): Promise<void> {
     const { url, id, version } = this.options;
-    await this.disconnect(); // A client that is still trying would fight with the new one for the charger's place.
+    // An old client that still reconnects would compete with the new one for the charger's connection.
+    await this.disconnect();
     const client = new RPCClient({
       endpoint: url,
       identity: id,
       password: this.#password,
       ...this.#tls(),
       protocols: [`ocpp${version}`],
-      // The library's 2.1 schemas carry ids that its strict mode does not find.
+      // The library's strict mode does not find its own 2.1 schemas: their ids end otherwise (Request, not .req).
       strictMode: version !== '2.1',
       reconnect: true,
       backoff: { initialDelay: 250, maxDelay: 5000, factor: 2, randomisationFactor: 0.5 },
@@ -195,7 +199,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     }
     this.#client = client;
     await client.connect();
-    // When the library has connected again by itself.
+    // The library has reconnected by itself.
     client.on(
       'open',
       () =>
@@ -206,7 +210,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     );
   }
 
-  /** Tells that it started, and the state of each connector. Reservations survive a reboot. */
+  /** Sends BootNotification and the state of each connector. Reservations survive a reboot. */
   async boot(): Promise<void> {
     const model = { '1.6': 'One', '2.0.1': 'Two', '2.1': 'Two Plus' }[this.version];
     await this.call(
@@ -219,7 +223,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     await this.#tellStates();
   }
 
-  /** Ends the socket as a broken network does, and stays away. */
+  /** Terminates the socket without a closing handshake, as a failing network does, and does not reconnect. */
   disconnect(): Promise<unknown> {
     return this.#client?.close({ force: true, code: 1000, reason: 'offline' }).catch(() => {}) ?? Promise.resolve();
   }
@@ -234,7 +238,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     await this.disconnect();
   }
 
-  /** Any call of a charger, as it stands in the specification. */
+  /** Sends any Call, with a payload as the specification defines it. */
   call(method: string, payload: object): Promise<Payload> {
     if (!this.#client) throw new Error(`${this.id} is not connected`);
     return this.#client.call(method, payload as Payload);
@@ -246,7 +250,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     await this.#tellStates();
   }
 
-  /** Ends the transaction, where there is one, and takes the vehicle away. */
+  /** Ends the transaction, if there is one, and removes the vehicle. */
   async unplug(connectorId: number): Promise<void> {
     const connector = this.#connector(connectorId);
     if (connector.transaction) await this.#endTransaction(connectorId, connector);
@@ -255,7 +259,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     await this.#tellStates();
   }
 
-  /** Somebody holds an idTag to the reader. Tells whether energy flows, and why not. */
+  /** Somebody holds an idTag to the reader. Returns `charging`, `stopped`, or why no energy flows. */
   async present(connectorId: number, idTag: string): Promise<'charging' | 'reserved' | string> {
     const connector = this.#connector(connectorId);
     if (connector.transaction) {
@@ -263,7 +267,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       return 'stopped';
     }
     if (connector.state === 'Faulted' || connector.state === 'Unavailable') return connector.state.toLowerCase();
-    // Offline, whoever is not shut out by a reservation may charge; the server is told later.
+    // Offline, every idTag may charge unless a reservation shuts it out; the server learns of the start later.
     const info = this.isConnected ? await this.#authorize(idTag) : { status: 'Accepted' };
     if (info.status !== 'Accepted') return info.status;
     if (info.open && !info.open.includes(connectorId)) return 'reserved';
@@ -273,19 +277,19 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return status === 'Accepted' ? 'charging' : status;
   }
 
-  /** The connector says Available for a moment, though nothing has happened. */
+  /** Reports Available and then the true state again, though nothing has happened. */
   async flicker(connectorId: number): Promise<void> {
     for (const state of ['Available', this.#connector(connectorId).state] as const) {
       await this.call('StatusNotification', this.#statusOf(connectorId, state));
     }
   }
 
-  /** Sends the answers it was told to keep. */
+  /** Sends the answers that were kept back under `held`. */
   answerHeld(): void {
     for (const answer of this.#heldAnswers.splice(0)) answer();
   }
 
-  /** A fault, or taken out of service: the reservation of the connector is gone. */
+  /** The connector faults or is taken out of service; its reservation is lost. */
   async fault(connectorId: number, state: 'Faulted' | 'Unavailable' = 'Faulted'): Promise<void> {
     this.#connector(connectorId).state = state;
     const held = this.#heldAt(connectorId);
@@ -334,7 +338,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     };
   }
 
-  /** From the next connection on. */
+  /** The new password is used from the next connection on. */
   #takePassword(password: string): { status: string } {
     this.#password = password;
     this.#reconfigure();
@@ -347,7 +351,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return { component, variable, attributeStatus };
   }
 
-  /** Asks for a certificate once that is answered. */
+  /** Sends SignCertificate after the trigger is answered. */
   #trigger(message: string): { status: string } {
     const { requestCertificate } = this.options;
     if (!message.startsWith('Sign') || !requestCertificate) return { status: 'NotImplemented' };
@@ -408,7 +412,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const { reservationId, connectorId } = command;
     if (this.options.supportsReservation === false) return 'Rejected';
     if (connectorId === 0 && this.options.supportsConnectorZero === false) return 'Rejected';
-    // The same id replaces what it named before.
+    // A reservation with the same id is replaced.
     const before = this.#reservations.get(reservationId);
     if (before) this.#drop(reservationId);
     const refusal = connectorId === 0 ? this.#refuseAnywhere(command.connectorType) : this.#refuseAt(connectorId);
@@ -451,7 +455,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     this.#drop(reservationId);
     this.#tellStates()
       .then(() => this.#tellUpdate(reservationId, 'Expired'))
-      .catch(() => {}); // Offline: the server knows the expiry date, too.
+      .catch(() => {}); // If the socket breaks meanwhile, the server still knows the expiry date.
   }
 
   #drop(reservationId: number): void {
@@ -476,7 +480,10 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return mine.find((held) => held.connectorId === 0 && this.#hasType(connectorId, held.connectorType));
   }
 
-  /** A specific hold closes its connector; a hold without connector closes the last free one. */
+  /**
+   * A reservation for this connector closes it. Reservations without a connector close it when the other free
+   * connectors are too few for them.
+   */
   #isHeldForOthers(connectorId: number): boolean {
     if (this.#heldAt(connectorId)) return true;
     const anywhere = [...this.#reservations.values()].filter((held) => held.connectorId === 0).length;
@@ -532,7 +539,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return transaction.status ?? 'Accepted';
   }
 
-  /** A start that the server refuses, perhaps long after it was made, is ended. */
+  /** Ends transactions whose start the server refused, perhaps long after they began. */
   async #endRefused(): Promise<void> {
     for (const [index, connector] of this.#connectors.entries()) {
       const { status = 'Accepted' } = connector.transaction ?? {};
@@ -566,11 +573,11 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     const told: Told = { method, payload, take };
     this.#queue.push(told);
     await this.#flush();
-    // It came as the flush before was ending.
+    // Race: the message was queued after the running flush had found the queue empty.
     if (this.#queue.includes(told) && this.isConnected) await this.#flush();
   }
 
-  /** One message after the other; what is not answered stays, and is sent again with another message id. */
+  /** Sends one message at a time. A message without an answer stays queued and is sent again with a new message id. */
   async #flush(): Promise<void> {
     this.#flushing ??= this.#flushQueue().finally(() => {
       this.#flushing = undefined;
@@ -610,7 +617,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return { eventType, timestamp, triggerReason, seqNo, transactionInfo, evse: { id: connectorId, connectorId: 1 } };
   }
 
-  /** After the answer that causes it has gone out. */
+  /** Waits until the answer to the server's Call has been sent. */
   #tellLater(): void {
     setImmediate(() => void this.#tellStates().catch(() => {}));
   }

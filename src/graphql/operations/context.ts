@@ -1,4 +1,5 @@
-// What every resolver has at hand: who calls, and loaders that read each thing once per request.
+// The context of every resolver: the caller, the event log, the present state, and loaders that read each row once per
+// request.
 import DataLoader from 'dataloader';
 import type { Clock } from '../../common/clock.ts';
 import type { Feed } from '../../event-log/feed.ts';
@@ -15,16 +16,16 @@ import type { SiteRepository } from '../../storage/sites/site.repository.ts';
 export interface ApiContext {
   readonly caller: Caller;
   readonly load: Loaders;
-  /** The log of events; subscriptions are handed out by it (event-source.ts). */
+  /** The event log, for queries. Subscriptions get their events from the feed (event-source.ts). */
   readonly log: Pick<Feed, 'bounds' | 'read'>;
-  /** What is there now, and the place in the log whose state it is. */
+  /** Reads the present state together with its position in the log. */
   readonly now: Pick<ReservationRepository, 'liveOf'> & Pick<ChargerRepository, 'connectorsOf'>;
   /** Absent in a subscription. */
   readonly request?: ApiRequest;
 }
 
 export interface ApiRequest extends Source {
-  /** Nobody waits for the answer any more: nothing further is read for it. */
+  /** Aborted when nobody waits for the answer any longer; resolvers then read nothing further. */
   readonly signal: AbortSignal;
 }
 
@@ -35,7 +36,7 @@ export interface LoaderPorts {
   readonly clock: Clock;
 }
 
-/** Made on first use: most requests need none of them. */
+/** Each loader is made on first use: most requests need none. */
 export class Loaders {
   #charger?: DataLoader<string, Charger | undefined>;
   #site?: DataLoader<string, Site | undefined>;
@@ -44,7 +45,7 @@ export class Loaders {
 
   constructor(
     private readonly ports: LoaderPorts,
-    /** A subscription lives long: what it shows is read anew for each event. */
+    /** `cache` is false in a subscription, which lives long: it reads again for each event. */
     private readonly options: { readonly cache: boolean },
   ) {}
 
@@ -72,7 +73,7 @@ export class Loaders {
     return this.#connectors.load(chargerId);
   }
 
-  /** The reservations that hold one of the charger's connectors now. */
+  /** The reservations that hold a connector of the charger now. */
   holds(chargerId: string): Promise<Reservation[]> {
     const { reservations, clock } = this.ports;
     this.#holds ??= new DataLoader(

@@ -1,5 +1,5 @@
-// Documents as clients send them: parsed, validated and measured, the same over every transport; and, of a subscription,
-// what its messages depend on beside the event.
+// Parses, validates and measures the documents of WebSocket and event-stream clients (over plain HTTP, Apollo and
+// server.ts do). Also finds everything that a subscription's messages depend on beside the event.
 import {
   type DocumentNode,
   GraphQLError,
@@ -20,7 +20,7 @@ import {
 import { MAX_TOKENS, measure } from './limits.ts';
 import type { GraphQLPorts } from './request-context.ts';
 
-/** As the protocols carry it. */
+/** A GraphQL request as the protocols carry it. */
 export interface Request {
   readonly query: string;
   readonly operationName?: string | null | undefined;
@@ -35,24 +35,29 @@ export interface Operation {
   readonly operationName: string | undefined;
   readonly variables: Record<string, unknown>;
   readonly variableDefinitions: readonly VariableDefinitionNode[];
-  /** In fields. */
+  /** Counted in fields (limits.ts). */
   readonly cost: number;
 }
 
-/** The same for operations that show the same of an event, whichever events they ask for. */
+/**
+ * Everything that a subscription's messages depend on beside the event: operations with the same key show the same of
+ * an event, whatever they filter by.
+ */
 export interface Shape {
   readonly key: string;
-  /** Whether a field it selects looks at who is asking. */
+  /** Whether a selected field reads the context, so that different callers may be shown different things. */
   readonly dependsOnCaller: boolean;
 }
 
-/** Text whose documents are kept parsed; one takes some fifteen times as much. */
+/**
+ * Total text length of the documents that are kept parsed; a parsed document takes some fifteen times as much memory.
+ */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
 interface Measured {
-  /** What it shows, without the arguments that say of which events. */
+  /** The printed document without the arguments of the subscription's own field, which only choose events. */
   readonly text: string;
-  /** Those used in it. */
+  /** Names of the variables used in `text`. */
   readonly variables: readonly string[];
   readonly dependsOnCaller: boolean;
   readonly hasOneOperation: boolean;
@@ -68,7 +73,7 @@ export class Documents {
     private readonly options: Pick<GraphQLPorts, 'isIntrospectable' | 'trustedDocuments'>,
   ) {}
 
-  /** The operation that is asked for, or why it cannot be run. */
+  /** The requested operation, or the errors for which it cannot be run. */
   prepare(request: Request): Operation | readonly GraphQLError[] {
     const { operationName, variables } = request;
     const query = this.#textOf(request);
@@ -112,7 +117,7 @@ export class Documents {
     }
   }
 
-  /** The last that were used. */
+  /** Keeps the document parsed; drops those that were not used for longest. */
   #keep(text: string, document: DocumentNode): void {
     this.#keptBytes += this.#known.delete(text) ? 0 : text.length;
     this.#known.set(text, document);
@@ -125,13 +130,13 @@ export class Documents {
 
   shapeOf({ document, operationName, variables, variableDefinitions }: Operation): Shape {
     const { text, variables: used, dependsOnCaller, hasOneOperation } = this.#measure(document);
-    // As they are, with their defaults: what is left out may differ from null.
+    // Coerced values, defaults included; a variable left out has no entry, because that may differ from null.
     const { coerced = {} } = getVariableValues(this.schema, variableDefinitions, variables);
     const values = used.filter((name) => name in coerced).map((name) => [name, coerced[name]]);
     return { key: JSON.stringify([hasOneOperation ? '' : operationName, values, text]), dependsOnCaller };
   }
 
-  /** The arguments of a subscription's own field say which events come, not what is shown of them. */
+  /** Leaves out the arguments of the subscription's own field: they choose the events, not what is shown of them. */
   #measure(document: DocumentNode): Measured {
     const before = this.#measured.get(document);
     if (before) return before;

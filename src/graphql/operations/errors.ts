@@ -1,4 +1,4 @@
-// Faults at the edge: what a client may read of an error, and the correlation id that finds the rest in the log.
+// What a client may read of an error; any other error is logged, and the client gets the id of its log line.
 import { randomUUID } from 'node:crypto';
 import { HeaderMap } from '@apollo/server';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
@@ -9,7 +9,10 @@ import { isDatabaseAway, isUnstorable } from '../../storage/database.ts';
 export const unauthenticated = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } } });
 
-/** What authentication and the limits throw, as clients may read it; anything else as it is. */
+/**
+ * Turns failures of authentication, of the limits and of the database connection into GraphQLErrors; returns any other
+ * error unchanged.
+ */
 export function toGraphQLError(error: unknown): unknown {
   if (error instanceof CredentialError) return unauthenticated(error.message);
   if (error instanceof RateLimited) {
@@ -41,7 +44,7 @@ export const forbidden = (message: string): GraphQLError =>
 export const badInput = (argument: string, message: string, more: object = {}): GraphQLError =>
   new GraphQLError(`${argument}: ${message}`, { extensions: { code: 'BAD_USER_INPUT', argument, ...more } });
 
-/** The code of a fault that passes by itself: the same request is worth sending again. */
+/** Code of a fault that passes by itself: the same request is worth sending again. */
 export const UNAVAILABLE = 'SERVICE_UNAVAILABLE';
 export const RETRY_AFTER_SECONDS = 1;
 
@@ -79,8 +82,9 @@ const readable = new Set([
 ]);
 
 /**
- * Everything else is a fault: logged once, and told as INTERNAL_SERVER_ERROR with the id of that log line, or, while the
- * database is away, as SERVICE_UNAVAILABLE.
+ * Returns the error as the client may read it. An error that is not the client's own is a fault: it is logged once, and
+ * the client gets INTERNAL_SERVER_ERROR or, while the database is away, SERVICE_UNAVAILABLE, with the id of the log
+ * line.
  */
 export function maskError(formatted: GraphQLFormattedError, error: unknown, log: Log): GraphQLFormattedError {
   const { message, locations, path, extensions } = formatted;

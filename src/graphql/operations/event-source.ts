@@ -1,18 +1,18 @@
-// What the resolver of a subscription answers with: which events, and from where on. It holds no events itself: they are
-// read, executed and written once for all who are to have them (projection.ts, subscription.ts).
+// The result of a subscription's resolver: which events, and where they start. It holds no events: the feed reads each
+// one once, and it is executed once for all subscriptions that show the same (projection.ts, subscription.ts).
 import type { Cursor, Start } from '../../model/events/cursor.ts';
 import type { Interest } from '../../model/events/interest.ts';
 
-/** The present state as messages of the subscription, and where the log stood then. */
+/** The present state as messages of the subscription, and the position in the log that it corresponds to. */
 export interface Present {
   readonly start: Start;
   readonly events: readonly object[];
 }
 
 interface From {
-  /** The last event the subscriber saw. */
+  /** Cursor of the last event that the subscriber saw. */
   readonly after?: Cursor | null | undefined;
-  /** Reads the present state, where the subscriber asked for it first. */
+  /** Reads the present state; absent if the subscriber did not ask for it. */
   readonly present?: (() => Promise<Present>) | undefined;
 }
 
@@ -22,7 +22,7 @@ export class EventSource implements AsyncIterable<never> {
     readonly from: From,
   ) {}
 
-  /** GraphQL.js asks that a source be iterable; nobody iterates this one. */
+  /** GraphQL.js requires a source to be iterable; nothing iterates this one. */
   [Symbol.asyncIterator](): never {
     throw new Error('The events of a subscription are handed out by the feed');
   }

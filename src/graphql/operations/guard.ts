@@ -1,5 +1,5 @@
-// What stands before the resolvers: no operation without its permission, no change that is not written down, nothing read
-// for whoever waits no longer.
+// Wraps the root fields: every operation needs its permission, every mutation is written to the audit log, and nothing
+// more is read once nobody waits for the answer.
 import {
   GraphQLError,
   type GraphQLField,
@@ -17,7 +17,7 @@ import { forbidden, timedOut } from './errors.ts';
 type Field = GraphQLField<unknown, ApiContext>;
 type Resolve = GraphQLFieldResolver<unknown, ApiContext>;
 
-/** Throws where auth/rights.ts does not say what an operation needs. */
+/** Throws if auth/rights.ts names no permission for an operation. */
 export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined): void {
   for (const field of rootFields(schema.getQueryType())) {
     const refusalOf = refusals(field);
@@ -30,7 +30,7 @@ export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined)
     const resolve = field.resolve as Resolve;
     field.resolve = (root, args, context, info) => {
       const { caller, request } = context;
-      if (!audit || !request) throw new Error('A mutation belongs to a request');
+      if (!audit || !request) throw new Error('A mutation needs a request and the audit log');
       const change = () => refusalOf(context) ?? resolve(root, args, context, info);
       return audit.record(caller, request, field.name, args, change);
     };
@@ -43,7 +43,7 @@ export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined)
   }
 }
 
-/** A resolver that reads asks nothing more of the database once nobody waits for the answer. */
+/** Wraps a resolver: it throws instead of reading once nobody waits for the answer. */
 export function stopWhenAborted(field: Field): void {
   const resolve = field.resolve as Resolve;
   field.resolve = (root, args, context, info) => {
@@ -55,10 +55,13 @@ export function stopWhenAborted(field: Field): void {
 const rootFields = (type: { getFields(): Record<string, unknown> } | null | undefined): Field[] =>
   Object.values(type?.getFields() ?? {}) as Field[];
 
-/** Of whoever may not: a value where the result has a place for it; else it throws. */
+/**
+ * Returns the check of a caller: undefined if permitted, the FORBIDDEN refusal if the result union can carry it;
+ * otherwise it throws.
+ */
 function refusals({ name, type }: Field): (context: ApiContext) => Refusal | undefined {
   const permission = operations[name as OperationName];
-  if (!permission) throw new Error(`auth/rights.ts does not say what "${name}" needs`);
+  if (!permission) throw new Error(`auth/rights.ts names no permission for "${name}"`);
   const result = getNamedType(type);
   const hasPlace = isUnionType(result) && result.getTypes().some((one) => one.name === 'NotAllowed');
   return ({ caller }) => {

@@ -1,5 +1,5 @@
-// What one document may ask for: how large it is, how deep it goes and what it costs, the same over HTTP and WebSocket.
-// Costs are counted in fields, a list of rows once for each row that it may have.
+// Limits of one document: its size, its depth and its cost, the same over every transport. The cost is counted in
+// fields; the fields of a list count once for each row that the list may have.
 import { createRequire } from 'node:module';
 import {
   type ASTNode,
@@ -18,41 +18,41 @@ import {
 import type { ComplexityEstimator } from 'graphql-query-complexity';
 import type { OperationName } from '../../model/access/rights.ts';
 
-// As an ES module it would bring a graphql of its own, which does not know our schema's types.
+// Loaded as CommonJS: as an ES module it would bring its own copy of graphql, which does not know our schema's types.
 const { getComplexity }: typeof import('graphql-query-complexity') = createRequire(import.meta.url)(
   'graphql-query-complexity',
 );
 
-/** Tokens of one document; it is not read any further. */
+/** Tokens of one document; the parser stops there. */
 export const MAX_TOKENS = 2000;
 const MAX_DEPTH = 12;
 const MAX_COST = 20_000;
-/** Of one document: each is one more answer to the same question. */
+/** Per document: each alias asks the same field once more. */
 const MAX_ALIASES = 100;
 const MAX_DIRECTIVES = 50;
-/** Of one selection. */
+/** Per selection set. */
 const MAX_BREADTH = 200;
-/** Mutations are carried out one after the other, and each is a piece of work of its own. */
+/** Per operation: mutations run one after the other, and each is a separate piece of work. */
 const MAX_MUTATIONS = 10;
 const COST_OF_A_MUTATION = 50;
 const COST_OF_INTROSPECTION = 2000;
-/** Of queries that read much however little of it they show: a simple one takes some milliseconds less than these. */
+/** Queries that read much even if they show little: they take some milliseconds longer than a simple query. */
 const OWN_COSTS: Partial<Record<string, number>> = {
   availability: 200,
   reservationOptions: 200,
   reservationUsage: 2000,
 } satisfies Partial<Record<OperationName, number>>;
-/** What is read and found wrong was work, too: for each character. */
+/** A document that fails was still read and checked: the cost of each of its characters. */
 const COST_OF_A_CHARACTER = 0.2;
 const COST_OF_A_FAILURE = 100;
-/** Rows counted for a list that is not paged, such as the connectors of a charger. */
+/** Rows assumed for a list that is not paged, such as the connectors of a charger. */
 const ROWS_OF_A_LIST = 5;
 
 const BAD_REQUEST = { status: 400 };
 
 type Fragments = ReadonlyMap<string, FragmentDefinitionNode>;
 
-/** Each fragment is measured once, however often it is spread; a cycle, which is another rule's error, ends at 0. */
+/** Measures each fragment once, however often it is spread. A cycle, which another rule reports, counts as 0. */
 function depthOf({ selections }: SelectionSetNode, fragments: Fragments, known: Map<string, number>): number {
   let deepest = 0;
   for (const selection of selections) {
@@ -79,7 +79,7 @@ function fragmentDepth(name: string, fragments: Fragments, known: Map<string, nu
   return depth;
 }
 
-/** A page costs its rows; its `edges` are those rows, so they are not counted again. */
+/** The cost of a page is its rows; `edges` are the same rows and are not counted again. */
 const estimate: ComplexityEstimator = ({ type, field, args, childComplexity }) => {
   if (field.name === '__schema' || field.name === '__type') return COST_OF_INTROSPECTION;
   if (field.name.startsWith('__')) return 0;
@@ -89,7 +89,7 @@ const estimate: ComplexityEstimator = ({ type, field, args, childComplexity }) =
   return own + childComplexity * (isListType(result) && field.name !== 'edges' ? ROWS_OF_A_LIST : 1);
 };
 
-/** What the operation costs; or the error of a document that is too large, nests too deep or costs too much. */
+/** The cost of the operation; or the error of a document that is too large, nests too deep or costs too much. */
 export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
@@ -114,14 +114,14 @@ export function measure(
     return cost > MAX_COST ? costError(cost) : 1 + own + cost;
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
-    if (!error.nodes) return costError(undefined); // Too large to be counted.
+    if (!error.nodes) return costError(undefined); // Too many nodes to be counted.
     return badInput(error);
   }
 }
 
 /**
- * The first variable that does not fit: what cannot be counted is not run. Each error writes out the whole value that it
- * was found in, so a long list of wrong values is not read to its end.
+ * The error of the first variable that does not fit its type: its cost cannot be counted, so the operation is not run.
+ * Only the first, because each error prints the whole value it was found in, and a list may hold many wrong values.
  */
 function misfitOf(
   schema: GraphQLSchema,
@@ -139,11 +139,11 @@ const badInput = ({ message, nodes }: GraphQLError): GraphQLError =>
     extensions: { code: 'BAD_USER_INPUT', http: BAD_REQUEST },
   });
 
-/** Of a document that cannot be run, with these variables. */
+/** The cost of a document that cannot be run, with these variables. */
 export const costOfFailure = (text: string, variables: unknown): number =>
   Math.ceil(COST_OF_A_FAILURE + COST_OF_A_CHARACTER * Math.min(text.length, MAX_COST) + valuesIn(variables));
 
-/** However they are nested; more than anything may cost are not counted to the end. */
+/** Counts the values at every depth; stops at MAX_COST, which is more than any operation may cost. */
 function valuesIn(variables: unknown): number {
   let count = 0;
   const waiting = [variables];
@@ -159,7 +159,7 @@ function valuesIn(variables: unknown): number {
 
 function sizeError(document: DocumentNode): GraphQLError | undefined {
   const counted = { aliases: 0, directives: 0, breadth: 0, mutations: 0 };
-  // Below the schema's own fields one alias more is the whole schema once more.
+  // Each alias below __schema or __type may repeat the whole introspection, so none is allowed there.
   let ofSchema = 0;
   const isOfSchema = (node: ASTNode) =>
     (node.kind === Kind.FIELD && /^__(schema|type)$/.test(node.name.value)) ||
@@ -194,7 +194,7 @@ function sizeError(document: DocumentNode): GraphQLError | undefined {
   return undefined;
 }
 
-/** However they are wrapped in fragments; more than are allowed are not counted to the end. */
+/** Counts the selections, also inside fragments; stops soon after MAX_MUTATIONS. */
 function fieldsOf(document: DocumentNode, root: SelectionSetNode): number {
   let count = 0;
   const waiting = [root];

@@ -1,4 +1,5 @@
-// What clients ask for over a connection that stays open, whatever its protocol: checked, counted, begun and ended.
+// Runs the operations of clients whose connection stays open, whatever its protocol: checks, charges, starts and ends
+// them.
 import { type ExecutionResult, execute, GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Budget } from '../../auth/request-limits.ts';
 import { withDeadline } from '../../common/clock.ts';
@@ -25,7 +26,10 @@ export class Operations {
     this.#subscribing = { schema, feed, projections, contextOf: contextOfMany };
   }
 
-  /** The operation, or why it cannot be run. A subscription counts from here on: `open` it. */
+  /**
+   * The operation, or the errors for which it cannot be run. A subscription counts against the caller's quota from here
+   * on, so `open` must follow.
+   */
   prepare(request: Request, caller: Caller): Charged | readonly GraphQLError[] {
     try {
       const { limits } = this.ports;
@@ -45,7 +49,10 @@ export class Operations {
     }
   }
 
-  /** Its messages, and its failure, go to the sink until it is stopped; or the errors for which it never began. */
+  /**
+   * Starts a subscription: its messages and its failure go to the sink until it is stopped. Returns the errors if it
+   * could not start.
+   */
   async open(operation: Operation, caller: Caller, sink: Sink): Promise<OpenSubscription | readonly GraphQLError[]> {
     const end = once(() => this.ports.quota.unsubscribe(caller));
     const failing = {
@@ -74,7 +81,10 @@ export class Operations {
     }
   }
 
-  /** Of a query or a mutation, until `leaving` is aborted or its time is over: what it began goes on, and reads no more. */
+  /**
+   * Runs a query or a mutation. After requestTimeoutMs it returns TIMED_OUT and aborts `leaving`; once that is aborted,
+   * what has begun goes on, but resolvers read nothing more.
+   */
   async execute(
     operation: Charged,
     caller: Caller,
@@ -92,7 +102,7 @@ export class Operations {
     return { ...told, extensions: { cost: budget } };
   }
 
-  /** As clients may read it. */
+  /** The error as clients may read it; faults are logged. */
   mask(error: unknown): GraphQLFormattedError {
     const formatted = error instanceof Error && 'toJSON' in error ? (error as GraphQLError).toJSON() : { message: '' };
     return maskError(formatted, error, this.ports.log);
@@ -104,22 +114,22 @@ const tooManySubscriptions = (limit: number): GraphQLError =>
     extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit },
   });
 
-/** What it costs is taken from the caller's budget. */
+/** An operation whose cost has been taken from the caller's budget. */
 export interface Charged extends Operation {
   readonly budget: Budget;
 }
 
-/** An operation of a connection; a subscription once it has begun. */
+/** An operation of a connection; `subscription` is set once a subscription has started. */
 export interface Running {
   readonly progress: Progress;
-  /** Of a query or a mutation: nobody waits for it any more. */
+  /** Aborted when nobody waits for the query or mutation any longer. */
   readonly leaving: AbortController;
   subscription?: OpenSubscription;
 }
 
 export const newRunning = (): Running => ({ progress: {}, leaving: new AbortController() });
 
-/** Its client has completed it, or has gone. */
+/** Stops an operation whose client has completed it or is gone. */
 export function leave(running: Running | undefined): void {
   running?.leaving.abort();
   running?.subscription?.stop();

@@ -1,5 +1,6 @@
-// What subscribers are shown of each event. Those who ask for the same, with the same rights where these matter, share one
-// projection: it executes an event once and serializes the result once, however many are to have it.
+// Makes the message that subscribers get for an event. Subscriptions that select the same share one projection (with
+// the same rights, if a selected field depends on the caller): it executes each event and serializes the result once
+// for all of them.
 import { type ExecutionResult, execute, type GraphQLSchema } from 'graphql';
 import type { Log } from '../../common/log.ts';
 import { once } from '../../common/once.ts';
@@ -13,12 +14,14 @@ import { maskError } from './errors.ts';
 /** The result of one event, as JSON. */
 export interface Message {
   readonly json: Buffer;
-  /** Where whoever has it may resume; of the present state there is no such place before it is complete. */
+  /**
+   * Where a subscriber that has this message may resume; of the present state only the last message has such a place.
+   */
   readonly at: Start | undefined;
 }
 
 export interface Recipient {
-  /** A promise where there should be no more before it is kept. */
+  /** A returned promise is back-pressure: send no more before it resolves. */
   receive(message: Message): Promise<void> | undefined;
   fail(error: unknown): void;
 }
@@ -26,20 +29,20 @@ export interface Recipient {
 interface Execution {
   readonly event: object;
   done: Message | Promise<Message>;
-  /** Who gets the message once it, and every one before it, is there. */
+  /** Those that get the message once it, and every message before it, is ready. */
   readonly recipients: Recipient[];
 }
 
-/** Results kept for others who come to the same events a little later, as after a break that many had. */
+/** Messages kept for subscribers that reach the same events a little later, for example after a break that many had. */
 const MAX_KEPT_BYTES = 256 * 1024;
-/** Events that may be executing before the feed has to wait. */
+/** Events that may be executing at once; above this the feed has to wait. */
 const MAX_EXECUTING = 500;
 
 export class Projection {
   users = 0;
   readonly #kept = new Map<object, Message>();
   #keptBytes = 0;
-  /** Those not handed over yet, in the order of their events. */
+  /** Executions not handed over yet, in the order of their events. */
   #executing: Execution[] = [];
   #last: Execution | undefined;
   #handedOver: Promise<void> = Promise.resolve();
@@ -51,7 +54,7 @@ export class Projection {
     private readonly log: Log,
   ) {}
 
-  /** The message of an event; a promise only where a field has to be looked up. */
+  /** The message of an event; a promise only if a selected field is resolved asynchronously. */
   show(event: object, at: Start | undefined): Message | Promise<Message> {
     const kept = this.#kept.get(event);
     if (kept) return kept;
@@ -75,7 +78,10 @@ export class Projection {
     return message;
   }
 
-  /** Gives the recipient the event’s message, in the order of the events; a promise where there should be no more before. */
+  /**
+   * Gives the recipient the event’s message, in the order of the events. A returned promise is back-pressure: post no
+   * more before it resolves.
+   */
   post(event: object, at: Start, recipient: Recipient): Promise<void> | undefined {
     if (this.#last?.event !== event) this.#last = this.#execute(event, at);
     const { done, recipients } = this.#last;
@@ -123,12 +129,13 @@ export class Projections {
 
   constructor(private readonly ports: Ports) {}
 
-  /** The one that shows the same; it is given back with `release`. */
+  /** The projection shared by all operations that show the same; `release` gives it back. */
   take(operation: Operation, caller: Caller): { readonly projection: Projection; release(): void } {
     const { schema, documents, contextOf, log } = this.ports;
     const { key: shape, dependsOnCaller } = documents.shapeOf(operation);
     const key = dependsOnCaller ? `${rightsOf(caller)} ${shape}` : shape;
-    // A field that is not given the context cannot depend on the caller: there it gets none at all.
+    // If no selected field reads the context, the result cannot depend on the caller: the execution gets no context at
+    // all.
     const projection =
       this.#shared.get(key) ?? new Projection(schema, operation, dependsOnCaller ? contextOf(caller) : undefined, log);
     this.#shared.set(key, projection);

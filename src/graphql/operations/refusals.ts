@@ -21,9 +21,9 @@ registerEnumType(RefusalCodeEnum, {
   valuesConfig: refusals,
 });
 
-@InterfaceType({ description: 'Why something was not done, and that nothing was changed unless the type says so.' })
+@InterfaceType({ description: 'Why a request was refused. Nothing was changed unless the type says so.' })
 export abstract class Refusal {
-  @Field(() => RefusalCodeEnum, { description: 'For programs.' })
+  @Field(() => RefusalCodeEnum, { description: 'The reason, for programs.' })
   code!: RefusalCode;
 
   @Field(() => String, { description: 'For people: what is wrong and what to do, in English.' })
@@ -60,14 +60,14 @@ export class ConnectorTaken extends Refusal {
   connectorId!: number;
 
   @Field(() => Date, {
-    description: 'When the hold, or the booking, begins; of several, the one that is first to end.',
+    description: 'When the hold or the booking begins; if there are several, that of the first to end.',
   })
   reservedFrom!: Date;
 
-  @Field(() => Date, { description: 'When it ends at the latest.' })
+  @Field(() => Date, { description: 'When that hold or booking ends at the latest.' })
   reservedUntil!: Date;
 
-  @Field(() => Boolean, { description: 'Whether the same request with `preempt` would take its place.' })
+  @Field(() => Boolean, { description: 'Whether the same request with `preempt` would replace that hold or booking.' })
   mayPreempt!: boolean;
 }
 

@@ -1,4 +1,5 @@
-// Who calls, and what the execution of that caller's operation has at hand; the same over HTTP and WebSocket.
+// The ports of everything in this folder, the authentication of callers over WebSocket and event streams, and the
+// context of the resolvers, the same over every transport.
 import type { GraphQLSchema } from 'graphql';
 import { type Authenticate, KeysAway } from '../../auth/authenticate.ts';
 import type { RequestLimits } from '../../auth/request-limits.ts';
@@ -19,7 +20,7 @@ export interface GraphQLPorts extends LoaderPorts {
   readonly schema: GraphQLSchema;
   readonly feed: Feed;
   readonly authenticate: Authenticate;
-  /** Whether an API key is good still, which was when its caller came. */
+  /** Whether an API key, valid when its caller connected, is still valid. */
   readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
   readonly limits: RequestLimits;
   readonly trustProxy: TrustProxy;
@@ -28,18 +29,18 @@ export interface GraphQLPorts extends LoaderPorts {
   readonly metrics: Metrics;
   readonly allowedOrigins: readonly string[];
   readonly isIntrospectable: boolean;
-  /** Where it is given, no other document is executed. */
+  /** If given, no other document is executed. */
   readonly trustedDocuments?: TrustedDocuments;
-  /** A request that is not answered by then is told so, and read no further. */
+  /** A request not answered by then gets TIMED_OUT, and nothing more is read for it. */
   readonly requestTimeoutMs: number;
-  /** The same for requests that come one by one. */
+  /** Enforces requestTimeoutMs for requests over plain HTTP. */
   readonly deadlines: Deadlines;
   readonly quota: CallerQuota;
-  /** Writes for all connections, so that each has its turn. */
+  /** Shared by all connections, so that they are written in turn. */
   readonly writer: Writer;
 }
 
-/** Throws GraphQLErrors. */
+/** Throws a GraphQLError for bad credentials, a rate limit, or an unreachable key set or database. */
 export async function authenticate(ports: GraphQLPorts, header: string | undefined, from: string): Promise<Caller> {
   try {
     return await ports.authenticate(header, from);
@@ -49,7 +50,7 @@ export async function authenticate(ports: GraphQLPorts, header: string | undefin
   }
 }
 
-/** Without a request: of a subscription, which lives long. */
+/** Without `request`: the context of a subscription, which lives long, so its loaders cache nothing. */
 export const contextOf = (ports: GraphQLPorts, caller: Caller, request?: ApiRequest): ApiContext => ({
   caller,
   load: new Loaders(ports, { cache: request !== undefined }),

@@ -1,5 +1,5 @@
-// One subscription of one client: the present state if it asked for it, then what it missed, then what comes. It must not
-// know the protocol that carries its messages.
+// One subscription of one client: sends the present state if the client asked for it, then the events it missed, then
+// each event as it comes. It must not know the protocol that carries its messages.
 import { createSourceEventStream, GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Feed, Following } from '../../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../../event-log/resume.ts';
@@ -12,14 +12,20 @@ import { badInput } from './errors.ts';
 import { EventSource } from './event-source.ts';
 import type { Message, Projections } from './projection.ts';
 
-/** Where the messages go. */
+/** Where the messages of a subscription go: the client's connection. */
 export interface Sink {
   send(message: Message): void;
-  /** Resolves when the client has taken most of what was sent; undefined: it has. */
+  /**
+   * Back-pressure on missed events: resolves when the client has taken most of what was sent; undefined if it already
+   * has.
+   */
   room(): Promise<void> | undefined;
-  /** Resolves when what was sent has had its chance to be written; undefined: there is little of it. */
+  /**
+   * Back-pressure on live events: resolves when the connection has had its turn to be written; undefined if little
+   * waits, or the client itself is slow.
+   */
   turn(): Promise<void> | undefined;
-  /** Nothing more comes. */
+  /** The subscription has failed; no message follows. */
   fail(error: unknown): void;
 }
 
@@ -40,7 +46,7 @@ export class Subscription {
     private readonly sink: Sink,
   ) {}
 
-  /** The errors are those of the request: it never began. */
+  /** Returns the errors of a request for which the subscription could not start. */
   static async open(
     ports: SubscriptionPorts,
     operation: Operation,
@@ -59,10 +65,10 @@ export class Subscription {
     }
   }
 
-  /** From the next event on with the rights of `caller`; none is missed or doubled. */
+  /** From the next event on, messages are made with the rights of `caller`; no event is missed or sent twice. */
   async renew(caller: Caller): Promise<void> {
     const source = await sourceOf(this.ports, this.operation, caller);
-    // A present state that was read is told to its end.
+    // Only the end of the present state has a place to resume from, so all of it is sent first.
     await this.#leg?.presented;
     if (this.#isEnded || !this.#leg) return;
     const at = this.#leg.resumeAt;
@@ -89,13 +95,13 @@ export class Subscription {
   }
 }
 
-/** A subscription under one caller’s rights. */
+/** The part of a subscription that runs under one caller’s rights; `renew` begins the next. */
 class Leg {
   readonly #taken: ReturnType<Projections['take']>;
-  /** Resolves when the present state was sent, where it was asked for. */
+  /** Resolves when the present state, if the client asked for it, has been sent. */
   presented: Promise<void> = Promise.resolve();
   #following: Following | undefined;
-  /** Taken, and not shown yet. */
+  /** Live events taken whose messages have not come back from the projection. */
   #waiting = 0;
   #stopWaiting: () => void = () => {};
   #isEnded = false;
@@ -112,7 +118,7 @@ class Leg {
     this.#taken = ports.projections.take(operation, caller);
   }
 
-  /** Where another one may take over. */
+  /** Where the next leg may take over. */
   get resumeAt(): Start {
     const reached = this.#waiting === 0 ? this.#following?.reached : undefined;
     return reached && isBehind(reached, this.at.position) ? this.#past(reached) : this.at;
@@ -130,7 +136,7 @@ class Leg {
   async #present(events: readonly object[]): Promise<void> {
     for (const [index, event] of events.entries()) {
       if (this.#isEnded) return;
-      // Whoever has not got all of it has to begin anew.
+      // Only the last message has a cursor: a client that did not get all of the present state has to start again.
       await this.#show(event, index === events.length - 1 ? this.at : undefined);
     }
   }
@@ -147,7 +153,8 @@ class Leg {
     this.#send(message instanceof Promise ? await message : message);
     const room = this.#isEnded ? undefined : this.sink.room();
     if (!room) return;
-    // Whichever comes first: who has gone must not be kept waiting, with all that it would have been shown.
+    // Whichever comes first, room or `stop`: a stopped leg must not wait for room, which would keep its missed events
+    // in memory.
     await new Promise<void>((resolve) => {
       this.#stopWaiting = resolve;
       void room.then(resolve);
@@ -166,7 +173,7 @@ class Leg {
     this.sink.send(message);
   }
 
-  /** What had committed before it began stays out, until nothing of that can come any more. */
+  /** Keeps filtering events that the snapshot already contained, until the position has passed the snapshot's end. */
   #past(position: Position): Start {
     const { seen } = this.at;
     return seen && position.xid < seen.end ? { position, seen } : { position };
@@ -195,7 +202,10 @@ async function sourceOf(
   return 'errors' in source && source.errors ? source.errors : [new GraphQLError('')];
 }
 
-/** Throws a GraphQLError where the cursor cannot be resumed from. */
+/**
+ * Where the subscription starts, and the present state if it asked for that. Throws a GraphQLError if it cannot resume
+ * from the cursor.
+ */
 async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: Start; present: readonly object[] }> {
   const { after, present } = from;
   if (after != null && present) throw badInput('snapshot', 'Give either `after` or `snapshot: true`, not both.');
@@ -207,7 +217,7 @@ async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: St
   return { start: await resumeFrom(feed, after), present: [] };
 }
 
-/** Throws BAD_USER_INPUT where the text is no cursor of this log, CURSOR_EXPIRED where the log begins behind it. */
+/** Throws BAD_USER_INPUT if the text is no cursor of this log, CURSOR_EXPIRED if events after it have been deleted. */
 export async function resumeFrom(feed: Pick<Feed, 'bounds'>, after: Cursor): Promise<Start> {
   try {
     return await resumeAt(feed, after);
@@ -219,6 +229,6 @@ export async function resumeFrom(feed: Pick<Feed, 'bounds'>, after: Cursor): Pro
 
 const cursorExpired = (horizon: Position): GraphQLError =>
   new GraphQLError(
-    'after: The event log does not reach back to that cursor any more, so events were missed. Start anew: subscribe with `snapshot: true`, or read the present state and subscribe after `eventCursor`.',
+    'after: The event log no longer reaches back to that cursor, so events were missed. Start again: subscribe with `snapshot: true`, or read `eventCursor`, then the present state, and subscribe after that cursor.',
     { extensions: { code: 'CURSOR_EXPIRED', argument: 'after', oldestCursor: toCursor({ position: horizon }) } },
   );

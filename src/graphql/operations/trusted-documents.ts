@@ -1,16 +1,17 @@
-// The only documents that are executed, where an operator names them: each by its id, in a file that a build makes.
+// The only documents that are executed if the operator names a file of them, which a build makes. A request asks for
+// one by its id, its SHA-256 hash or its text.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { GraphQLError, type GraphQLSchema, parse, specifiedRules, validate } from 'graphql';
 import { z } from 'zod';
 
-/** As client tools write them: id -> text, or Apollo’s manifest. */
+/** The formats of the file, as client tools write them: id -> text, or Apollo’s manifest. */
 const manifest = z.union([
   z.object({ operations: z.array(z.object({ id: z.string(), body: z.string() })) }),
   z.record(z.string(), z.string()),
 ]);
 
-/** What of a request says which document it is. */
+/** The parts of a request that may name a document. */
 export interface Named {
   readonly query?: unknown;
   readonly documentId?: unknown;
@@ -21,7 +22,7 @@ export class TrustedDocuments {
   readonly #byId = new Map<string, string>();
   readonly #texts = new Set<string>();
 
-  /** Throws where a document cannot be executed by this schema: its clients would fail. */
+  /** Throws if this schema cannot execute one of the documents: its clients would fail. */
   constructor(schema: GraphQLSchema, documents: Iterable<readonly [id: string, text: string]>) {
     for (const [id, text] of documents) {
       const [error] = errorsOf(schema, text);
@@ -45,7 +46,7 @@ export class TrustedDocuments {
     );
   }
 
-  /** The text of what is asked for by its id or by its own words. Throws DOCUMENT_NOT_TRUSTED. */
+  /** The text of the document that the request asks for by id, by hash or by its text. Throws DOCUMENT_NOT_TRUSTED. */
   textOf({ query, documentId, extensions }: Named): string {
     const { documentId: inner, persistedQuery } = (extensions ?? {}) as Record<string, unknown>;
     const { sha256Hash } = (persistedQuery ?? {}) as Record<string, unknown>;

@@ -1,5 +1,5 @@
-// GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: a stream for each operation, or one stream
-// for all of a client (the two modes of the graphql-sse protocol).
+// GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: one stream for each operation, or one
+// stream for all operations of a client (the two modes of the graphql-sse protocol).
 import { randomUUID } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -20,25 +20,26 @@ import { unauthenticated } from '../operations/errors.ts';
 import { type Charged, leave, newRunning, type Operations, type Running } from '../operations/operations.ts';
 import { authenticate } from '../operations/request-context.ts';
 
-/** For the stream that a token was given for to be opened. */
+/** How long a reserved stream waits for its client to open it. */
 const MAX_UNOPENED_MS = 30_000;
 
 const END = Buffer.from('\n\n');
 
 export interface EventStreamEdge {
-  /** Ends what is open; clients come back elsewhere. */
+  /** Ends every open stream and refuses new ones, so that clients reconnect elsewhere. */
   close(): Promise<void>;
 }
 
 export function serveEventStreams(http: FastifyInstance, path: string, operations: Operations): EventStreamEdge {
   const streams = new Set<EventStream>();
-  /** Streams that are shared by the operations of a client, by their tokens. */
+  /** Reserved streams, each shared by all operations of its client, by their tokens. */
   const shared = new Map<string, EventStream>();
 
   let isClosing = false;
 
   const open = (caller: Caller, token?: string): EventStream => {
-    if (isClosing) throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server stops; come back, perhaps to another one.');
+    if (isClosing)
+      throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server is stopping; connect again, perhaps to another one.');
     const refused = operations.ports.quota.connect(caller);
     if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
     const stream = new EventStream(operations, caller, () => {
@@ -52,8 +53,8 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
   };
 
   /**
-   * The stream of the token. Whoever has that may use it; a request with a token of its own must be of the same subject,
-   * and gives the whole stream its rights.
+   * The stream of the token. Having the token is enough to use the stream; a request with credentials of its own must
+   * be of the same subject, and gives the whole stream the rights of these credentials.
    */
   const find = async ({ headers: { authorization }, address }: FastifyRequest, token: string) => {
     const caller =
@@ -89,7 +90,7 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
     const stream = await find(request, token);
     if (request.method === 'DELETE') {
       const { operationId } = request.query as { operationId?: string };
-      if (!operationId) throw refusal(400, 'BAD_REQUEST', 'Give the operationId in the address.');
+      if (!operationId) throw refusal(400, 'BAD_REQUEST', 'Give the operationId as a query parameter of the URL.');
       stream.stop(operationId);
       return reply.status(200).send();
     }
@@ -145,18 +146,18 @@ interface Http {
 const refusal = (status: number, code: string, message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code, http: { status } } });
 
-const notByGet = () => refusal(405, 'BAD_REQUEST', 'A mutation cannot be asked for with GET.');
+const notByGet = () => refusal(405, 'BAD_REQUEST', 'A mutation cannot be sent with GET; use POST.');
 
 function streamToken({ headers, query }: FastifyRequest): string | undefined {
   const header = headers['x-graphql-event-stream-token'];
   return (Array.isArray(header) ? header[0] : header) ?? (query as { token?: string }).token;
 }
 
-/** Throws BAD_REQUEST where that is no GraphQL request. */
+/** Throws BAD_REQUEST if the request is no GraphQL request. */
 function requestOf(request: FastifyRequest): Request & { readonly extensions?: { readonly operationId?: unknown } } {
   const given = request.method === 'GET' ? fromAddress(request.query as Record<string, unknown>) : request.body;
   const { operationName, variables, extensions, documentId, ...rest } = (given ?? {}) as Record<string, unknown>;
-  // One that is known by its id needs no text.
+  // A document known by its id needs no text.
   const { query = documentId !== undefined || extensions !== undefined ? '' : undefined } = rest;
   const isObject = (value: unknown) => value == null || (typeof value === 'object' && !Array.isArray(value));
   if (typeof query !== 'string') throw refusal(400, 'BAD_REQUEST', 'Give the document as `query`, a string.');
@@ -186,7 +187,7 @@ interface Result {
 class EventStream {
   readonly #channel = new ResponseChannel();
   readonly #outbox: Outbox;
-  /** By their ids; the only one of a stream of its own has none. */
+  /** Operations by their ids; the only operation of an unshared stream has the id undefined. */
   readonly #open = new Map<string | undefined, Running>();
   #caller: Caller;
   #callOffExpiry: () => void = () => {};
@@ -207,7 +208,7 @@ class EventStream {
     return this.#caller;
   }
 
-  /** It lives on with the rights of that caller, and as long as its token. */
+  /** Gives the stream the rights of that caller, and the lifetime of that caller's credential. */
   renew(caller: Caller): void {
     if (caller === this.#caller) return;
     this.#caller = caller;
@@ -229,14 +230,14 @@ class EventStream {
     return this.#open.has(id);
   }
 
-  /** Nobody may come for it. */
+  /** Closes the reserved stream if nobody opens it in time. */
   expectOpening(): void {
     this.#callOffTimer = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
   }
 
   attach(reply: FastifyReply): void {
     const response = reply.raw;
-    // It may have ended, or its client gone, while the token was checked.
+    // The stream may have ended, or its client gone, while the token was checked.
     if (this.#isEnded || response.destroyed) {
       response.destroy();
       this.#end();
@@ -247,12 +248,12 @@ class EventStream {
     response.on('error', () => this.#end());
     response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
     this.#channel.attach(response);
-    // Some browsers show a stream as open only when something has come.
+    // Some browsers show a stream as open only after the first bytes.
     this.#keepAlive();
     this.#outbox.put([COMMENT]);
   }
 
-  /** The only operation of the stream, which ends with it; what is wrong with it is told over the stream. */
+  /** Runs the only operation of the stream, which ends with it; errors of the request are sent over the stream, too. */
   async runAlone(prepared: Charged | readonly GraphQLError[], { method, address }: FastifyRequest): Promise<void> {
     if (!('kind' in prepared)) return this.#finish(undefined, { errors: prepared });
     if (prepared.kind === 'mutation' && method === 'GET') return this.#finish(undefined, { errors: [notByGet()] });
@@ -279,7 +280,7 @@ class EventStream {
         fail: (error) => finish({ errors: [error] }),
       });
       if (!('stop' in opened)) return finish({ errors: opened });
-      // It was stopped, or the stream has ended, meanwhile; the id may be another operation's by now.
+      // The operation was stopped, or the stream has ended, meanwhile; the id may be another operation's by now.
       if (this.#open.get(id) !== running) return opened.stop();
       running.subscription = opened;
       if (this.caller !== caller) await opened.renew(this.caller);
@@ -293,7 +294,7 @@ class EventStream {
     this.#open.delete(id);
   }
 
-  /** Resolves when the client has what was written, or does not take it. */
+  /** Ends the stream; resolves when the client has taken everything, or MAX_CLOSING_MS is over. */
   close(): Promise<void> {
     this.#outbox.finish();
     return this.#channel.end(() => {
@@ -302,7 +303,7 @@ class EventStream {
     });
   }
 
-  /** The last result of an operation, and that it is over. */
+  /** Sends the last result of an operation and its `complete`. */
   #finish(id: string | undefined, { data, errors, extensions }: Result): void {
     if (this.#isEnded) return;
     this.#open.delete(id);
@@ -321,7 +322,7 @@ class EventStream {
 
   #endSlow(): void {
     this.operations.ports.metrics.slowConsumers.inc();
-    const message = 'Events came faster than they were read; come back with the last cursor.';
+    const message = 'Events came faster than they were read; subscribe again after the last cursor.';
     this.#endWith(({ progress: { at } }) => {
       const lastCursor = at && toCursor(at);
       return new GraphQLError(message, { extensions: { code: 'SLOW_CONSUMER', lastCursor } });
@@ -339,7 +340,7 @@ class EventStream {
   #keepAlive(): void {
     this.#callOffTimer = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
       this.#keepAlive();
-      this.#outbox.put([COMMENT]); // It may be the one too many.
+      this.#outbox.put([COMMENT]); // Last, because an overflow ends the stream and its timer.
     });
   }
 

@@ -1,5 +1,5 @@
-// GraphQL on one path: Apollo behind Fastify over HTTP, and beside it WebSocket (websocket.ts) and Server-Sent Events
-// (event-stream.ts), with the same documents, limits, callers and errors.
+// Serves GraphQL at /graphql: over HTTP with Apollo behind Fastify, over WebSocket (websocket.ts), and at
+// /graphql/stream as Server-Sent Events (event-stream.ts); all with the same documents, limits, callers and errors.
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import {
   ApolloServerPluginCacheControlDisabled,
@@ -22,7 +22,7 @@ import { serveEventStreams } from './event-stream.ts';
 import { serveWebSocket } from './websocket.ts';
 
 export interface GraphQLServer {
-  /** Ends every subscription with 1001; what runs over HTTP goes on. */
+  /** Closes every WebSocket with 1001 and ends every event stream; plain HTTP requests go on. */
   closeSubscriptions(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   const callers = new WeakMap<FastifyRequest, Caller>();
   const context = async (request: FastifyRequest): Promise<ApiContext> => {
     const caller = callers.get(request);
-    if (!caller) throw new Error('A request comes to Apollo with its caller');
+    if (!caller) throw new Error('A request reached Apollo without its caller');
     return contextOf(ports, caller, { address: request.address, via: 'GRAPHQL', signal: deadlines.signalOf(request) });
   };
   await http.register(async (scope) => {
@@ -75,7 +75,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
             .header('retry-after', `${RETRY_AFTER_SECONDS}`)
             .send({ errors: [timedOut] });
         });
-        // Before anything is read: whoever may not ask costs little.
+        // Before the body is read, so that an unauthenticated request costs little.
         const caller = await ports.authenticate(request.headers.authorization, request.address);
         ports.limits.countBy(caller);
         callers.set(request, caller);
@@ -91,7 +91,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
   return { closeSubscriptions: async () => void (await Promise.all([sockets.close(), streams.close()])) };
 }
 
-/** What Apollo is given is the text of a known document, however that was asked for. */
+/** Puts the text of the trusted document into the request, however the client named it: Apollo reads only the text. */
 function nameByText(request: FastifyRequest, documents: TrustedDocuments): void {
   if (request.method === 'GET') {
     const { pathname, searchParams } = new URL(request.url, 'http://localhost');
@@ -116,17 +116,17 @@ function parsed(json: string): unknown {
   }
 }
 
-/** What a request costs is taken from its caller’s budget, and told in the answer. */
+/** Takes the cost of a request from its caller’s budget, and puts the budget into the answer. */
 const charge = ({ schema, limits }: GraphQLPorts): ApolloServerPlugin<ApiContext> => ({
   requestDidStart: async () => {
     let budget: Budget | undefined;
     let isCharged = false;
     return {
-      // Apollo validates a document once, without its variables; what it costs depends on them.
+      // Not at validation: Apollo validates a document once, without variables, and the cost depends on them.
       didResolveOperation: async ({ document, request, operationName, contextValue }) => {
         const cost = measure(schema, document, request.variables, operationName);
         if (cost instanceof GraphQLError) throw cost;
-        isCharged = true; // Whoever has nothing left is not charged for being told.
+        isCharged = true; // A caller whose budget is used up is not charged for that refusal.
         refusing(() => {
           budget = limits.spend(contextValue.caller, cost);
         });
@@ -152,7 +152,7 @@ function refusing(take: () => void): void {
   }
 }
 
-/** Of the protocol, before GraphQL: a body that cannot be read, too many requests. */
+/** The answer to a failure before GraphQL: a bad credential, too many requests, a body that cannot be read. */
 function shownFailure(error: FastifyError | Error, log: Log) {
   if (error instanceof CredentialError) {
     const formatted = { message: error.message, extensions: { code: 'UNAUTHENTICATED' } };
@@ -177,8 +177,8 @@ const documentFailures = new Set([
 ]);
 
 /**
- * GraphQL over HTTP: with application/json, a document that cannot be run still gets a well-formed answer: 200.
- * A server without its database is unavailable whatever it could answer: 503, and when to try again.
+ * The HTTP status of a response. With application/json, a document that cannot be run still gets a well-formed answer:
+ * 200. While the database is away: 503 with retry-after, whatever else the response holds.
  */
 const httpStatus: ApolloServerPlugin<ApiContext> = {
   requestDidStart: async () => ({

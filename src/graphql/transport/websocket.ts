@@ -1,5 +1,6 @@
-// GraphQL over WebSocket: the protocol graphql-transport-ws. Its own library (graphql-ws) checks what comes in and has the
-// codes; the operations are ours, for their messages are the same bytes for many.
+// GraphQL over WebSocket: the protocol graphql-transport-ws. The library graphql-ws checks incoming messages and
+// defines the close codes; operations.ts runs the operations, because the bytes of a message are shared by many
+// sockets.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
@@ -27,16 +28,19 @@ import { type Charged, leave, newRunning, type Operations, type Running } from '
 import { authenticate } from '../operations/request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
-/** Come back later: too many, or too slow. */
+/**
+ * Close code: the client may try again later. It has too many sockets or is too slow, or its token cannot be checked
+ * now.
+ */
 const TRY_AGAIN_LATER = 1013;
 const GOING_AWAY = 1001;
 const MAX_REASON_BYTES = 123;
-/** A client that is asked for a sign of life so often, and gave none twice, is gone. */
+/** Time between pings. A client from which nothing came after two pings is taken for gone at the third. */
 const KEEP_ALIVE_MS = 12_000;
 const MAX_CLOSING_MS = 5000;
-/** For connection_init to come. */
+/** How long a socket may take to send connection_init. */
 const MAX_INIT_MS = 3000;
-/** Messages of one socket; a dashboard that opens begins with many. Who sends more is read more slowly. */
+/** Messages of one socket; a dashboard begins with many at once. A socket that sends more is read more slowly. */
 const MESSAGES = { perSecond: 200, burst: 2000 };
 
 type Params = { readonly authorization?: unknown; readonly Authorization?: unknown };
@@ -47,7 +51,7 @@ type Phase =
   | { readonly is: 'acknowledged'; readonly caller: Caller };
 
 export interface WebSocketEdge {
-  /** Ends with 1001 what is open. */
+  /** Closes every socket with 1001 and refuses new ones. */
   close(): Promise<void>;
 }
 
@@ -79,13 +83,13 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
   };
 }
 
-/** One socket. */
+/** One socket of a client, and its operations. */
 class Client {
   #phase: Phase = { is: 'opened' };
   #callOffExpiry: () => void = () => {};
   #callOffKeepAlive: () => void = () => {};
   #unheard = 0;
-  /** One after the other, as their pings came. */
+  /** Renewals run one after the other, in the order of their pings. */
   #renewing: Promise<void> = Promise.resolve();
   readonly #callOffInit: () => void;
   readonly #outbox: Outbox;
@@ -120,7 +124,7 @@ class Client {
     this.#keepAlive();
   }
 
-  /** Resolves when the socket is closed. */
+  /** Closes the socket with 1001; resolves when it is closed. */
   goAway(): Promise<void> {
     return new Promise((resolve) => {
       const callOff = this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.socket.terminate());
@@ -169,7 +173,7 @@ class Client {
         leave(this.#open.get(message.id));
         this.#open.delete(message.id);
         return;
-      default: // What only a server says.
+      default: // Messages that only a server sends.
         this.#close(CloseCode.BadRequest, 'Invalid message received');
     }
   }
@@ -190,7 +194,7 @@ class Client {
     this.#say({ type: MessageType.ConnectionAck });
   }
 
-  /** A ping may bring a new token of the same subject: the socket lives on with it, and with its rights. */
+  /** A ping may bring a new token of the same subject: from then on the socket has that token's rights and lifetime. */
   async #answerPing(payload: object | undefined): Promise<void> {
     const { authorization, Authorization, ...rest } = (payload ?? {}) as Params & object;
     const header = authorization ?? Authorization;
@@ -198,12 +202,12 @@ class Client {
       this.#renewing = this.#renewing.then(() => this.#renew(header));
       await this.#renewing;
     }
-    // A token is not sent back.
+    // The pong returns the payload without the token.
     const isEmpty = payload === undefined || (header !== undefined && Object.keys(rest).length === 0);
     try {
       this.#say({ type: MessageType.Pong, ...(!isEmpty && { payload: rest }) });
     } catch {
-      // Nested deeper than it can be written back.
+      // The payload is nested too deeply to be written as JSON.
       this.#close(CloseCode.BadRequest, 'Invalid message received');
     }
   }
@@ -211,7 +215,7 @@ class Client {
   async #renew(header: unknown): Promise<void> {
     if (this.#phase.is !== 'acknowledged') return;
     const caller = await this.#authenticate(header);
-    if (caller === 'unknown') return; // The token it has is good for as long as it says.
+    if (caller === 'unknown') return; // The present token stays valid until it expires.
     if (caller?.subject !== this.#phase.caller.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
     this.#be(caller);
     await Promise.all([...this.#open.values()].map(({ subscription }) => subscription?.renew(caller)));
@@ -221,12 +225,12 @@ class Client {
     if (this.socket.readyState !== this.socket.OPEN) return;
     this.#phase = { is: 'acknowledged', caller };
     this.#callOffExpiry();
-    // 4403 tells a client to come back with another token.
+    // 4403 makes the client reconnect with another token.
     const expire = () => this.#close(CloseCode.Forbidden, expired(caller));
     this.#callOffExpiry = onExpiry(this.operations.ports, caller, expire);
   }
 
-  /** Undefined: the token is not good. 'unknown': that could not be found out. */
+  /** Undefined: the token is not valid. 'unknown': it cannot be checked now. */
   async #authenticate(header: unknown): Promise<Caller | 'unknown' | undefined> {
     const { ports } = this.operations;
     try {
@@ -271,13 +275,13 @@ class Client {
       },
     });
     if (!('stop' in opened)) return this.#finish(id, running, { errors: opened });
-    // It was completed, or the socket has gone, meanwhile; the id may be another operation's by now.
+    // The operation was completed, or the socket has gone, meanwhile; the id may be another operation's by now.
     if (this.#open.get(id) !== running) return opened.stop();
     running.subscription = opened;
     if (this.#phase.is === 'acknowledged' && this.#phase.caller !== caller) await opened.renew(this.#phase.caller);
   }
 
-  /** False where the operation was completed by its client. */
+  /** Removes the operation; false if its client has completed it already. */
   #leave(id: string, running: Running): boolean {
     return this.#open.get(id) === running && this.#open.delete(id);
   }
@@ -306,14 +310,14 @@ class Client {
     });
   }
 
-  /** With more than one subscription there is no one place to resume from: each has its own. */
+  /** The close reason names the last cursor only if there is one operation: each subscription resumes from its own. */
   #closeSlow(): void {
     this.operations.ports.metrics.slowConsumers.inc();
     const [only, ...others] = this.#open.values();
     const at = others.length === 0 ? only?.progress.at : undefined;
     const reason = 'Events came faster than they were read.';
     const withCursor = `${reason} Last cursor sent: ${at && toCursor(at)}`;
-    // A part of a cursor would be another one.
+    // A truncated cursor would be a different one, so a reason that is too long goes without it.
     this.#close(TRY_AGAIN_LATER, at && withCursor.length <= MAX_REASON_BYTES ? withCursor : reason);
   }
 

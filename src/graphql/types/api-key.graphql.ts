@@ -1,4 +1,4 @@
-// API keys in the API: for those who administer machine clients.
+// API keys in the GraphQL API: admins list, create and revoke the keys of machine clients.
 import {
   Arg,
   Args,
@@ -27,73 +27,80 @@ import { InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/r
 export const RoleEnum: Record<Role, Role> = { DRIVER: 'DRIVER', OPERATOR: 'OPERATOR', ADMIN: 'ADMIN' };
 registerEnumType(RoleEnum, {
   name: 'Role',
-  description: 'What a caller is.',
+  description: 'The role of a caller.',
   valuesConfig: {
     DRIVER: { description: 'Reserves with its own idTags, or for its groups.' },
-    OPERATOR: { description: 'Everything at its sites.' },
+    OPERATOR: { description: 'Administers its own sites and acts for every driver there.' },
     ADMIN: { description: 'Everything.' },
   },
 });
 
-@ObjectType('ApiKey', { description: 'What a machine client calls with. The key itself is told only when it is made.' })
+@ObjectType('ApiKey', {
+  description: 'A credential of a machine client. The key itself is returned only once, when it is created.',
+})
 class ApiKeyType {
-  @Field(() => ID, { description: 'Its id; no secret.' })
+  @Field(() => ID, { description: 'Id of the key; not a secret.' })
   id!: string;
 
-  @Field(() => String, { description: 'Name for people.' })
+  @Field(() => String, { description: 'Human-readable name.' })
   name!: string;
 
-  @Field(() => [String], { description: 'What it may do, for example `reservations:read`.' })
+  @Field(() => [String], { description: 'Its permissions, for example `reservations:read`.' })
   scopes!: string[];
 
-  @Field(() => Date, { description: 'When it was made.' })
+  @Field(() => Date, { description: 'When the key was created.' })
   createdAt!: Date;
 
-  @Field(() => String, { description: 'Subject of who made it.' })
+  @Field(() => String, { description: 'Subject of the caller who created it.' })
   createdBy!: string;
 
-  @Field(() => Date, { description: 'From then on it is not good any more.' })
+  @Field(() => Date, { description: 'When it expires; from then on it is refused.' })
   expiresAt!: Date;
 
   @Field(() => Date, { nullable: true, description: 'When it was last used, to the minute; null: never.' })
   lastUsedAt?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'Since when it is not good any more; null: it was not revoked.' })
+  @Field(() => Date, { nullable: true, description: 'When it was revoked; null if it was not.' })
   revokedAt?: Date;
 
-  @Field(() => String, { nullable: true, description: 'Subject of who revoked it.' })
+  @Field(() => String, { nullable: true, description: 'Subject of the caller who revoked it.' })
   revokedBy?: string;
 }
 
-@ObjectType({ description: 'An API key that was made.' })
+@ObjectType({ description: 'A new API key, with its secret.' })
 class CreatedApiKey {
-  @Field(() => ApiKeyType, { description: 'What is kept of it.' })
+  @Field(() => ApiKeyType, { description: 'The key as it is stored.' })
   apiKey!: ApiKey;
 
-  @Field(() => String, { description: 'The key itself: `Authorization: Bearer …`. It is not told again.' })
+  @Field(() => String, {
+    description: 'The key itself: send it as `Authorization: Bearer …`. It cannot be read again.',
+  })
   secret!: string;
 }
 
-@InputType({ description: 'An API key to make. It can do no more than its maker.' })
+@InputType({ description: 'An API key to create. It cannot have a permission that its creator lacks.' })
 class CreateApiKeyInput {
-  @Field(() => String, { description: 'Name for people: what uses it.' })
+  @Field(() => String, { description: 'Human-readable name of the client that uses the key.' })
   name!: string;
 
-  @Field(() => RoleEnum, { description: 'What the client is.' })
+  @Field(() => RoleEnum, { description: 'The role of the client.' })
   role!: Role;
 
-  @Field(() => [String], { nullable: true, description: 'Of OPERATOR: its sites.' })
+  @Field(() => [String], { nullable: true, description: 'The sites of an OPERATOR; empty for other roles.' })
   sites?: string[] | null;
 
-  @Field(() => [String], { nullable: true, description: 'Of DRIVER: its idTags.' })
+  @Field(() => [String], { nullable: true, description: 'The idTags of a DRIVER; empty for other roles.' })
   idTags?: string[] | null;
 
-  @Field(() => [String], { nullable: true, description: 'Of DRIVER: the groups it reserves for alone.' })
+  @Field(() => [String], {
+    nullable: true,
+    description: 'The groups that a DRIVER may reserve for without an idTag; empty for other roles.',
+  })
   groups?: string[] | null;
 
   @Field(() => [String], {
     nullable: true,
-    description: 'What it may do, for example `reservations:read`. Default: all that the role allows.',
+    description: 'Its permissions, for example `reservations:read`. Default: every permission of the role.',
   })
   scopes?: string[] | null;
 
@@ -103,14 +110,14 @@ class CreateApiKeyInput {
 
 const CreateApiKeyResult = resultUnion({
   name: 'CreateApiKeyResult',
-  description: 'The key, or why none was made.',
+  description: 'The new key, or the reason why none was created.',
   success: CreatedApiKey,
   refusals: [InvalidInput, NotAllowed],
 });
 
 const RevokeApiKeyResult = resultUnion({
   name: 'RevokeApiKeyResult',
-  description: 'The key as it is now, or why it was not revoked.',
+  description: 'The revoked key, or the reason why it was not revoked.',
   success: ApiKeyType,
   refusals: [NotFound, NotAllowed],
 });
@@ -125,13 +132,14 @@ export class ApiKeyResolver {
     private readonly revoke: RevokeApiKey,
   ) {}
 
-  @Query(() => ApiKeyConnection, { name: 'apiKeys', description: 'The API keys, the newest first. Admins.' })
+  @Query(() => ApiKeyConnection, { name: 'apiKeys', description: 'The API keys, newest first. Admins only.' })
   list(@Args(() => PageArgs) page: PageArgs): Promise<Page<ApiKey>> {
     return readPage(page, newestKey, (limit, after) => this.keys.page(limit, fromNewestKey(after)));
   }
 
   @Mutation(() => CreateApiKeyResult, {
-    description: 'Makes an API key for a machine client. Admins, with a token: no API key makes another.',
+    description:
+      'Creates an API key for a machine client. Admins only, and only with a token: an API key cannot create another.',
   })
   createApiKey(
     @Arg('input', () => CreateApiKeyInput, { description: 'The key.' }) input: CreateApiKeyInput,
@@ -143,28 +151,30 @@ export class ApiKeyResolver {
 
   @Mutation(() => RevokeApiKeyResult, {
     description:
-      'Revokes an API key for good; what it has open ends within a minute, and the webhooks it made are paused. Admins.',
+      'Revokes an API key for good. Its open connections end within a minute, and the webhooks it created are paused. Admins only.',
   })
   revokeApiKey(@Arg('id', () => ID, { description: 'Its id.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.revoke(caller, id);
   }
 
-  @FieldResolver(() => RoleEnum, { description: 'What the client is.' })
+  @FieldResolver(() => RoleEnum, { description: 'The role of the client.' })
   role(@Root() { reach }: ApiKey): Role {
     return reach.role;
   }
 
-  @FieldResolver(() => [String], { description: 'Of OPERATOR: its sites.' })
+  @FieldResolver(() => [String], { description: 'The sites of an OPERATOR; empty for other roles.' })
   sites(@Root() { reach }: ApiKey): readonly string[] {
     return reach.role === 'OPERATOR' ? reach.sites : [];
   }
 
-  @FieldResolver(() => [String], { description: 'Of DRIVER: its idTags.' })
+  @FieldResolver(() => [String], { description: 'The idTags of a DRIVER; empty for other roles.' })
   idTags(@Root() { reach }: ApiKey): readonly string[] {
     return reach.role === 'DRIVER' ? reach.idTags : [];
   }
 
-  @FieldResolver(() => [String], { description: 'Of DRIVER: the groups it reserves for alone.' })
+  @FieldResolver(() => [String], {
+    description: 'The groups that a DRIVER may reserve for without an idTag; empty for other roles.',
+  })
   groups(@Root() { reach }: ApiKey): readonly string[] {
     return reach.role === 'DRIVER' ? reach.groups : [];
   }

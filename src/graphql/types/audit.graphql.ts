@@ -1,4 +1,4 @@
-// The audit log in the API: for admins.
+// The audit log in the GraphQL API, for admins only.
 import { Args, ArgsType, Field, ID, InputType, ObjectType, Query, Resolver, registerEnumType } from 'type-graphql';
 import { noCursor } from '../../common/page.ts';
 import { present } from '../../common/present.ts';
@@ -16,7 +16,7 @@ const ViaEnum: Record<Source['via'], Source['via']> = {
 };
 registerEnumType(ViaEnum, {
   name: 'Via',
-  description: 'By which of the ways in a request came.',
+  description: 'The interface through which a request came.',
   valuesConfig: {
     GRAPHQL: { description: 'GraphQL over HTTP.' },
     WEBSOCKET: { description: 'GraphQL over WebSocket.' },
@@ -25,62 +25,70 @@ registerEnumType(ViaEnum, {
   },
 });
 
-@ObjectType('AuditEntry', { description: 'A change that somebody asked for, and what came of it. It never changes.' })
+@ObjectType('AuditEntry', { description: 'A requested change and its result. An entry is never modified.' })
 class AuditEntryType {
-  @Field(() => ID, { description: 'Its number in the log.' })
+  @Field(() => ID, { description: 'Number of the entry in the log.' })
   id!: string;
 
-  @Field(() => Date, { description: 'When it was done, or refused.' })
+  @Field(() => Date, { description: 'When the change was done, refused or failed.' })
   at!: Date;
 
-  @Field(() => String, { description: 'Who asked: the subject of the token, or `api-key:` and its id.' })
+  @Field(() => String, {
+    description: 'Who requested the change: the subject of the token, or `api-key:` and the id of the key.',
+  })
   subject!: string;
 
   @Field(() => RoleEnum, { description: 'As what.' })
   role!: Role;
 
-  @Field(() => ID, { nullable: true, description: 'With which API key; null: with a token.' })
+  @Field(() => ID, { nullable: true, description: 'Id of the API key used; null if it was a token.' })
   apiKeyId?: string;
 
-  @Field(() => String, { description: 'From which address.' })
+  @Field(() => String, { description: 'Address of the client.' })
   address!: string;
 
-  @Field(() => ViaEnum, { description: 'By which way.' })
+  @Field(() => ViaEnum, { description: 'Interface of the request.' })
   via!: Source['via'];
 
-  @Field(() => String, { description: 'The mutation.' })
+  @Field(() => String, { description: 'Name of the mutation.' })
   operation!: string;
 
-  @Field(() => String, { nullable: true, description: 'The key of what was changed or made, or was to be.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'Key of the object that was changed or created, or was meant to be.',
+  })
   target?: string;
 
   @Field(() => String, {
     description:
-      'What was asked for, as JSON, without secrets; cut after 4000 characters, of what was refused after 1000.',
+      'The input as JSON, with secrets masked; cut after 4000 characters, or after 1000 if the result is not OK.',
   })
   input!: string;
 
   @Field(() => String, {
-    description: 'OK; or the code of the refusal; or FAULT: it failed, and what came of it is not known.',
+    description: 'OK, the code of the refusal, or FAULT: the change failed and its outcome is unknown.',
   })
   result!: string;
 }
 
-@InputType({ description: 'Which entries; what is left out does not filter.' })
+@InputType({ description: 'Which audit entries to return; an absent field does not filter.' })
 class AuditFilterInput {
-  @Field(() => String, { nullable: true, description: 'Of this subject.' })
+  @Field(() => String, { nullable: true, description: 'Only entries of this subject.' })
   subject?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'This mutation.' })
+  @Field(() => String, { nullable: true, description: 'Only entries of this mutation.' })
   operation?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'Of this charger, site, idTag or reservation, by its key.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'Only entries about this charger, site, idTag or reservation, by its key.',
+  })
   target?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'With this result.' })
+  @Field(() => String, { nullable: true, description: 'Only entries with this result.' })
   result?: string | null;
 
-  @Field(() => Date, { nullable: true, description: 'From then on.' })
+  @Field(() => Date, { nullable: true, description: 'Only entries from this instant on.' })
   from?: Date | null;
 
   @Field(() => Date, { nullable: true, description: 'Until then.' })
@@ -89,7 +97,7 @@ class AuditFilterInput {
 
 @ArgsType()
 class AuditEntriesArgs extends PageArgs {
-  @Field(() => AuditFilterInput, { nullable: true, description: 'Which entries; without it, all.' })
+  @Field(() => AuditFilterInput, { nullable: true, description: 'Which entries to return; absent: all.' })
   filter?: AuditFilterInput | null;
 }
 
@@ -100,7 +108,8 @@ export class AuditResolver {
   constructor(private readonly entries: AuditRepository) {}
 
   @Query(() => AuditEntryConnection, {
-    description: 'Who asked for which change, from where, and what came of it: the newest first. Admins.',
+    description:
+      'The audit log: who requested which change, from where, and with what result; newest first. Admins only.',
   })
   auditEntries(@Args(() => AuditEntriesArgs) { filter, ...page }: AuditEntriesArgs): Promise<Page<KeptAuditEntry>> {
     return readPage(

@@ -1,4 +1,4 @@
-// What may be reserved, and when: read beforehand.
+// GraphQL API of what can be reserved, and when: reservationOptions and availability.
 
 import { Arg, Args, ArgsType, Ctx, Field, ID, Int, ObjectType, Query, Resolver } from 'type-graphql';
 import { present } from '../../common/present.ts';
@@ -18,7 +18,7 @@ class TimeWindow {
   until!: Date;
 }
 
-@ObjectType({ description: 'A time at which a connector is neither held nor booked, and the site is open.' })
+@ObjectType({ description: 'A time in which a connector is neither held nor booked, and the site is open.' })
 class FreeWindow extends TimeWindow {
   @Field(() => ID, { description: 'The charger.' })
   chargerId!: string;
@@ -27,26 +27,26 @@ class FreeWindow extends TimeWindow {
   connectorId!: number;
 }
 
-@ObjectType({ description: 'What stands in the way besides the policy.' })
+@ObjectType({ description: 'An obstacle other than the policy.' })
 class Obstacle {
-  @Field(() => RefusalCodeEnum, { description: 'For programs.' })
+  @Field(() => RefusalCodeEnum, { description: 'The reason, for programs.' })
   code!: RefusalCode;
 
   @Field(() => String, { description: 'For people, in English.' })
   message!: string;
 }
 
-@ObjectType('ReservationOptions', { description: 'What a caller may do at a place now.' })
+@ObjectType('ReservationOptions', { description: 'What the caller may reserve at a charger or a site now.' })
 class ReservationOptionsType {
   @Field(() => Boolean, {
-    description: 'Whether a reserveNow for the default duration would be put to the charger now.',
+    description: 'Whether a reserveNow for the default duration would be sent to the charger now.',
   })
   isAllowed!: boolean;
 
-  @Field(() => [PolicyReasonType], { description: 'Every rule of the policy that forbids it now.' })
+  @Field(() => [PolicyReasonType], { description: 'Every rule of the policy that forbids a reservation now.' })
   reasons!: PolicyReasonType[];
 
-  @Field(() => Obstacle, { nullable: true, description: 'What else stands in the way first.' })
+  @Field(() => Obstacle, { nullable: true, description: 'The first obstacle, if it is not the policy.' })
   refusal?: Obstacle;
 
   @Field(() => PolicyType, { description: 'The policy that holds for this charger and this group.' })
@@ -61,19 +61,22 @@ class ReservationOptionsType {
   @Field(() => Int, {
     nullable: true,
     description:
-      'The longest one from now on, in minutes: by the policy, the opening hours and the next booking; null: none.',
+      'The longest reservation from now on, in minutes, by the policy, the opening hours and the next booking; null: none is possible.',
   })
   maxDurationMinutes?: number;
 
-  @Field(() => Int, { description: 'How long one lasts that names no end, in minutes.' })
+  @Field(() => Int, {
+    description: 'Duration of a reservation whose request gives neither an end nor a duration, in minutes.',
+  })
   defaultDurationMinutes!: number;
 
-  @Field(() => Date, { nullable: true, description: 'A booking begins no later; null: no limit.' })
+  @Field(() => Date, { nullable: true, description: 'The latest start of a booking; null: no limit.' })
   latestStart?: Date;
 
   @Field(() => Int, {
     nullable: true,
-    description: 'How many more live reservations the idTag, and its group, may have here; null: no limit.',
+    description:
+      'How many more live reservations the idTag may have here, by its own limit and its group’s; null: no limit.',
   })
   remainingActive?: number;
 
@@ -85,40 +88,45 @@ class ReservationOptionsType {
 
   @Field(() => Date, {
     nullable: true,
-    description: 'Until when the idTag, or its group, is blocked; null: it is not.',
+    description: 'When the block of the idTag, or of its group, ends; null: it is not blocked.',
   })
   blockedUntil?: Date;
 
   @Field(() => [FreeWindow], {
     description:
-      'Free times of the connectors in question, within a day, or as far as the longest reservation reaches.',
+      'Free times of the connectors asked for, in the next 24 hours, or as far as the longest reservation of the site may reach.',
   })
   freeWindows!: FreeWindow[];
 }
 
 const ReservationOptionsResult = resultUnion({
   name: 'ReservationOptionsResult',
-  description: 'The options, or why there are none to tell.',
+  description: 'The options, or why the request was refused.',
   success: ReservationOptionsType,
   refusals: [InvalidInput, NotFound, IdTagRefused],
 });
 
 @ArgsType()
 class ReservationOptionsArgs {
-  @Field(() => ID, { nullable: true, description: 'The charger; or else give `siteId`.' })
+  @Field(() => ID, { nullable: true, description: 'The charger. Give either this or `siteId`.' })
   chargerId?: string | null;
 
-  @Field(() => ID, { nullable: true, description: 'Any connector of this site; or else give `chargerId`.' })
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The site, any connector of which will do. Give either this or `chargerId`.',
+  })
   siteId?: string | null;
 
-  @Field(() => Int, { defaultValue: 0, description: 'The connector; 0: any of the charger.' })
+  @Field(() => Int, { defaultValue: 0, description: 'The connector; 0: any connector of the charger.' })
   connectorId!: number;
 
-  @Field(() => String, { description: 'Who would reserve; a driver’s own.' })
+  @Field(() => String, { description: 'The idTag that would reserve; a driver may give only its own.' })
   idTag!: string;
 }
 
-@ObjectType('ConnectorAvailability', { description: 'When a connector is neither held nor booked.' })
+@ObjectType('ConnectorAvailability', {
+  description: 'The times in which a connector is neither held nor booked, and the site is open.',
+})
 class ConnectorAvailabilityType {
   @Field(() => ID, { description: 'The charger.' })
   chargerId!: string;
@@ -135,13 +143,13 @@ class ConnectorAvailabilityType {
 
 @ObjectType('Availability', { description: 'When the connectors of a site are free.' })
 class AvailabilityType {
-  @Field(() => [ConnectorAvailabilityType], { description: 'Each connector, by charger and number.' })
+  @Field(() => [ConnectorAvailabilityType], { description: 'Each connector, ordered by charger and connectorId.' })
   connectors!: ConnectorAvailabilityType[];
 }
 
 const AvailabilityResult = resultUnion({
   name: 'AvailabilityResult',
-  description: 'The free times, or why there are none to tell.',
+  description: 'The free times, or why the request was refused.',
   success: AvailabilityType,
   refusals: [InvalidInput, NotFound],
 });
@@ -154,7 +162,7 @@ export class AvailabilityResolver {
   ) {}
 
   @Query(() => ReservationOptionsResult, {
-    description: 'What this caller may reserve here now: durations, quota, free times, and why not.',
+    description: 'What the caller may reserve here now: durations, quotas and free times, and the reasons against.',
   })
   reservationOptions(
     @Args(() => ReservationOptionsArgs) { connectorId, idTag, ...place }: ReservationOptionsArgs,
@@ -170,7 +178,7 @@ export class AvailabilityResolver {
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
     @Arg('from', () => Date, { description: 'From.' }) from: Date,
     @Arg('to', () => Date, { description: 'Until; at most 366 days later.' }) to: Date,
-    @Arg('plugType', () => String, { nullable: true, description: 'Only connectors with that plug.' })
+    @Arg('plugType', () => String, { nullable: true, description: 'Until; at most 366 days after the start.' })
     plugType: string | null | undefined,
     @Ctx() { caller }: ApiContext,
   ) {

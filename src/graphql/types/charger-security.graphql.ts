@@ -1,4 +1,4 @@
-// What keeps the connections of chargers safe, in the API: passwords changed, certificates renewed and revoked.
+// Security of chargers' connections in the API: passwords are changed, certificates renewed, revoked and listed.
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
 import type { ChangeChargerPassword } from '../../administration/change-charger-password.ts';
 import type { RenewChargerCertificate, RevokeChargerCertificate } from '../../administration/manage-certificates.ts';
@@ -11,9 +11,9 @@ import { InvalidInput, NotAllowed, NotFound, ReservationNotSupported, resultUnio
 import { ChargerType } from './charger.graphql.ts';
 import { ChargerOffline, ChargerRefused } from './reservation-type.graphql.ts';
 
-@ObjectType('ChargerCertificate', { description: 'A certificate that a charger has shown, or was given.' })
+@ObjectType('ChargerCertificate', { description: 'A certificate that a charger has presented or was issued.' })
 class ChargerCertificateType {
-  @Field(() => ID, { description: 'SHA-256 of the certificate, in hexadecimal digits by colons.' })
+  @Field(() => ID, { description: 'SHA-256 of the certificate, in hexadecimal, with a colon between bytes.' })
   fingerprint!: string;
 
   @Field(() => String, {
@@ -24,37 +24,37 @@ class ChargerCertificateType {
 
   @Field(() => Date, {
     nullable: true,
-    description: 'From when it is good; null: it was revoked before it was ever seen.',
+    description: 'Start of its validity; null: it was revoked before it was ever seen.',
   })
   notBefore?: Date;
 
   @Field(() => Date, {
     nullable: true,
-    description: 'Until when it is good; null: it was revoked before it was ever seen.',
+    description: 'End of its validity; null: it was revoked before it was ever seen.',
   })
   notAfter?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'When the charger first came with it; null: it has not.' })
+  @Field(() => Date, { nullable: true, description: 'When the charger first logged in with it; null: it never has.' })
   firstSeenAt?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'When it last came with it.' })
+  @Field(() => Date, { nullable: true, description: 'When the charger last logged in with it; null: it never has.' })
   lastSeenAt?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'Since when it is not good any more; null: it was not revoked.' })
+  @Field(() => Date, { nullable: true, description: 'When it was revoked; null: it was not.' })
   revokedAt?: Date;
 
-  @Field(() => String, { nullable: true, description: 'Subject of who revoked it.' })
+  @Field(() => String, { nullable: true, description: 'Subject of the caller who revoked it.' })
   revokedBy?: string;
 }
 
-@ObjectType({ description: 'A new password on its way to a charger.' })
+@ObjectType({ description: 'A new password that was sent to a charger.' })
 class ChargerPasswordChange {
   @Field(() => ChargerType, { description: 'The charger.' })
   charger!: Charger;
 
   @Field(() => Boolean, {
     description:
-      'Whether the charger has taken it. False: it did not answer in time; until it comes with the new password, the old one is good, too.',
+      'Whether the charger accepted it. False: it did not answer in time; until it logs in with the new password, the old one is valid, too.',
   })
   isAccepted!: boolean;
 }
@@ -68,7 +68,7 @@ const ChangeChargerPasswordResult = resultUnion({
 
 const RenewChargerCertificateResult = resultUnion({
   name: 'RenewChargerCertificateResult',
-  description: 'The charger, which now asks for a certificate by itself; or why it does not.',
+  description: 'The charger, once it has been asked to request a certificate; or why it will not.',
   success: ChargerType,
   refusals: [NotFound, ChargerOffline, ChargerRefused, ReservationNotSupported, NotAllowed],
 });
@@ -78,7 +78,7 @@ class RevokeChargerCertificateInput {
   @Field(() => ID, { description: 'The charger.' })
   chargerId!: string;
 
-  @Field(() => ID, { description: 'SHA-256 of the certificate, in hexadecimal digits by colons.' })
+  @Field(() => ID, { description: 'SHA-256 of the certificate, in hexadecimal, with a colon between bytes.' })
   fingerprint!: string;
 }
 
@@ -100,7 +100,7 @@ export class ChargerSecurityResolver {
 
   @Mutation(() => ChangeChargerPasswordResult, {
     description:
-      'Gives a charger a new password, which the server makes and tells nobody. It then has to come back with it. Admins, and operators of the site.',
+      'Sends a charger a new password, which the server generates and shows to nobody. Once the charger has accepted it, its connection is closed, and it must log in with the new password. Admins, and operators of the site.',
   })
   changeChargerPassword(
     @Arg('id', () => ID, { description: 'The charger.' }) id: string,
@@ -111,7 +111,7 @@ export class ChargerSecurityResolver {
 
   @Mutation(() => RenewChargerCertificateResult, {
     description:
-      'Has a charger ask for a new certificate, which the server signs. Admins, and operators of the site; needs a certificate authority.',
+      'Asks a charger to request a new certificate, which the server then signs. Admins, and operators of the site; needs a certificate authority.',
   })
   renewChargerCertificate(
     @Arg('id', () => ID, { description: 'The charger.' }) id: string,
@@ -121,10 +121,11 @@ export class ChargerSecurityResolver {
   }
 
   @Mutation(() => RevokeChargerCertificateResult, {
-    description: 'Lets nobody in with a certificate any more. Admins, and operators of the site.',
+    description:
+      'Revokes a certificate, so that no login with it succeeds, and closes the charger’s connection. Admins, and operators of the site.',
   })
   revokeChargerCertificate(
-    @Arg('input', () => RevokeChargerCertificateInput, { description: 'The certificate.' })
+    @Arg('input', () => RevokeChargerCertificateInput, { description: 'The certificate to revoke.' })
     input: RevokeChargerCertificateInput,
     @Ctx() { caller }: ApiContext,
   ) {
@@ -135,7 +136,7 @@ export class ChargerSecurityResolver {
   @FieldResolver(() => Int, {
     nullable: true,
     description:
-      'The lowest of OCPP’s security profiles by which it may come in: 1 password, 2 TLS, 3 certificate. Admins, and operators of the site; else null.',
+      'The lowest of OCPP’s security profiles by which the charger may log in: 1 password, 2 password over TLS, 3 certificate. Shown to admins, and operators of the site; else null.',
   })
   securityProfile(@Root() { siteId, securityProfile }: Charger, @Ctx() { caller }: ApiContext): number | undefined {
     return mayAdministerSite(caller, siteId) ? securityProfile : undefined;
@@ -143,7 +144,7 @@ export class ChargerSecurityResolver {
 
   @FieldResolver(() => [ChargerCertificateType], {
     description:
-      'Its certificates, the newest first, a hundred at most. Admins, and operators of the site; else empty.',
+      'Its newest hundred certificates, newest first. Shown to admins, and operators of the site; else empty.',
   })
   certificates(@Root() { id, siteId }: Charger, @Ctx() { caller }: ApiContext): Promise<ChargerCertificate[]> | [] {
     return mayAdministerSite(caller, siteId) ? this.certificatesOf(id) : [];

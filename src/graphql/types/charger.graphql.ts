@@ -29,7 +29,9 @@ import { ConnectorStateEnum } from './connector-state.graphql.ts';
 import { ReservationType } from './reservation-type.graphql.ts';
 import { Removed, SiteType, siteOf } from './site.graphql.ts';
 
-@ObjectType('Connector', { description: 'What is reserved: one vehicle at a time. In OCPP 2.x an EVSE.' })
+@ObjectType('Connector', {
+  description: 'A place at a charger that can be reserved, for one vehicle at a time. In OCPP 2.x an EVSE.',
+})
 class ConnectorType {
   @Field(() => ID, { description: 'The charger it belongs to.' })
   chargerId!: string;
@@ -37,7 +39,7 @@ class ConnectorType {
   @Field(() => Int, { description: 'Its number on the charger, from 1.' })
   connectorId!: number;
 
-  @Field(() => ConnectorStateEnum, { description: 'What the charger last said of it.' })
+  @Field(() => ConnectorStateEnum, { description: 'The state that the charger last reported.' })
   state!: ConnectorStateEnum;
 
   @Field(() => String, {
@@ -49,7 +51,7 @@ class ConnectorType {
   @Field(() => [String], { description: 'Its plugs, as its operator named them, for example CCS2.' })
   plugTypes!: string[];
 
-  @Field(() => Date, { nullable: true, description: 'When the charger last told of it.' })
+  @Field(() => Date, { nullable: true, description: 'When the charger last reported its state.' })
   stateAt?: Date;
 }
 
@@ -61,7 +63,7 @@ export class ChargerType {
   @Field(() => ID, { description: 'The site where it stands.' })
   siteId!: string;
 
-  @Field(() => String, { description: 'Name for people.' })
+  @Field(() => String, { description: 'Human-readable name.' })
   name!: string;
 
   @Field(() => Boolean, { description: 'Whether it is connected now.' })
@@ -70,37 +72,39 @@ export class ChargerType {
   @Field(() => Date, { nullable: true, description: 'When it last connected, disconnected or sent a heartbeat.' })
   lastSeenAt?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'When it last said that it has started.' })
+  @Field(() => Date, { nullable: true, description: 'When it last reported that it had booted.' })
   bootedAt?: Date;
 
   @Field(() => Int, {
     nullable: true,
-    description:
-      'By how much its clock is ahead of the server’s, in seconds (behind: negative), as its last message told.',
+    description: 'By how many seconds its clock is ahead of the server’s (negative: behind), as measured last.',
   })
   clockSkewSeconds?: number;
 
   @Field(() => String, { nullable: true, description: 'OCPP version of its last connection: 1.6, 2.0.1 or 2.1.' })
   ocppVersion?: string;
 
-  @Field(() => String, { nullable: true, description: 'Its maker, as it says.' })
+  @Field(() => String, { nullable: true, description: 'Its maker, as the charger reported it.' })
   vendor?: string;
 
-  @Field(() => String, { nullable: true, description: 'Its model, as it says.' })
+  @Field(() => String, { nullable: true, description: 'Its model, as the charger reported it.' })
   model?: string;
 
-  @Field(() => String, { nullable: true, description: 'Its serial number, as it says.' })
+  @Field(() => String, { nullable: true, description: 'Its serial number, as the charger reported it.' })
   serialNumber?: string;
 
-  @Field(() => String, { nullable: true, description: 'Its firmware, as it says.' })
+  @Field(() => String, { nullable: true, description: 'Its firmware, as the charger reported it.' })
   firmwareVersion?: string;
 
-  @Field(() => Boolean, { nullable: true, description: 'Whether it can be reserved; null until it said.' })
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether it supports reservations; null until it has reported that.',
+  })
   supportsReservation?: boolean;
 
   @Field(() => Boolean, {
     nullable: true,
-    description: 'Whether it can choose the connector itself; null until it said.',
+    description: 'Whether it can choose the connector itself; null until it has reported that.',
   })
   supportsConnectorZero?: boolean;
 }
@@ -114,7 +118,7 @@ class ConnectorInput {
   plugTypes!: string[];
 }
 
-@InputType({ description: 'A charger to make or to change.' })
+@InputType({ description: 'A charger to create or to change.' })
 class SaveChargerInput {
   @Field(() => ID, { description: 'Its OCPP identity: 1 to 48 letters, digits or any of *+=:|@._-' })
   id!: string;
@@ -135,13 +139,13 @@ class SaveChargerInput {
   @Field(() => Int, {
     nullable: true,
     description:
-      'The lowest security profile by which it may come in: 1 password, 2 password over TLS, 3 certificate. It can be raised, not lowered. Default: as it is; 1 for a new charger.',
+      'The lowest security profile by which it may log in: 1 password, 2 password over TLS, 3 certificate. It can be raised, not lowered. Default: as it is; 1 for a new charger.',
   })
   securityProfile?: number | null;
 
   @Field(() => [ConnectorInput], {
     defaultValue: [],
-    description: 'Connectors to add or change. Not required: a charger tells of its connectors itself.',
+    description: 'Connectors to add or change. Not required: a charger reports its connectors itself.',
   })
   connectors!: ConnectorInput[];
 }
@@ -154,14 +158,14 @@ class ChargersArgs extends PageArgs {
 
 const SaveChargerResult = resultUnion({
   name: 'SaveChargerResult',
-  description: 'The charger as saved, or why not.',
+  description: 'The charger as saved, or why it was not saved.',
   success: ChargerType,
   refusals: [InvalidInput, NotFound, NotAllowed],
 });
 
 const RemoveChargerResult = resultUnion({
   name: 'RemoveChargerResult',
-  description: 'That it was removed, or why not.',
+  description: 'The removal, or why the charger was not removed.',
   success: Removed,
   refusals: [NotFound, InUse, NotAllowed],
 });
@@ -178,7 +182,7 @@ export class ChargerResolver {
 
   @Query(() => ChargerType, {
     nullable: true,
-    description: 'A charger; null where there is none, or none that is yours to see.',
+    description: 'A charger; null if there is none, or you may not see it.',
   })
   async charger(
     @Arg('id', () => ID, { description: 'Its OCPP identity.' }) id: string,
@@ -188,7 +192,10 @@ export class ChargerResolver {
     return charger && maySeeSite(caller, charger.siteId) ? charger : undefined;
   }
 
-  @Query(() => ChargerConnection, { name: 'chargers', description: 'The chargers the caller may see, by their ids.' })
+  @Query(() => ChargerConnection, {
+    name: 'chargers',
+    description: 'The chargers the caller may see, in the order of their ids.',
+  })
   list(
     @Args(() => ChargersArgs) { siteId, ...page }: ChargersArgs,
     @Ctx() { caller }: ApiContext,
@@ -201,7 +208,9 @@ export class ChargerResolver {
     );
   }
 
-  @Mutation(() => SaveChargerResult, { description: 'Makes or changes a charger. Admins, and operators of the site.' })
+  @Mutation(() => SaveChargerResult, {
+    description: 'Creates or changes a charger. Admins, and operators of the site.',
+  })
   saveCharger(
     @Arg('input', () => SaveChargerInput, { description: 'The charger.' }) input: SaveChargerInput,
     @Ctx() { caller }: ApiContext,
@@ -222,7 +231,7 @@ export class ChargerResolver {
     return siteOf(siteId, context);
   }
 
-  @FieldResolver(() => [ConnectorType], { description: 'Its connectors, by their numbers.' })
+  @FieldResolver(() => [ConnectorType], { description: 'Its connectors, in the order of their numbers.' })
   connectors(@Root() { id }: Charger, @Ctx() { load }: ApiContext): Promise<Connector[]> {
     return load.connectors(id);
   }
@@ -232,7 +241,7 @@ export class ChargerResolver {
 export class ConnectorResolver {
   @FieldResolver(() => ReservationType, {
     nullable: true,
-    description: 'The reservation that holds it, where it is yours to see.',
+    description: 'The reservation that holds it; null if there is none, or you may not see it.',
   })
   async reservation(
     @Root() connector: Connector,
@@ -245,7 +254,8 @@ export class ConnectorResolver {
 
   @FieldResolver(() => Date, {
     nullable: true,
-    description: 'Until when it is held, whoever holds it; null: not held by name.',
+    description:
+      'Until when it is held, whoever holds it; null: no reservation names this connector (one with connectorId 0 does not count).',
   })
   async reservedUntil(@Root() connector: Connector, @Ctx() { load }: ApiContext): Promise<Date | undefined> {
     return (await this.#holdOf(connector, load))?.expiryDate;

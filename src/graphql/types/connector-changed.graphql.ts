@@ -1,4 +1,4 @@
-// The subscription to what chargers say of their connectors and of themselves.
+// The subscription connectorChanged: state changes of connectors, and their chargers' connects and disconnects.
 import {
   Arg,
   Field,
@@ -30,10 +30,10 @@ registerEnumType(ConnectorEventTypeEnum, {
   name: 'ConnectorEventType',
   description: 'What happened to a connector, or (connectorId 0) to the whole charger. More types may come.',
   valuesConfig: {
-    STATE_CHANGED: { description: 'The charger says that the connector is in another state.' },
+    STATE_CHANGED: { description: 'The charger reported another state of the connector.' },
     CONNECTED: { description: 'The charger connected.' },
     DISCONNECTED: { description: 'The charger lost its connection.' },
-    SNAPSHOT: { description: 'No event: the present state. Told first to who subscribes with `snapshot: true`.' },
+    SNAPSHOT: { description: 'Not an event but the present state, sent first to subscribers with `snapshot: true`.' },
   },
 });
 
@@ -45,38 +45,47 @@ class ConnectorEventObject extends EventType {
   @Field(() => ConnectorEventTypeEnum, { description: 'What happened.' })
   type!: ConnectorEventTypeEnum;
 
-  @Field(() => ConnectorStateEnum, { nullable: true, description: 'The state before; null where it was not known.' })
+  @Field(() => ConnectorStateEnum, {
+    nullable: true,
+    description: 'The state before; null unless the type is STATE_CHANGED and that state was known.',
+  })
   from?: ConnectorStateEnum;
 
-  @Field(() => ConnectorStateEnum, { nullable: true, description: 'Of STATE_CHANGED and SNAPSHOT: the state after.' })
+  @Field(() => ConnectorStateEnum, {
+    nullable: true,
+    description: 'The state after; null unless the type is STATE_CHANGED or SNAPSHOT.',
+  })
   to?: ConnectorStateEnum;
 
   @Field(() => String, { nullable: true, description: 'The charger’s error code, in OCPP’s words; null: no error.' })
   errorCode?: string;
 
-  @Field(() => Boolean, { nullable: true, description: 'Of SNAPSHOT: whether its charger is connected.' })
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether its charger is connected; null unless the type is SNAPSHOT.',
+  })
   isChargerConnected?: boolean;
 
   @Field(() => Int, { nullable: true, description: SNAPSHOT_LEFT })
   snapshotLeft?: number;
 }
 
-/** A connector as the first message of a subscription. */
+/** A connector's present state, as one of the first messages of a subscription. */
 type PresentConnector = Omit<ConnectorEvent, 'type'> & {
   readonly type: 'SNAPSHOT';
   readonly isChargerConnected: boolean;
   readonly snapshotLeft: number;
 };
 
-@InputType({ description: 'Which events; what is left out does not filter.' })
+@InputType({ description: 'Selects events; a field that is left out does not filter.' })
 class ConnectorEventFilter {
-  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  @Field(() => ID, { nullable: true, description: 'Only events at this site.' })
   siteId?: string | null;
 
-  @Field(() => ID, { nullable: true, description: 'Of this charger.' })
+  @Field(() => ID, { nullable: true, description: 'Only events of this charger.' })
   chargerId?: string | null;
 
-  @Field(() => Int, { nullable: true, description: 'Of this connector; 0: of the whole charger.' })
+  @Field(() => Int, { nullable: true, description: 'Only events of this connector; 0: of the whole charger.' })
   connectorId?: number | null;
 }
 
@@ -99,14 +108,17 @@ export class ConnectorChangedResolver {
   })
   connectorChanged(
     @Root() event: ConnectorEvent,
-    @Arg('filter', () => ConnectorEventFilter, { nullable: true, description: 'Which events; without it, all.' })
+    @Arg('filter', () => ConnectorEventFilter, {
+      nullable: true,
+      description: 'Selects events; without it, all are sent.',
+    })
     _filter?: ConnectorEventFilter,
     @Arg('after', () => String, { nullable: true, description: AFTER })
     _after?: string,
     @Arg('snapshot', () => Boolean, {
       defaultValue: false,
       description:
-        'First the connectors that match as they are (type SNAPSHOT), then every change, from one moment on.',
+        'Sends first the present state of the matching connectors (type SNAPSHOT), then every change since that state.',
     })
     _snapshot?: boolean,
   ): ConnectorEvent {
@@ -114,7 +126,7 @@ export class ConnectorChangedResolver {
   }
 }
 
-/** `at` is when the charger last told of it, or, where it never has, the beginning of time. */
+/** `at` is when the charger last reported the connector, or 1970-01-01 if it never has. */
 function toPresent(connector: ConnectorNow, snapshotLeft: number, start: Start): PresentConnector {
   const { siteId, chargerId, connectorId, state, errorCode, stateAt = new Date(0), isConnected } = connector;
   return {

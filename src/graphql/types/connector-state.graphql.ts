@@ -16,7 +16,7 @@ export enum ConnectorStateEnum {
 }
 registerEnumType(ConnectorStateEnum, {
   name: 'ConnectorState',
-  description: 'What the charger last said of a connector.',
+  description: 'The state of a connector, as its charger last reported it.',
   valuesConfig: {
     AVAILABLE: { description: 'Free.' },
     PREPARING: { description: 'A vehicle is plugged in or an idTag presented; no transaction yet (OCPP 1.6).' },
@@ -28,6 +28,6 @@ registerEnumType(ConnectorStateEnum, {
     RESERVED: { description: 'The charger holds it for somebody.' },
     UNAVAILABLE: { description: 'Out of service.' },
     FAULTED: { description: 'Broken: see `errorCode`.' },
-    UNKNOWN: { description: 'The charger has not said.' },
+    UNKNOWN: { description: 'The charger has not reported a state.' },
   },
 });

@@ -1,4 +1,5 @@
-// What every event of the log has in the API, and how a subscriber asks for the present state first.
+// The fields that every event has in the API, the filter of events, and the present state that a subscription may begin
+// with.
 import { Field, ID, Int, InterfaceType } from 'type-graphql';
 import { isUuid } from '../../common/identifier.ts';
 import { present } from '../../common/present.ts';
@@ -30,11 +31,11 @@ export abstract class EventType {
 }
 
 export const AFTER =
-  'The `cursor` of the last event seen (of SNAPSHOT only once `snapshotLeft` was 0), or `eventCursor`: first comes all that was missed since, by your present rights. CURSOR_EXPIRED: the log does not reach back so far.';
+  'The `cursor` of the last event seen, or `eventCursor`: the events missed since then come first, as far as your present rights allow. Use the cursor of a SNAPSHOT only once `snapshotLeft` was 0. CURSOR_EXPIRED: the log no longer reaches back that far.';
 
-export const SNAPSHOT_LEFT = 'Of the present state (SNAPSHOT): how many more of it follow; null: an event.';
+export const SNAPSHOT_LEFT = 'On a SNAPSHOT: how many more SNAPSHOT messages follow. Null on an event.';
 
-/** As it was given, but for what filters nothing. Throws BAD_USER_INPUT where no reservation can be meant. */
+/** The filter without its nulls, the reservationId in lower case. Throws BAD_USER_INPUT if that is not a UUID. */
 export function eventFilter(
   given: { readonly [name in keyof EventFilter]: EventFilter[name] | null } | null | undefined,
 ) {
@@ -47,7 +48,7 @@ export function eventFilter(
 
 const MAX_PRESENT = 5000;
 
-/** Reads the present state, unless there is too much of it, as messages of a subscription. Throws SNAPSHOT_TOO_LARGE. */
+/** Reads the present state as messages of a subscription. Throws SNAPSHOT_TOO_LARGE above MAX_PRESENT rows. */
 export async function presentState<T>(
   read: (limit: number) => Promise<{ readonly start: Start; readonly rows: readonly T[] }>,
   toEvent: (row: T, left: number, start: Start) => object,

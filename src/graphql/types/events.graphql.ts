@@ -1,4 +1,4 @@
-// The log for those who ask now and then instead of subscribing.
+// The event log as queries, for clients that poll instead of subscribing.
 import {
   Args,
   ArgsType,
@@ -34,34 +34,38 @@ registerEnumType(EventKindEnum, {
   },
 });
 
-@InputType({ description: 'Which events; what is left out does not filter.' })
+@InputType({ description: 'Which events; a field left out does not filter.' })
 class EventFilterInput {
   @Field(() => [EventKindEnum], { nullable: true, description: 'Of these kinds.' })
   kinds?: EventKindEnum[] | null;
 
-  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  @Field(() => ID, { nullable: true, description: 'Only events at this site.' })
   siteId?: string | null;
 
-  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  @Field(() => ID, { nullable: true, description: 'Only events of this charger.' })
   chargerId?: string | null;
 
-  @Field(() => Int, { nullable: true, description: 'On this connector; 0: the whole charger, or where it chooses.' })
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'On this connector; 0: the whole charger, or reservations for which the charger chooses the connector.',
+  })
   connectorId?: number | null;
 
-  @Field(() => ID, { nullable: true, description: 'Of this reservation, by its key in this API.' })
+  @Field(() => ID, { nullable: true, description: 'Only events of this reservation, by its key in this API.' })
   reservationId?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'Of this holder’s reservations.' })
+  @Field(() => String, { nullable: true, description: 'Only events of reservations held for this idTag.' })
   idTag?: string | null;
 }
 
 const MAX_PAGE = 500;
-/** Looked through for one page, where few events match: 5000 events each. */
+/** Spans of 5000 events each that are searched for one page when few events match. */
 const MAX_SPANS = 10;
 
 @ArgsType()
 class EventsArgs {
-  @Field(() => EventFilterInput, { nullable: true, description: 'Which events; without it, all.' })
+  @Field(() => EventFilterInput, { nullable: true, description: 'Selects events; without it, all are sent.' })
   filter?: EventFilterInput | null;
 
   @Field(() => String, {
@@ -74,7 +78,7 @@ class EventsArgs {
   first!: number;
 }
 
-@ObjectType({ description: 'An event in its place.' })
+@ObjectType({ description: 'An event and its position in the log.' })
 class EventEdge {
   @Field(() => String, { description: 'The `cursor` of the event.' })
   cursor!: string;
@@ -90,7 +94,7 @@ class EventConnection {
 
   @Field(() => PageInfo, {
     description:
-      'Where the page stands. `endCursor` is how far the log was looked through, on an empty page too: ask again after it.',
+      'Where the page stands. `endCursor`: how far the log was searched, even on an empty page; pass it as `after` for the next page.',
   })
   pageInfo!: PageInfo;
 }
@@ -98,14 +102,15 @@ class EventConnection {
 @Resolver()
 export class EventsResolver {
   @Query(() => String, {
-    description: 'Where the log of events ends now. Who subscribes with it as `after` misses nothing from now on.',
+    description: 'The present end of the event log. A subscription with it as `after` misses nothing from now on.',
   })
   async eventCursor(@Ctx() { log }: ApiContext): Promise<string> {
     return toCursor({ position: (await log.bounds()).end });
   }
 
   @Query(() => EventConnection, {
-    description: 'Events that match and that the caller may see, in the order of the log: for those who poll.',
+    description:
+      'Events that match and that the caller may see, in the order of the log. For clients that poll instead of subscribing.',
   })
   async events(
     @Args(() => EventsArgs) { filter, after, first }: EventsArgs,

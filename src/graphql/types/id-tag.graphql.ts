@@ -1,4 +1,4 @@
-// idTags and authorization in the API.
+// GraphQL API of idTags and of authorization.
 import {
   Arg,
   Args,
@@ -39,7 +39,7 @@ enum TokenTypeEnum {
 }
 registerEnumType(TokenTypeEnum, {
   name: 'TokenType',
-  description: 'What an idTag is; OCPP 2.x compares it beside the idTag, 1.6 does not know it.',
+  description: 'The type of an idTag. OCPP 2.x compares it together with the idTag; OCPP 1.6 has no types.',
   valuesConfig: {
     CENTRAL: { description: 'Made by a server, for example for an app.' },
     EMAID: { description: 'Contract id of ISO 15118.' },
@@ -71,7 +71,7 @@ enum AuthorizationStatus {
 }
 registerEnumType(AuthorizationStatus, {
   name: 'AuthorizationStatus',
-  description: 'Whether an idTag may start a session.',
+  description: 'Whether an idTag may start a transaction.',
   valuesConfig: {
     ACCEPTED: { description: 'It may.' },
     RESERVED: { description: 'The connector, or every connector of the charger, is held for somebody else.' },
@@ -95,20 +95,22 @@ class IdTagType {
   @Field(() => IdTagStatusEnum, { description: 'Whether it may be used.' })
   status!: IdTagStatusEnum;
 
-  @Field(() => Date, { nullable: true, description: 'From then on it may not be used; null: no end.' })
+  @Field(() => Date, { nullable: true, description: 'When the idTag expires; null: never.' })
   expiryDate?: Date;
 }
 
-@ObjectType('Authorization', { description: 'Whether an idTag may start a session at a place, now.' })
+@ObjectType('Authorization', {
+  description: 'Whether an idTag may start a transaction at a charger or a connector now.',
+})
 class AuthorizationType {
   @Field(() => AuthorizationStatus, { description: 'The decision.' })
   status!: AuthorizationStatus;
 
-  @Field(() => Date, { nullable: true, description: 'Of RESERVED: when the hold ends at the latest.' })
+  @Field(() => Date, { nullable: true, description: 'If RESERVED: when the hold ends at the latest.' })
   reservedUntil?: Date;
 }
 
-@InputType({ description: 'An idTag to make or to change.' })
+@InputType({ description: 'An idTag to create or change.' })
 class SaveIdTagInput {
   @Field(() => ID, { description: 'The credential: 1 to 255 printable characters (20 for OCPP 1.6, 36 for 2.0.1).' })
   idTag!: string;
@@ -122,20 +124,20 @@ class SaveIdTagInput {
   @Field(() => IdTagStatusEnum, { defaultValue: IdTagStatusEnum.ACCEPTED, description: 'Whether it may be used.' })
   status!: IdTagStatusEnum;
 
-  @Field(() => Date, { nullable: true, description: 'From then on it may not be used.' })
+  @Field(() => Date, { nullable: true, description: 'When the idTag expires; null: never.' })
   expiryDate?: Date | null;
 }
 
 const SaveIdTagResult = resultUnion({
   name: 'SaveIdTagResult',
-  description: 'The idTag as saved, or why not.',
+  description: 'The saved idTag, or why it was not saved.',
   success: IdTagType,
   refusals: [InvalidInput, NotAllowed],
 });
 
 const RemoveIdTagResult = resultUnion({
   name: 'RemoveIdTagResult',
-  description: 'That it was removed, or why not.',
+  description: 'The removed idTag, or why it was not removed.',
   success: Removed,
   refusals: [NotFound, NotAllowed],
 });
@@ -154,23 +156,28 @@ export class IdTagResolver {
 
   @Query(() => AuthorizationType, {
     nullable: true,
-    description: 'May this idTag start a session here, now? Null where the charger is not there or not yours to see.',
+    description:
+      'Whether this idTag may start a transaction here now; null if there is no such charger, or if you may not see it.',
   })
   async authorization(
     @Arg('chargerId', () => ID, { description: 'The charger.' }) chargerId: string,
-    @Arg('connectorId', () => Int, { defaultValue: 0, description: 'The connector; 0: any of the charger.' })
+    @Arg('connectorId', () => Int, { defaultValue: 0, description: 'The connector; 0: any connector of the charger.' })
     connectorId: number,
-    @Arg('idTag', () => String, { description: 'The idTag that wants to start; a driver’s own.' }) idTag: string,
+    @Arg('idTag', () => String, { description: 'The idTag that wants to start; a driver may give only its own.' })
+    idTag: string,
     @Ctx() { caller, load }: ApiContext,
   ): Promise<Authorization | undefined> {
     if (connectorId < 0) throw badInput('connectorId', 'It must be 0 or more.');
-    if (!mayUseIdTag(caller, idTag)) throw forbidden('A driver asks for its own idTags only.');
+    if (!mayUseIdTag(caller, idTag)) throw forbidden('A driver may ask only for its own idTags.');
     const charger = await load.charger(chargerId);
     if (!charger || !maySeeSite(caller, charger.siteId)) return undefined;
     return this.authorizeIdTag(chargerId, connectorId, idTag, this.clock.now());
   }
 
-  @Query(() => IdTagConnection, { name: 'idTags', description: 'The idTags, in their order. Admins and operators.' })
+  @Query(() => IdTagConnection, {
+    name: 'idTags',
+    description: 'All idTags, in ascending order. For admins and operators.',
+  })
   list(@Args(() => PageArgs) page: PageArgs): Promise<Page<IdTag>> {
     return readPage(
       page,
@@ -179,14 +186,16 @@ export class IdTagResolver {
     );
   }
 
-  @Mutation(() => SaveIdTagResult, { description: 'Makes or changes an idTag. Admins.' })
+  @Mutation(() => SaveIdTagResult, { description: 'Creates or changes an idTag. For admins.' })
   saveIdTag(@Arg('input', () => SaveIdTagInput, { description: 'The idTag.' }) input: SaveIdTagInput) {
     const { idTag, tokenType, status } = input;
     const { parentIdTag, expiryDate } = present(input);
     return this.save({ idTag, tokenType, status, ...present({ parentIdTag, expiryDate }) });
   }
 
-  @Mutation(() => RemoveIdTagResult, { description: 'Removes an idTag: nobody can start with it any more. Admins.' })
+  @Mutation(() => RemoveIdTagResult, {
+    description: 'Removes an idTag: it can no longer start a transaction. For admins.',
+  })
   removeIdTag(@Arg('idTag', () => ID, { description: 'The idTag.' }) idTag: string) {
     return this.remove(idTag);
   }

@@ -1,4 +1,5 @@
-// A reservation policy in the API: its fields from the one table that describes them, and what it refuses by.
+// GraphQL types of a reservation policy, whose fields come from the table in policy-fields.ts, and of the refusals by a
+// policy.
 import { Field, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { weekdays } from '../../model/site/opening-hours.ts';
 import type { IntruderStatus, OverstayAction, PolicyFields, ReservationPolicy } from '../../model/site/policy.ts';
@@ -17,10 +18,12 @@ registerEnumType(WeekdayEnum, {
 const OverstayActionEnum: Record<OverstayAction, OverstayAction> = { WAIT: 'WAIT', MOVE: 'MOVE' };
 registerEnumType(OverstayActionEnum, {
   name: 'OverstayAction',
-  description: 'What becomes of a booking whose connector is still in use when it begins.',
+  description: 'What happens to a booking whose connector is still in use by somebody else when the booking begins.',
   valuesConfig: {
-    WAIT: { description: 'It waits, as long as its activation is tried.' },
-    MOVE: { description: 'It moves to another free connector of the site that fits; it waits while there is none.' },
+    WAIT: { description: 'The booking waits, for at most activationTimeoutMinutes.' },
+    MOVE: {
+      description: 'The booking moves to another free connector of the site that fits; while there is none, it waits.',
+    },
   },
 });
 
@@ -31,7 +34,8 @@ const IntruderStatusEnum: Record<IntruderStatus, IntruderStatus> = {
 };
 registerEnumType(IntruderStatusEnum, {
   name: 'IntruderStatus',
-  description: 'A word of OCPP for "everything here is held for others", which it does not have.',
+  description:
+    'The status that a charger receives for an idTag when everything it could use is held for others: OCPP has no status that says so.',
   valuesConfig: {
     NOT_AT_THIS_TIME: { description: 'NotAtThisTime in OCPP 2.x, Blocked in 1.6.' },
     BLOCKED: { description: 'Blocked.' },
@@ -44,25 +48,31 @@ const choices = { OverstayAction: OverstayActionEnum, IntruderStatus: IntruderSt
 @ObjectType({ description: 'Open times of one weekday.' })
 @InputType('OpeningHoursInput', { description: 'Open times of one weekday.' })
 class OpeningHours {
-  @Field(() => WeekdayEnum, { description: 'The day on which they begin.' })
+  @Field(() => WeekdayEnum, { description: 'The day on which the open time begins.' })
   weekday!: string;
 
   @Field(() => String, { description: 'From, HH:MM.' })
   opens!: string;
 
-  @Field(() => String, { description: 'Until, HH:MM; 24:00 is midnight; at or before `opens`: on the next day.' })
+  @Field(() => String, {
+    description:
+      'Until, HH:MM; 24:00 is midnight at the end of the day; a time at or before `opens` is on the next day.',
+  })
   closes!: string;
 }
 
-@ObjectType('ReservationPolicy', { description: 'What is allowed of reservations.' })
+@ObjectType('ReservationPolicy', { description: 'The rules for reservations.' })
 export class PolicyType {}
 
-@ObjectType({ description: 'What one charger or one group has otherwise than the site; null: as the site has it.' })
+@ObjectType({
+  description:
+    'The policy fields of an override; null: not overridden, or, in a field that may be null, overridden with null.',
+})
 class PolicyOverrideFields {}
 
 @InputType({
   description:
-    'Policy fields. Of a site, one left out stays as it is, or takes its default in a new site; of an override, it is as the site has it.',
+    'Policy fields. In a site, a field left out keeps its value, or takes its default in a new site; in an override, a field left out is not overridden.',
 })
 export class ReservationPolicyInput {}
 
@@ -92,7 +102,10 @@ for (const name of policyFieldNames) {
     Field(typeOf(field), { nullable: true, description })(partial.prototype, name);
 }
 
-/** What was said, where null is a word: "no limit". */
+/**
+ * The fields that the client gave. A null is kept where the field allows it (no limit, or never), and dropped
+ * elsewhere.
+ */
 export function toFields(input: ReservationPolicyInput | null | undefined): PolicyFields {
   const said = (input ?? {}) as Partial<Record<keyof ReservationPolicy, unknown>>;
   const entries = policyFieldNames.flatMap((name) => {
@@ -106,7 +119,8 @@ export function toFields(input: ReservationPolicyInput | null | undefined): Poli
 const PolicyScopeEnum = { SITE: 'SITE', CHARGER: 'CHARGER', GROUP: 'GROUP' } as const;
 registerEnumType(PolicyScopeEnum, {
   name: 'PolicyScope',
-  description: 'For whom a layer of a policy is. A group’s counts before a charger’s, that before the site’s.',
+  description:
+    'Whom a layer of a policy applies to. A group’s layer overrides a charger’s, and a charger’s overrides the site’s.',
   valuesConfig: {
     SITE: { description: 'The whole site.' },
     CHARGER: { description: 'One charger.' },
@@ -114,7 +128,7 @@ registerEnumType(PolicyScopeEnum, {
   },
 });
 
-@ObjectType({ description: 'What one charger or one group has otherwise than the site.' })
+@ObjectType({ description: 'An override: the policy fields in which one charger or one group differs from its site.' })
 export class PolicyOverrideType {
   @Field(() => PolicyScopeEnum, { description: 'CHARGER or GROUP.' })
   scope!: string;
@@ -122,13 +136,13 @@ export class PolicyOverrideType {
   @Field(() => ID, { description: 'The charger’s id, or the parentIdTag.' })
   key!: string;
 
-  @Field(() => PolicyOverrideFields, { description: 'Its fields; null: as the site has it.' })
+  @Field(() => PolicyOverrideFields, { description: 'The fields that are overridden.' })
   fields!: PolicyOverrideFields;
 }
 
 @ObjectType('PolicyChange', { description: 'A version of a site’s policy: who changed what, and when.' })
 export class PolicyChangeType {
-  @Field(() => Int, { description: 'Grows by one with each change at the site.' })
+  @Field(() => Int, { description: 'Number of the version: grows by one with each change at the site.' })
   version!: number;
 
   @Field(() => PolicyScopeEnum, { description: 'Which layer was changed.' })
@@ -139,14 +153,14 @@ export class PolicyChangeType {
 
   @Field(() => PolicyOverrideFields, {
     nullable: true,
-    description: 'All that the layer says from then on; null: the override was removed.',
+    description: 'All fields of the layer after the change; null: the override was removed.',
   })
   fields?: PolicyOverrideFields;
 
-  @Field(() => String, { description: 'The site’s time zone from then on.' })
+  @Field(() => String, { description: 'The site’s time zone after the change.' })
   timeZone!: string;
 
-  @Field(() => String, { description: 'The subject of the token of whoever changed it.' })
+  @Field(() => String, { description: 'Subject of the token of the caller who made the change.' })
   changedBy!: string;
 
   @Field(() => Date, { description: 'When.' })
@@ -180,27 +194,31 @@ export enum PolicyRuleEnum {
 }
 registerEnumType(PolicyRuleEnum, {
   name: 'PolicyRule',
-  description: 'A rule of a reservation policy, by the policy field that sets it. More rules may come.',
+  description: 'A rule of a reservation policy, named after the policy field that sets it. More rules may be added.',
   valuesConfig: {
     ENABLED: { description: 'Whether reservations are taken at all.' },
     ALLOWED_GROUPS: { description: 'Which groups may reserve.' },
     MIN_DURATION: { description: 'The shortest reservation.' },
     MAX_DURATION: { description: 'The longest reservation.' },
-    MAX_LEAD_TIME: { description: 'How far ahead a booking begins.' },
-    OPENING_HOURS: { description: 'When reservations may lie.' },
+    MAX_LEAD_TIME: { description: 'How far ahead a booking may begin.' },
+    OPENING_HOURS: { description: 'The hours in which a reservation must lie.' },
     CONNECTOR_ZERO_ALLOWED: { description: 'Whether the charger may choose the connector.' },
-    MAX_ACTIVE_PER_ID_TAG: { description: 'Live reservations of one idTag.' },
-    MAX_ACTIVE_PER_GROUP: { description: 'Live reservations of one group.' },
-    MAX_PER_DAY_PER_ID_TAG: { description: 'Reservations of one idTag that begin on one day.' },
+    MAX_ACTIVE_PER_ID_TAG: { description: 'How many live reservations one idTag may have.' },
+    MAX_ACTIVE_PER_GROUP: { description: 'How many live reservations one group may have.' },
+    MAX_PER_DAY_PER_ID_TAG: { description: 'How many reservations of one idTag may begin on one day.' },
     COOLDOWN: { description: 'The pause between two reservations of one idTag.' },
-    OVERLAPPING_ALLOWED: { description: 'Whether one idTag has several reservations at a time.' },
-    MIN_FREE_CONNECTORS: { description: 'Connectors of the site that stay free.' },
+    OVERLAPPING_ALLOWED: { description: 'Whether one idTag may have several reservations at a time.' },
+    MIN_FREE_CONNECTORS: { description: 'How many connectors of the site must stay free.' },
     NO_SHOW_LIMIT: { description: 'The idTag is blocked for no-shows.' },
     NO_SHOW_LIMIT_PER_GROUP: { description: 'The group is blocked for no-shows.' },
     LATE_CANCEL_LIMIT: { description: 'The idTag is blocked for late cancels.' },
     LATE_CANCEL_LIMIT_PER_GROUP: { description: 'The group is blocked for late cancels.' },
-    RE_RESERVATION_LIMIT: { description: 'The idTag is blocked for reserving again and again.' },
-    RE_RESERVATION_LIMIT_PER_GROUP: { description: 'The group is blocked for reserving again and again.' },
+    RE_RESERVATION_LIMIT: {
+      description: 'The idTag is blocked for reserving again soon after leaving reservations unused.',
+    },
+    RE_RESERVATION_LIMIT_PER_GROUP: {
+      description: 'The group is blocked for reserving again soon after leaving reservations unused.',
+    },
     EXTENSION_ALLOWED: { description: 'Whether a reservation may be extended.' },
     MAX_EXTENSIONS: { description: 'How often a reservation may be extended.' },
     CHANGE_UNTIL: { description: 'Until when a reservation may be extended or moved.' },
@@ -208,7 +226,7 @@ registerEnumType(PolicyRuleEnum, {
   },
 });
 
-@ObjectType({ description: 'A rule that forbids it.' })
+@ObjectType({ description: 'A policy rule that forbids the request.' })
 export class PolicyReasonType {
   @Field(() => PolicyRuleEnum, { description: 'The rule.' })
   rule!: PolicyRuleEnum;
@@ -216,21 +234,21 @@ export class PolicyReasonType {
   @Field(() => String, { description: 'For people, in English.' })
   message!: string;
 
-  @Field(() => Int, { nullable: true, description: 'The limit of a rule in minutes.' })
+  @Field(() => Int, { nullable: true, description: 'The limit in minutes, if the rule has one.' })
   limitMinutes?: number;
 
-  @Field(() => Int, { nullable: true, description: 'The limit of a rule that counts.' })
+  @Field(() => Int, { nullable: true, description: 'The limit as a count, if the rule has one.' })
   limitCount?: number;
 
   @Field(() => Date, {
     nullable: true,
-    description: 'From when on the rule would allow it, as far as is known now; null: waiting does not help.',
+    description: 'When the rule would allow the request, as far as is known now; null: no such time is known.',
   })
   allowedFrom?: Date;
 }
 
-@ObjectType({ implements: Refusal, description: 'The policy of the site forbids it.' })
+@ObjectType({ implements: Refusal, description: 'The policy of the site forbids the request.' })
 export class PolicyRefused extends Refusal {
-  @Field(() => [PolicyReasonType], { description: 'Every rule that forbids it.' })
+  @Field(() => [PolicyReasonType], { description: 'Every rule that forbids the request.' })
   reasons!: PolicyReasonType[];
 }

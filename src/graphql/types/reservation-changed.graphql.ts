@@ -1,4 +1,4 @@
-// The subscription to every step of reservations.
+// The subscription reservationChanged: every step of the reservations that a caller may see.
 import {
   Arg,
   Field,
@@ -21,21 +21,24 @@ import { EventSource } from '../operations/event-source.ts';
 import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from './event-type.graphql.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
-@InputType({ description: 'Which events; what is left out does not filter.' })
+@InputType({ description: 'Selects events; a field that is left out does not filter.' })
 class ReservationEventFilter {
-  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  @Field(() => ID, { nullable: true, description: 'Only events at this site.' })
   siteId?: string | null;
 
-  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  @Field(() => ID, { nullable: true, description: 'Only events on this charger.' })
   chargerId?: string | null;
 
-  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Only events on this connector; 0: of reservations where the charger chooses.',
+  })
   connectorId?: number | null;
 
-  @Field(() => ID, { nullable: true, description: 'Of this reservation, by its key in this API.' })
+  @Field(() => ID, { nullable: true, description: 'Only events of this reservation, by its key in this API.' })
   reservationId?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'Of this holder.' })
+  @Field(() => String, { nullable: true, description: 'Only events of reservations with this holder.' })
   idTag?: string | null;
 }
 
@@ -71,13 +74,15 @@ registerEnumType(EventTypeEnum, {
     EXTENDED: { description: 'It holds until a later expiry date.' },
     REPLACED: { description: 'To extend it, the charger is asked to hold it under a fresh reservationId.' },
     FAILED: { description: 'It never reached the charger, or its outcome was not learned in time.' },
-    CANCEL_REQUESTED: { description: 'Somebody cancelled; the charger is being told.' },
+    CANCEL_REQUESTED: { description: 'Somebody cancelled it; the cancellation is being sent to the charger.' },
     CANCELLED: { description: 'It was cancelled.' },
     USED: { description: 'The holder, or its group, started a transaction.' },
     EXPIRED: { description: 'It reached its expiry date unused.' },
     REMOVED: { description: 'The charger dropped it.' },
-    ENDING_SOON: { description: 'It ends in so many minutes as the policy says, unless it is extended.' },
-    SNAPSHOT: { description: 'No event: it is live now. Told first to who subscribes with `snapshot: true`.' },
+    ENDING_SOON: { description: 'It ends soon, unless it is extended; the policy says how many minutes before.' },
+    SNAPSHOT: {
+      description: 'Not an event but a reservation that is live now, sent first to subscribers with `snapshot: true`.',
+    },
     BREACHED: { description: 'Somebody else charges on the held connector although refused.' },
   },
 });
@@ -112,7 +117,7 @@ class ReservationEventType extends EventType {
   @Field(() => ReservationStatusEnum, { description: 'The status after.' })
   to!: ReservationStatusEnum;
 
-  @Field(() => ReasonEnum, { nullable: true, description: 'Why, where that needs a reason.' })
+  @Field(() => ReasonEnum, { nullable: true, description: 'Why; null where the event needs no reason.' })
   reason?: ReasonEnum;
 
   @Field(() => ActorEnum, { description: 'Who caused it.' })
@@ -125,7 +130,7 @@ class ReservationEventType extends EventType {
   snapshotLeft?: number;
 }
 
-/** A live reservation as the first message of a subscription. */
+/** A live reservation, as one of the first messages of a subscription. */
 type PresentReservation = Omit<ReservationEvent, 'type'> & { readonly type: 'SNAPSHOT'; readonly snapshotLeft: number };
 
 @Resolver(() => ReservationEventType)
@@ -147,14 +152,16 @@ export class ReservationChangedResolver {
   })
   reservationChanged(
     @Root() event: ReservationEvent,
-    @Arg('filter', () => ReservationEventFilter, { nullable: true, description: 'Which events; without it, all.' })
+    @Arg('filter', () => ReservationEventFilter, {
+      nullable: true,
+      description: 'Selects events; without it, all are sent.',
+    })
     _filter?: ReservationEventFilter,
     @Arg('after', () => String, { nullable: true, description: AFTER })
     _after?: string,
     @Arg('snapshot', () => Boolean, {
       defaultValue: false,
-      description:
-        'First the live reservations that match (type SNAPSHOT), then every change since, from one moment on.',
+      description: 'Sends first the live reservations that match (type SNAPSHOT), then every change since that state.',
     })
     _snapshot?: boolean,
   ): ReservationEvent {
@@ -162,7 +169,8 @@ export class ReservationChangedResolver {
   }
 
   @FieldResolver(() => Boolean, {
-    description: 'Whether it ended, or is being ended, by somebody else than its holder: what the holder must be told.',
+    description:
+      'Whether somebody other than its holder ended it, or is ending it, so that the holder must be notified.',
   })
   isEndedByOthers(@Root() event: ReservationEvent): boolean {
     return isEndedByOthers(event);

@@ -18,15 +18,18 @@ export enum ReservationStatusEnum {
 }
 registerEnumType(ReservationStatusEnum, {
   name: 'ReservationStatus',
-  description: 'Where a reservation stands. The first five hold the connector; the others are final.',
+  description: 'The status of a reservation. The first five hold the connector; the others are final.',
   valuesConfig: {
     SCHEDULED: { description: 'Booked: its window is held; the charger is asked at its start.' },
     PENDING: { description: 'Stored; the charger is being asked.' },
     UNKNOWN: {
-      description: 'The charger was asked and did not answer: it may hold the connector. It will be settled.',
+      description:
+        'The charger was asked and did not answer: it may hold the connector. The server asks again until it knows, or the hold expires.',
     },
     ACCEPTED: { description: 'The charger holds the connector.' },
-    CANCELLING: { description: 'The charger is being told to let go, or has not answered yet.' },
+    CANCELLING: {
+      description: 'It was cancelled, but the charger has not confirmed yet that it released the connector.',
+    },
     USED: { description: 'The holder, or its group, started a transaction.' },
     CANCELLED: { description: 'Ended by driver, operator or policy.' },
     EXPIRED: { description: 'Reached its expiry date unused.' },
@@ -61,13 +64,13 @@ export enum ReasonEnum {
 }
 registerEnumType(ReasonEnum, {
   name: 'ReservationReason',
-  description: 'Why a reservation stands where it does.',
+  description: 'Why a reservation has its status.',
   valuesConfig: {
     DRIVER_REQUEST: { description: 'The driver cancelled.' },
     OPERATOR_REQUEST: { description: 'An operator cancelled.' },
     POLICY: { description: 'The policy of the site ended it.' },
     PREEMPTED: { description: 'A group of higher priority took its place.' },
-    MOVED: { description: 'It was moved to another connector: see the reservation whose `movedFrom` it is.' },
+    MOVED: { description: 'It was moved to another connector: see the reservation whose `movedFrom` names it.' },
     NO_SHOW: { description: 'Nobody came.' },
     CHARGER_FAULTED: { description: 'The connector broke.' },
     CHARGER_UNAVAILABLE: { description: 'The connector went out of service.' },
@@ -80,7 +83,7 @@ registerEnumType(ReasonEnum, {
     NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
     TIMEOUT: { description: 'The charger did not answer in time.' },
     OFFLINE: { description: 'The charger was not connected.' },
-    REPLACED: { description: 'It is being held anew under a fresh reservationId.' },
+    REPLACED: { description: 'The charger is being asked to hold it again under a fresh reservationId.' },
   },
 });
 
@@ -106,7 +109,7 @@ enum ReservationUpdateEnum {
 }
 registerEnumType(ReservationUpdateEnum, {
   name: 'ReservationUpdate',
-  description: 'What an OCPP 2.x charger tells of a reservation that it ended.',
+  description: 'What an OCPP 2.x charger reports of a reservation that it ended.',
   valuesConfig: {
     EXPIRED: { description: 'It expired.' },
     REMOVED: { description: 'The charger dropped it.' },
@@ -114,7 +117,7 @@ registerEnumType(ReservationUpdateEnum, {
   },
 });
 
-@ObjectType('AlternativeConnector', { description: 'A connector that would do instead.' })
+@ObjectType('AlternativeConnector', { description: 'A connector that could be reserved instead.' })
 class AlternativeType {
   @Field(() => ID, { description: 'Its charger.' })
   chargerId!: string;
@@ -125,16 +128,16 @@ class AlternativeType {
 
 @ObjectType('Reservation', { description: 'A connector held for an idTag until an expiry date.' })
 export class ReservationType {
-  @Field(() => ID, { description: 'Its key in this API.' })
+  @Field(() => ID, { description: 'Key of the reservation in this API.' })
   id!: string;
 
   @Field(() => Int, { description: 'Its id on the charger; unique among the charger’s live reservations only.' })
   reservationId!: number;
 
-  @Field(() => ReservationStatusEnum, { description: 'Where it stands.' })
+  @Field(() => ReservationStatusEnum, { description: 'Its present status.' })
   status!: ReservationStatusEnum;
 
-  @Field(() => ReasonEnum, { nullable: true, description: 'Why it stands there, where that needs a reason.' })
+  @Field(() => ReasonEnum, { nullable: true, description: 'Why it has this status; null where that needs no reason.' })
   reason?: ReasonEnum;
 
   @Field(() => Int, { description: 'Grows by one with each change.' })
@@ -151,14 +154,15 @@ export class ReservationType {
 
   @Field(() => String, {
     nullable: true,
-    description: 'The charger chooses among the connectors with that plug; null: named, or any.',
+    description:
+      'The charger chooses among the connectors with this plug; null: the connector is named, or any will do.',
   })
   plugType?: string;
 
-  @Field(() => String, { nullable: true, description: 'The holder; null: the group alone.' })
+  @Field(() => String, { nullable: true, description: 'The holder’s idTag; null: it is reserved for the group alone.' })
   idTag?: string;
 
-  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
+  @Field(() => String, { nullable: true, description: 'The group whose members may also use the reservation.' })
   parentIdTag?: string;
 
   @Field(() => Int, { description: 'Version of the site’s policy that allowed it.' })
@@ -170,13 +174,13 @@ export class ReservationType {
   @Field(() => Date, { description: 'When the hold ends at the latest.' })
   expiryDate!: Date;
 
-  @Field(() => Date, { description: 'When it was asked for.' })
+  @Field(() => Date, { description: 'When it was requested.' })
   createdAt!: Date;
 
   @Field(() => Date, { nullable: true, description: 'When the charger first accepted it.' })
   acceptedAt?: Date;
 
-  @Field(() => Boolean, { description: 'Whether it was made for later.' })
+  @Field(() => Boolean, { description: 'Whether it was booked for later.' })
   isBooking!: boolean;
 
   @Field(() => Int, { description: 'How often it was extended.' })
@@ -185,38 +189,47 @@ export class ReservationType {
   @Field(() => Date, { nullable: true, description: 'When it ended; null while it holds.' })
   endedAt?: Date;
 
-  @Field(() => ID, { nullable: true, description: 'The reservation that it takes the place of.' })
+  @Field(() => ID, { nullable: true, description: 'The reservation that was moved, which this one replaces.' })
   movedFrom?: string;
 
   @Field(() => AlternativeType, {
     nullable: true,
-    description: 'Of a booking that FAILED: a free connector of the site that would have fitted then.',
+    description:
+      'A connector of the site that was free and fitted when the booking FAILED; null: none, or it did not fail.',
   })
   alternative?: AlternativeType;
 
-  @Field(() => Boolean, { description: 'Whether its holder cancelled it so late that it counts against it.' })
+  @Field(() => Boolean, {
+    description: 'Whether its holder cancelled it so late that the cancellation counts against the holder.',
+  })
   isLateCancel!: boolean;
 
   @Field(() => Boolean, {
-    description: 'Whether it followed so soon on one that was left unused that it counts against its holder.',
+    description:
+      'Whether it was made so soon after an unused one of the same idTag on this charger that it counts against the holder.',
   })
   isReReservation!: boolean;
 
-  @Field(() => ID, { nullable: true, description: 'Of USED: the transaction that used it.' })
+  @Field(() => ID, { nullable: true, description: 'The transaction that used it; null unless USED.' })
   transactionId?: string;
 
-  @Field(() => Int, { nullable: true, description: 'Of USED: the connector it was used on, where the charger said.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The connector on which it was used; null unless USED and the charger reported it.',
+  })
   usedConnectorId?: number;
 
-  @Field(() => Boolean, { description: 'Whether somebody else charged on the held connector although refused.' })
+  @Field(() => Boolean, { description: 'Whether another idTag charged on the held connector although it was refused.' })
   isBreached!: boolean;
 
-  @Field(() => EnforcementEnum, { description: 'Who keeps others away.' })
+  @Field(() => EnforcementEnum, {
+    description: 'Who keeps others away: the charger itself, or this server by refusing them.',
+  })
   enforcement!: EnforcementEnum;
 
   @Field(() => ReservationUpdateEnum, {
     nullable: true,
-    description: 'What the charger told of it after it had ended here; it changes nothing.',
+    description: 'What the charger reported of it after it had ended here; that changes nothing.',
   })
   chargerSaid?: ReservationUpdateEnum;
 }
@@ -226,7 +239,7 @@ export class ChargerOffline extends Refusal {
   @Field(() => ID, { description: 'The charger.' })
   chargerId!: string;
 
-  @Field(() => Date, { nullable: true, description: 'When it was last heard of.' })
+  @Field(() => Date, { nullable: true, description: 'When the charger was last heard from.' })
   lastSeenAt?: Date;
 
   @Field(() => ReservationType, {
@@ -251,18 +264,18 @@ registerEnumType(ChargerAnswerEnum, {
     OCCUPIED: { description: 'The connector is occupied or already reserved.' },
     FAULTED: { description: 'The connector is broken.' },
     UNAVAILABLE: { description: 'The connector is out of service.' },
-    REJECTED: { description: 'It will not, without a reason.' },
+    REJECTED: { description: 'The charger refused without a reason.' },
     NOT_SUPPORTED: { description: 'It cannot be reserved.' },
     CALL_ERROR: { description: 'It failed to carry the command out.' },
   },
 });
 
-@ObjectType({ implements: Refusal, description: 'The charger said no, or failed.' })
+@ObjectType({ implements: Refusal, description: 'The charger refused or failed.' })
 export class ChargerRefused extends Refusal {
   @Field(() => ChargerAnswerEnum, { description: 'What it answered.' })
   answer!: ChargerAnswerEnum;
 
-  @Field(() => ReservationType, { nullable: true, description: 'The reservation as that leaves it.' })
+  @Field(() => ReservationType, { nullable: true, description: 'The reservation after the charger’s answer.' })
   reservation!: ReservationType;
 }
 
@@ -271,13 +284,19 @@ export class ReservationEnded extends Refusal {
   @Field(() => Date, { nullable: true, description: 'When.' })
   endedAt!: Date;
 
-  @Field(() => ReservationType, { nullable: true, description: 'How: see its status and reason.' })
+  @Field(() => ReservationType, {
+    nullable: true,
+    description: 'The reservation; its status and reason say how it ended.',
+  })
   reservation!: ReservationType;
 }
 
 @ObjectType({ implements: Refusal, description: 'The charger is being asked about the reservation.' })
 export class ReservationNotSettled extends Refusal {
-  @Field(() => ReservationType, { nullable: true, description: 'As it stands; null where it is somebody else’s.' })
+  @Field(() => ReservationType, {
+    nullable: true,
+    description: 'The reservation as it is now; null if it is somebody else’s.',
+  })
   reservation?: ReservationType;
 }
 
@@ -289,6 +308,6 @@ export class ConnectorNotFree extends Refusal {
   @Field(() => Int, { description: 'The connector asked for; 0: any of the charger.' })
   connectorId!: number;
 
-  @Field(() => ConnectorStateEnum, { description: 'What the charger last said of it.' })
+  @Field(() => ConnectorStateEnum, { description: 'The state that the charger last reported.' })
   state!: ConnectorStateEnum;
 }

@@ -1,4 +1,4 @@
-// Reservations in the API: the mutations that make and end them, the queries, and the subscription to every step.
+// Reservations in the API: the mutations that make, move, extend and end them, and the queries.
 import {
   Arg,
   Args,
@@ -53,9 +53,9 @@ import {
 } from './reservation-type.graphql.ts';
 import { SiteType, siteOf } from './site.graphql.ts';
 
-@InputType({ description: 'What is to be held, and for whom.' })
+@InputType({ description: 'A connector to hold, or a choice of connectors, and for whom.' })
 class HoldInput {
-  @Field(() => ID, { nullable: true, description: 'The charger; or else give `siteId`.' })
+  @Field(() => ID, { nullable: true, description: 'The charger. Give either this or `siteId`.' })
   chargerId?: string | null;
 
   @Field(() => ID, { nullable: true, description: 'Any free connector of this site; or else give `chargerId`.' })
@@ -70,16 +70,19 @@ class HoldInput {
   })
   plugType?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'Whom to hold it for; a driver’s own. Null: the group alone.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The idTag to hold it for; a driver may give only its own. Null: for the group alone.',
+  })
   idTag?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'The group whose members may use it, too.' })
+  @Field(() => String, { nullable: true, description: 'The group whose members may also use the reservation.' })
   parentIdTag?: string | null;
 
-  @Field(() => Date, { nullable: true, description: 'When the hold ends; or else give `durationMinutes`.' })
+  @Field(() => Date, { nullable: true, description: 'When the hold ends; give either this or `durationMinutes`.' })
   expiryDate?: Date | null;
 
-  @Field(() => Int, { nullable: true, description: 'How long to hold it. Default: as the policy says.' })
+  @Field(() => Int, { nullable: true, description: 'How long to hold it. Default: set by the policy.' })
   durationMinutes?: number | null;
 
   @Field(() => Int, {
@@ -90,14 +93,15 @@ class HoldInput {
 
   @Field(() => String, {
     nullable: true,
-    description: 'Send the same key with the same input again, after a lost answer, and get the same reservation.',
+    description:
+      'A retry with the same key and the same input, for example after a lost answer, returns the same reservation.',
   })
   idempotencyKey?: string | null;
 
   @Field(() => Boolean, {
     nullable: true,
     description:
-      'Takes the place of reservations of lower priority, where the policy allows it (see `mayPreempt`), once their chargers have let go.',
+      'Replaces reservations of lower priority, where the policy allows it (see `mayPreempt`), once their chargers have released them.',
   })
   preempt?: boolean | null;
 }
@@ -107,7 +111,7 @@ class ReserveNowInput extends HoldInput {
   @Field(() => Int, {
     nullable: true,
     description:
-      'How long to wait for the charger, in milliseconds, before the reservation is returned as it stands. Default: until it answers or its time is over.',
+      'How long to wait for the charger, in milliseconds, before the reservation is returned as it stands. Default: until the charger answers or times out.',
   })
   waitMs?: number | null;
 }
@@ -120,7 +124,7 @@ class ScheduleReservationInput extends HoldInput {
 
 @InputType({ description: 'A reservation to move to another connector of its site.' })
 class MoveReservationInput {
-  @Field(() => ID, { description: 'Its key in this API.' })
+  @Field(() => ID, { description: 'Key of the reservation in this API.' })
   id!: string;
 
   @Field(() => ID, { nullable: true, description: 'The charger. Default: the same.' })
@@ -139,7 +143,7 @@ registerEnumType(CancelReasonEnum, {
   name: 'CancelReason',
   description: 'Why a reservation is cancelled.',
   valuesConfig: {
-    DRIVER_REQUEST: { description: 'The driver asks for it: the only one a driver may give.' },
+    DRIVER_REQUEST: { description: 'The driver asks for it: the only reason that a driver may give.' },
     OPERATOR_REQUEST: { description: 'An operator asks for it.' },
     POLICY: { description: 'The policy of the site asks for it.' },
   },
@@ -147,7 +151,7 @@ registerEnumType(CancelReasonEnum, {
 
 @InputType({ description: 'A reservation to cancel: by `id`, or by `chargerId` and `reservationId`.' })
 class CancelReservationInput {
-  @Field(() => ID, { nullable: true, description: 'Its key in this API.' })
+  @Field(() => ID, { nullable: true, description: 'Key of the reservation in this API.' })
   id?: string | null;
 
   @Field(() => ID, { nullable: true, description: 'The charger, together with `reservationId`.' })
@@ -156,23 +160,28 @@ class CancelReservationInput {
   @Field(() => Int, { nullable: true, description: 'Its id on that charger.' })
   reservationId?: number | null;
 
-  @Field(() => CancelReasonEnum, { nullable: true, description: 'Default: by the role of the caller.' })
+  @Field(() => CancelReasonEnum, {
+    nullable: true,
+    description: 'Default: DRIVER_REQUEST for a driver, OPERATOR_REQUEST for everybody else.',
+  })
   reason?: CancelReason | null;
 
   @Field(() => Boolean, {
     defaultValue: false,
-    description: 'Operators: end it at once without waiting for the charger, which is told when it can be.',
+    description:
+      'Not for drivers: ends it at once, without waiting for the charger, which is sent the cancellation as soon as possible.',
   })
   force!: boolean;
 }
 
 @InputType({ description: 'A reservation to extend.' })
 class ExtendReservationInput {
-  @Field(() => ID, { description: 'Its key in this API.' })
+  @Field(() => ID, { description: 'Key of the reservation in this API.' })
   id!: string;
 
   @Field(() => Date, {
-    description: 'When the hold is to end; not before it does now. The same again is safe: it asks for the same.',
+    description:
+      'When the hold is to end; not before its present expiry date. It is safe to send the same request again.',
   })
   expiryDate!: Date;
 }
@@ -244,7 +253,7 @@ const MoveReservationResult = resultUnion({
 const ExtendReservationResult = resultUnion({
   name: 'ExtendReservationResult',
   description:
-    'The reservation with its new expiry date, or UNKNOWN where the charger did not answer. Or why it is not extended.',
+    'The reservation with its new expiry date, or UNKNOWN if the charger did not answer. Or why it is not extended.',
   success: ReservationType,
   refusals: [
     InvalidInput,
@@ -267,27 +276,36 @@ const CancelReservationResult = resultUnion({
   refusals: [NotFound, ReservationEnded, PolicyRefused, ChargerRefused, ChargerOffline, InvalidInput, NotAllowed],
 });
 
-@InputType({ description: 'Which reservations; what is left out does not filter.' })
+@InputType({ description: 'Selects reservations; a field that is left out does not filter.' })
 class ReservationFilterInput {
-  @Field(() => ID, { nullable: true, description: 'At this site.' })
+  @Field(() => ID, { nullable: true, description: 'Only reservations at this site.' })
   siteId?: string | null;
 
-  @Field(() => ID, { nullable: true, description: 'On this charger.' })
+  @Field(() => ID, { nullable: true, description: 'Only reservations on this charger.' })
   chargerId?: string | null;
 
-  @Field(() => Int, { nullable: true, description: 'On this connector; 0: where the charger chooses.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Only reservations on this connector; 0: those where the charger chooses.',
+  })
   connectorId?: number | null;
 
-  @Field(() => String, { nullable: true, description: 'Of this holder.' })
+  @Field(() => String, { nullable: true, description: 'Only reservations of this holder.' })
   idTag?: string | null;
 
-  @Field(() => [ReservationStatusEnum], { nullable: true, description: 'In one of these states.' })
+  @Field(() => [ReservationStatusEnum], {
+    nullable: true,
+    description: 'Only reservations with one of these statuses.',
+  })
   statuses?: ReservationStatusEnum[] | null;
 }
 
 @ArgsType()
 class ReservationsArgs extends PageArgs {
-  @Field(() => ReservationFilterInput, { nullable: true, description: 'Which reservations; without it, all.' })
+  @Field(() => ReservationFilterInput, {
+    nullable: true,
+    description: 'Selects reservations; without it, all are returned.',
+  })
   filter?: ReservationFilterInput | null;
 }
 
@@ -316,7 +334,8 @@ export class ReservationResolver {
   }
 
   @Mutation(() => ScheduleReservationResult, {
-    description: 'Books a connector for later: its window is held from now on, the charger is asked at its start.',
+    description:
+      'Books a connector for later: its window is held from now on, and the charger is asked when the window begins.',
   })
   scheduleReservation(
     @Arg('input', () => ScheduleReservationInput, { description: 'The connector to book.' })
@@ -329,7 +348,7 @@ export class ReservationResolver {
 
   @Mutation(() => MoveReservationResult, {
     description:
-      'Moves a reservation to another connector of its site: that one is held first, then this one ends (CANCELLED, MOVED).',
+      'Moves a reservation to another connector of its site: the new connector is held first, then the old reservation ends (CANCELLED, MOVED).',
   })
   moveReservation(
     @Arg('input', () => MoveReservationInput, { description: 'The reservation to move.' }) input: MoveReservationInput,
@@ -351,7 +370,8 @@ export class ReservationResolver {
   }
 
   @Mutation(() => ExtendReservationResult, {
-    description: 'Makes a reservation last longer, on the charger too; it counts once the charger has accepted it.',
+    description:
+      'Extends a reservation, on the charger too; the new expiry date counts once the charger has accepted it.',
   })
   extendReservation(
     @Arg('input', () => ExtendReservationInput, { description: 'The reservation to extend.' })
@@ -363,10 +383,10 @@ export class ReservationResolver {
 
   @Query(() => ReservationType, {
     nullable: true,
-    description: 'A reservation; null where there is none, or none that is yours to see.',
+    description: 'A reservation; null if there is none, or you may not see it.',
   })
   async reservation(
-    @Arg('id', () => ID, { description: 'Its key in this API.' }) id: string,
+    @Arg('id', () => ID, { description: 'Key of the reservation in this API.' }) id: string,
     @Ctx() { caller }: ApiContext,
   ): Promise<Reservation | undefined> {
     const found = isUuid(id) ? await this.reservations.byId(id) : undefined;
@@ -388,7 +408,7 @@ export class ReservationResolver {
 
   @FieldResolver(() => ChargerType, {
     nullable: true,
-    description: 'The charger; null when it was removed, or moved to a site that is not yours to see.',
+    description: 'The charger; null if it was removed, or you may not see it.',
   })
   async charger(@Root() { chargerId }: Reservation, @Ctx() { caller, load }: ApiContext) {
     if (!may(caller, 'chargers:read')) return undefined;

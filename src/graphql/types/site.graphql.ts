@@ -1,4 +1,4 @@
-// Sites in the API.
+// GraphQL API of sites, their policies and the versions of these.
 import {
   Arg,
   Args,
@@ -43,10 +43,10 @@ import {
 
 @ObjectType('Site', { description: 'A place with chargers and one reservation policy.' })
 export class SiteType {
-  @Field(() => ID, { description: 'Key of the site, chosen by its operator.' })
+  @Field(() => ID, { description: 'Key of the site, chosen when it is created.' })
   id!: string;
 
-  @Field(() => String, { description: 'Name for people.' })
+  @Field(() => String, { description: 'Human-readable name.' })
   name!: string;
 
   @Field(() => String, { description: 'IANA time zone, for example Europe/Berlin.' })
@@ -59,7 +59,7 @@ export class Removed {
   id!: string;
 }
 
-@InputType({ description: 'A site to make or to change.' })
+@InputType({ description: 'A site to create or change.' })
 class SaveSiteInput {
   @Field(() => ID, { description: 'Key of the site: 1 to 64 letters, digits, ".", "_" or "-".' })
   id!: string;
@@ -70,45 +70,45 @@ class SaveSiteInput {
   @Field(() => String, { description: 'IANA time zone, for example Europe/Berlin.' })
   timeZone!: string;
 
-  @Field(() => ReservationPolicyInput, { nullable: true, description: 'What the site allows of reservations.' })
+  @Field(() => ReservationPolicyInput, { nullable: true, description: 'The policy fields to set.' })
   policy?: ReservationPolicyInput | null;
 }
 
-@InputType({ description: 'An override: of one charger, or of one group.' })
+@InputType({ description: 'Names the override of one charger or of one group.' })
 class PolicyOverrideKey {
   @Field(() => ID, { description: 'The site.' })
   siteId!: string;
 
-  @Field(() => ID, { nullable: true, description: 'The charger; or else give `parentIdTag`.' })
+  @Field(() => ID, { nullable: true, description: 'The charger. Give either this or `parentIdTag`.' })
   chargerId?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'The group; or else give `chargerId`.' })
+  @Field(() => String, { nullable: true, description: 'The group. Give either this or `chargerId`.' })
   parentIdTag?: string | null;
 }
 
-@InputType({ description: 'An override to make or to replace: of one charger, or of one group.' })
+@InputType({ description: 'The override of one charger or of one group, to create or replace.' })
 class SavePolicyOverrideInput extends PolicyOverrideKey {
-  @Field(() => ReservationPolicyInput, { description: 'What it has otherwise than the site.' })
+  @Field(() => ReservationPolicyInput, { description: 'The fields that are overridden.' })
   policy!: ReservationPolicyInput;
 }
 
 const SaveSiteResult = resultUnion({
   name: 'SaveSiteResult',
-  description: 'The site as saved, or why not.',
+  description: 'The saved site, or why it was not saved.',
   success: SiteType,
   refusals: [InvalidInput, NotFound, NotAllowed],
 });
 
 const RemoveSiteResult = resultUnion({
   name: 'RemoveSiteResult',
-  description: 'That it was removed, or why not.',
+  description: 'The key of the removed site, or why it was not removed.',
   success: Removed,
   refusals: [NotFound, InUse, NotAllowed],
 });
 
 const SavePolicyOverrideResult = resultUnion({
   name: 'SavePolicyOverrideResult',
-  description: 'The site with its overrides, or why not.',
+  description: 'The site with its overrides, or why they were not changed.',
   success: SiteType,
   refusals: [InvalidInput, NotFound, NotAllowed],
 });
@@ -121,7 +121,7 @@ class PolicyChangesArgs extends PageArgs {
   siteId!: string;
 }
 
-/** Of what stands at it, for whoever may see that; throws where the caller may not read sites. */
+/** The site of a charger or of a reservation; throws FORBIDDEN if the caller may not read sites. */
 export function siteOf(siteId: string, { caller, load }: ApiContext) {
   if (!may(caller, 'sites:read')) throw forbidden(needsPermission('sites:read'));
   return load.site(siteId);
@@ -142,7 +142,7 @@ export class SiteResolver {
 
   @Query(() => SiteType, {
     nullable: true,
-    description: 'A site; null where there is none, or none that is yours to see.',
+    description: 'A site; null if there is none, or if you may not see it.',
   })
   async site(
     @Arg('id', () => ID, { description: 'Key of the site.' }) id: string,
@@ -151,7 +151,7 @@ export class SiteResolver {
     return maySeeSite(caller, id) ? load.site(id) : undefined;
   }
 
-  @Query(() => SiteConnection, { name: 'sites', description: 'The sites the caller may see, by their ids.' })
+  @Query(() => SiteConnection, { name: 'sites', description: 'The sites that the caller may see, ordered by id.' })
   list(@Args(() => PageArgs) page: PageArgs, @Ctx() { caller }: ApiContext): Promise<Page<Site>> {
     return readPage(
       page,
@@ -160,7 +160,9 @@ export class SiteResolver {
     );
   }
 
-  @Mutation(() => SaveSiteResult, { description: 'Makes or changes a site. Admins; operators change their own.' })
+  @Mutation(() => SaveSiteResult, {
+    description: 'Creates or changes a site. For admins; operators may change their own.',
+  })
   saveSite(
     @Arg('input', () => SaveSiteInput, { description: 'The site.' }) input: SaveSiteInput,
     @Ctx() { caller }: ApiContext,
@@ -168,13 +170,14 @@ export class SiteResolver {
     return this.save(caller, { ...input, policy: toFields(input.policy) });
   }
 
-  @Mutation(() => RemoveSiteResult, { description: 'Removes a site that never had a charger. Admins.' })
+  @Mutation(() => RemoveSiteResult, { description: 'Removes a site that never had a charger. For admins.' })
   removeSite(@Arg('id', () => ID, { description: 'Key of the site.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.remove(caller, id);
   }
 
   @Mutation(() => SavePolicyOverrideResult, {
-    description: 'Sets what one charger, or one group, has otherwise than its site. Admins, and operators of the site.',
+    description:
+      'Sets the policy fields in which one charger or one group differs from its site. For admins and operators of the site.',
   })
   savePolicyOverride(
     @Arg('input', () => SavePolicyOverrideInput, { description: 'The override.' }) input: SavePolicyOverrideInput,
@@ -185,7 +188,7 @@ export class SiteResolver {
 
   @Mutation(() => SavePolicyOverrideResult, {
     description:
-      'Removes an override: the charger, or the group, has what its site has. Admins, and operators of the site.',
+      'Removes an override, so that the charger or the group no longer differs from its site. For admins and operators of the site.',
   })
   removePolicyOverride(
     @Arg('input', () => PolicyOverrideKey, { description: 'The override.' }) input: PolicyOverrideKey,
@@ -195,13 +198,14 @@ export class SiteResolver {
   }
 
   @Query(() => PolicyChangeConnection, {
-    description: 'The versions of a site’s policy, the newest first. Admins, and operators of the site.',
+    description: 'The versions of a site’s policy, newest first. For admins and operators of the site.',
   })
   async policyChanges(
     @Args(() => PolicyChangesArgs) { siteId, ...page }: PolicyChangesArgs,
     @Ctx() { caller }: ApiContext,
   ): Promise<Page<PolicyChange>> {
-    if (!mayAdministerSite(caller, siteId)) throw forbidden('Admins and the operators of the site see who changed it.');
+    if (!mayAdministerSite(caller, siteId))
+      throw forbidden('Only admins and the operators of the site may see the versions of its policy.');
     return readPage(
       page,
       ({ version }) => [`${version}`],
@@ -209,18 +213,20 @@ export class SiteResolver {
     );
   }
 
-  @FieldResolver(() => PolicyType, { description: 'What the site allows of reservations, before any override.' })
+  @FieldResolver(() => PolicyType, { description: 'The policy of the site, without its overrides.' })
   policy(@Root() { policies }: Site): ReservationPolicy {
     return resolvePolicy(policies);
   }
 
-  @FieldResolver(() => Int, { description: 'The version of all of the site’s policy; each change makes a new one.' })
+  @FieldResolver(() => Int, {
+    description: 'The version of the site’s policy, overrides included; each change makes a new one.',
+  })
   policyVersion(@Root() { policies }: Site): number {
     return policies.version;
   }
 
   @FieldResolver(() => [PolicyOverrideType], {
-    description: 'What single chargers and groups have otherwise. Admins, and operators of the site; else empty.',
+    description: 'The overrides of chargers and groups. For admins and operators of the site; empty for all others.',
   })
   policyOverrides(@Root() { id, policies }: Site, @Ctx() { caller }: ApiContext): readonly PolicyOverride[] {
     return mayAdministerSite(caller, id) ? policies.overrides : [];

@@ -1,4 +1,4 @@
-// How a site is used, and who is blocked for abusing it: for those who run it.
+// GraphQL API of a site's usage and of its blocks for abuse, for admins and operators of the site.
 import {
   Arg,
   Ctx,
@@ -26,7 +26,7 @@ import { Removed } from './site.graphql.ts';
 const UsageBucketEnum: Record<UsageBucket, UsageBucket> = { HOUR: 'HOUR', DAY: 'DAY', WEEK: 'WEEK', MONTH: 'MONTH' };
 registerEnumType(UsageBucketEnum, {
   name: 'UsageBucket',
-  description: 'A span of the site’s calendar.',
+  description: 'A unit of the site’s calendar by which usage is counted.',
   valuesConfig: {
     HOUR: { description: 'An hour.' },
     DAY: { description: 'A day.' },
@@ -35,7 +35,7 @@ registerEnumType(UsageBucketEnum, {
   },
 });
 
-@ObjectType({ description: 'How often something was refused for one reason.' })
+@ObjectType({ description: 'How often requests were refused for one reason.' })
 class RefusedBy {
   @Field(() => String, { description: 'The rule of the policy, the code of the refusal, or the charger’s answer.' })
   reason!: string;
@@ -44,38 +44,40 @@ class RefusedBy {
   count!: number;
 }
 
-@ObjectType({ description: 'What became of reservations.' })
+@ObjectType({ description: 'Counts of what happened to reservations.' })
 class UsageCounts {
   @Field(() => Int, { description: 'Reservations and bookings made.' })
   made!: number;
 
-  @Field(() => Int, { description: 'Used by the holder, or its group.' })
+  @Field(() => Int, { description: 'Reservations used by the holder or its group.' })
   used!: number;
 
   @Field(() => Int, { description: 'Nobody came.' })
   noShows!: number;
 
-  @Field(() => Int, { description: 'Cancelled by anybody.' })
+  @Field(() => Int, { description: 'Reservations cancelled, by anybody.' })
   cancelled!: number;
 
-  @Field(() => Int, { description: 'Of those, cancelled by the holder so late that it counts.' })
+  @Field(() => Int, { description: 'Cancelled reservations whose holder cancelled late by the policy.' })
   lateCancels!: number;
 
-  @Field(() => Int, { description: 'Dropped by the charger.' })
+  @Field(() => Int, { description: 'Reservations dropped by the charger.' })
   removed!: number;
 
-  @Field(() => Int, { description: 'Never reached the charger, or never settled.' })
+  @Field(() => Int, { description: 'Reservations that never reached the charger, or whose outcome was never settled.' })
   failed!: number;
 
-  @Field(() => Int, { description: 'Requests refused, by the policy, for what is held already, or by the charger.' })
+  @Field(() => Int, {
+    description: 'Requests refused, by this server (policy, existing holds or other reasons) or by the charger.',
+  })
   refused!: number;
 
-  @Field(() => Float, { description: 'Hours for which chargers held reservations that have ended.' })
+  @Field(() => Float, { description: 'Hours for which chargers held the reservations that ended.' })
   reservedHours!: number;
 
   @Field(() => Float, {
     nullable: true,
-    description: 'Minutes from the start of a reservation until its use: the median; null: none was used.',
+    description: 'Median time from the start of a reservation until its use, in minutes; null: none was used.',
   })
   medianWaitMinutes?: number;
 
@@ -83,15 +85,15 @@ class UsageCounts {
   refusedBy!: RefusedBy[];
 }
 
-@ObjectType({ description: 'What became of reservations in one span.' })
+@ObjectType({ description: 'Counts of what happened to reservations in one span.' })
 class UsageInBucketType extends UsageCounts {
-  @Field(() => Date, { description: 'Where the span begins.' })
+  @Field(() => Date, { description: 'When the span begins.' })
   from!: Date;
 }
 
-@ObjectType({ description: 'Somebody who did not come, cancelled late or was refused.' })
+@ObjectType({ description: 'An idTag or a group with no-shows, late cancels or refused requests.' })
 class OffenderType {
-  @Field(() => String, { description: 'The idTag, or the group that reserved alone.' })
+  @Field(() => String, { description: 'The idTag, or the parentIdTag of reservations made for a group alone.' })
   idTag!: string;
 
   @Field(() => Int, { description: 'No-shows.' })
@@ -109,23 +111,23 @@ class ReservationUsageType extends UsageCounts {
   @Field(() => [UsageInBucketType], { description: 'The spans in which something happened, in order.' })
   buckets!: UsageInBucketType[];
 
-  @Field(() => [OffenderType], { description: 'At most ten: the most no-shows and late cancels first.' })
+  @Field(() => [OffenderType], { description: 'At most ten: those with the most no-shows and late cancels first.' })
   topOffenders!: OffenderType[];
 }
 
 const ReservationUsageResult = resultUnion({
   name: 'ReservationUsageResult',
-  description: 'The usage, or why it is not told.',
+  description: 'The usage, or why the request was refused.',
   success: ReservationUsageType,
   refusals: [InvalidInput, NotFound, NotAllowed],
 });
 
-@ObjectType('ReservationBlock', { description: 'An idTag, or a group, that may not reserve for a time.' })
+@ObjectType('ReservationBlock', { description: 'An idTag or a group that may not reserve for a time.' })
 class ReservationBlockType {
-  @Field(() => String, { nullable: true, description: 'The idTag; null: it is a group.' })
+  @Field(() => String, { nullable: true, description: 'The blocked idTag; null if a group is blocked.' })
   idTag?: string;
 
-  @Field(() => String, { nullable: true, description: 'The group; null: it is an idTag.' })
+  @Field(() => String, { nullable: true, description: 'The blocked group; null if an idTag is blocked.' })
   parentIdTag?: string;
 
   @Field(() => [PolicyReasonType], { description: 'For what.' })
@@ -135,34 +137,34 @@ class ReservationBlockType {
   blockedUntil!: Date;
 }
 
-@ObjectType('ReservationBlocks', { description: 'Who may not reserve at a site for a time.' })
+@ObjectType('ReservationBlocks', { description: 'The idTags and groups that may not reserve at a site for a time.' })
 class ReservationBlocksType {
-  @Field(() => [ReservationBlockType], { description: 'idTags and groups.' })
+  @Field(() => [ReservationBlockType], { description: 'The block of each idTag and group.' })
   blocks!: ReservationBlockType[];
 }
 
 const ReservationBlocksResult = resultUnion({
   name: 'ReservationBlocksResult',
-  description: 'The blocks, or why they are not told.',
+  description: 'The blocks, or why the request was refused.',
   success: ReservationBlocksType,
   refusals: [NotFound, NotAllowed],
 });
 
-@InputType({ description: 'Whose block is lifted: an idTag’s, or a group’s.' })
+@InputType({ description: 'Names the idTag or the group whose block is lifted.' })
 class LiftReservationBlockInput {
   @Field(() => ID, { description: 'The site.' })
   siteId!: string;
 
-  @Field(() => String, { nullable: true, description: 'The idTag; or else give `parentIdTag`.' })
+  @Field(() => String, { nullable: true, description: 'The idTag. Give either this or `parentIdTag`.' })
   idTag?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'The group; or else give `idTag`.' })
+  @Field(() => String, { nullable: true, description: 'The group. Give either this or `idTag`.' })
   parentIdTag?: string | null;
 }
 
 const LiftReservationBlockResult = resultUnion({
   name: 'LiftReservationBlockResult',
-  description: 'That it was lifted, or why not.',
+  description: 'The idTag or the group, or why its block was not lifted.',
   success: Removed,
   refusals: [InvalidInput, NotFound, NotAllowed],
 });
@@ -176,13 +178,14 @@ export class UsageResolver {
   ) {}
 
   @Query(() => ReservationUsageResult, {
-    description: 'How the reservations of a site were used, by what ended in that time. Admins, and its operators.',
+    description:
+      'How the reservations of a site were used, counted from the events of that time. For admins and operators of the site.',
   })
   reservationUsage(
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
     @Arg('from', () => Date, { description: 'From.' }) from: Date,
     @Arg('to', () => Date, { description: 'Until.' }) to: Date,
-    @Arg('bucket', () => UsageBucketEnum, { defaultValue: 'DAY', description: 'The span of each row.' })
+    @Arg('bucket', () => UsageBucketEnum, { defaultValue: 'DAY', description: 'The span of each bucket.' })
     bucket: UsageBucket,
     @Ctx() { caller }: ApiContext,
   ) {
@@ -191,7 +194,7 @@ export class UsageResolver {
 
   @Query(() => ReservationBlocksResult, {
     description:
-      'The idTags and groups that may not reserve at a site for a time: for no-shows, late cancels or serial re-reservations. Admins, and its operators.',
+      'The idTags and groups that may not reserve at a site for a time, because of no-shows, late cancels or re-reservations. For admins and operators of the site.',
   })
   async reservationBlocks(
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
@@ -202,7 +205,8 @@ export class UsageResolver {
   }
 
   @Mutation(() => LiftReservationBlockResult, {
-    description: 'Lifts a block: what was before it counts no more. Admins, and operators of the site.',
+    description:
+      'Lifts a block: earlier no-shows, late cancels and re-reservations no longer count. For admins and operators of the site.',
   })
   liftReservationBlock(
     @Arg('input', () => LiftReservationBlockInput, { description: 'Whose block.' }) input: LiftReservationBlockInput,

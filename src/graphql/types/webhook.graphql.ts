@@ -35,51 +35,54 @@ const PauseReasonEnum: Record<PauseReason, PauseReason> = {
 };
 registerEnumType(PauseReasonEnum, {
   name: 'WebhookPauseReason',
-  description: 'Why nothing is sent to a webhook. `resumeWebhook` goes on.',
+  description: 'Why a webhook is paused. `resumeWebhook` starts it again.',
   valuesConfig: {
-    REQUESTED: { description: 'Somebody paused it.' },
-    UNREACHABLE: { description: 'For a day nothing could be delivered.' },
-    GONE: { description: 'It answered 410.' },
-    CURSOR_EXPIRED: { description: 'The log of events does not reach back to what was delivered last.' },
+    REQUESTED: { description: 'Somebody paused it, or revoked the API key that created it.' },
+    UNREACHABLE: { description: 'Nothing could be delivered for a day.' },
+    GONE: { description: 'The receiver answered 410 (Gone).' },
+    CURSOR_EXPIRED: { description: 'The event log no longer reaches back to what was delivered last.' },
   },
 });
 
-@ObjectType('Webhook', { description: 'An address that is told of events, by signed messages (Standard Webhooks).' })
+@ObjectType('Webhook', { description: 'An address that receives events as signed messages (Standard Webhooks).' })
 class WebhookType {
   @Field(() => ID, { description: 'Its key.' })
   id!: string;
 
-  @Field(() => String, { description: 'Name for people.' })
+  @Field(() => String, { description: 'Human-readable name.' })
   name!: string;
 
   @Field(() => String, { description: 'Where messages are sent.' })
   url!: string;
 
-  @Field(() => [String], { nullable: true, description: 'Of which sites; null: of all.' })
+  @Field(() => [String], { nullable: true, description: 'Sites whose events it receives; null: all.' })
   siteIds?: readonly string[];
 
-  @Field(() => [String], { nullable: true, description: 'Of which types, such as `reservation.accepted`; null: all.' })
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Event types that it receives, such as `reservation.accepted`; null: all.',
+  })
   types?: readonly string[];
 
-  @Field(() => PauseReasonEnum, { nullable: true, description: 'Why nothing is sent; null: it is.' })
+  @Field(() => PauseReasonEnum, { nullable: true, description: 'Why it is paused; null: it is not.' })
   pausedFor?: PauseReason;
 
-  @Field(() => Date, { nullable: true, description: 'When it last took a message.' })
+  @Field(() => Date, { nullable: true, description: 'When a message was last delivered.' })
   deliveredAt?: Date;
 
-  @Field(() => Date, { nullable: true, description: 'Since when it takes none; null: it does.' })
+  @Field(() => Date, { nullable: true, description: 'Since when deliveries fail; null: they do not.' })
   failingSince?: Date;
 
-  @Field(() => Int, { description: 'Attempts since then.' })
+  @Field(() => Int, { description: 'Failed attempts in a row.' })
   attempts!: number;
 
-  @Field(() => String, { nullable: true, description: 'What went wrong last.' })
+  @Field(() => String, { nullable: true, description: 'Why the last attempt failed.' })
   lastError?: string;
 
-  @Field(() => Date, { description: 'When it was made.' })
+  @Field(() => Date, { description: 'When it was created.' })
   createdAt!: Date;
 
-  @Field(() => String, { description: 'Subject of who made it.' })
+  @Field(() => String, { description: 'Subject of the caller that created it.' })
   createdBy!: string;
 }
 
@@ -90,20 +93,21 @@ class SavedWebhook {
 
   @Field(() => String, {
     nullable: true,
-    description: 'The secret that signs its messages (`whsec_…`), when it was made or changed; it is not told again.',
+    description:
+      'The secret that signs its messages (`whsec_…`); present only when it was created or rotated, and never shown again.',
   })
   secret?: string;
 }
 
-@ObjectType({ implements: Refusal, description: 'This server has no key for the secrets of webhooks.' })
+@ObjectType({ implements: Refusal, description: 'Webhooks are off: this server has no key for their secrets.' })
 class WebhooksOff extends Refusal {}
 
-@InputType({ description: 'A webhook to make or to change.' })
+@InputType({ description: 'A webhook to create or to change.' })
 class SaveWebhookInput {
-  @Field(() => ID, { nullable: true, description: 'Its key; without it, a new one is made.' })
+  @Field(() => ID, { nullable: true, description: 'Its key; without it, a new webhook is created.' })
   id?: string | null;
 
-  @Field(() => String, { description: 'Name for people.' })
+  @Field(() => String, { description: 'Human-readable name.' })
   name!: string;
 
   @Field(() => String, { description: 'Where messages are sent: https, and no address of a private network.' })
@@ -111,13 +115,15 @@ class SaveWebhookInput {
 
   @Field(() => [ID], {
     nullable: true,
-    description: 'Of which sites. An operator names its own; admins may leave it out: all.',
+    description:
+      'Sites whose events it receives. An operator must name its own; an admin may leave this out for all sites.',
   })
   siteIds?: string[] | null;
 
   @Field(() => [String], {
     nullable: true,
-    description: 'Of which types, such as `reservation.accepted` or `connector.state_changed`. Default: all.',
+    description:
+      'Event types that it receives, such as `reservation.accepted` or `connector.state_changed`. Default: all.',
   })
   types?: string[] | null;
 }
@@ -131,7 +137,7 @@ const SaveWebhookResult = resultUnion({
 
 const RemoveWebhookResult = resultUnion({
   name: 'RemoveWebhookResult',
-  description: 'That it was removed, or why not.',
+  description: 'The key of the removed webhook, or why it was not removed.',
   success: Removed,
   refusals: [NotFound, WebhooksOff, NotAllowed],
 });
@@ -147,7 +153,7 @@ export class WebhookResolver {
 
   @Query(() => WebhookConnection, {
     name: 'webhooks',
-    description: 'The webhooks, the newest first. Admins; operators those of their sites alone.',
+    description: 'The webhooks, the newest first. Admins see all; operators those that are limited to their sites.',
   })
   list(@Args(() => PageArgs) page: PageArgs, @Ctx() { caller }: ApiContext): Promise<Page<Webhook>> {
     const { siteIds } = siteScope(caller);
@@ -156,7 +162,7 @@ export class WebhookResolver {
 
   @Mutation(() => SaveWebhookResult, {
     description:
-      'Makes or changes a webhook. A new one is told of what happens from now on. One maker may have 50. Admins, and operators of its sites.',
+      'Creates or changes a webhook. A new one receives events from now on. One creator may have 50. Admins, and operators of its sites.',
   })
   saveWebhook(
     @Arg('input', () => SaveWebhookInput, { description: 'The webhook.' }) input: SaveWebhookInput,
@@ -172,7 +178,7 @@ export class WebhookResolver {
   }
 
   @Mutation(() => SaveWebhookResult, {
-    description: 'Sends nothing more to a webhook until it is resumed. Admins, and operators of its sites.',
+    description: 'Pauses a webhook: nothing is sent to it until it is resumed. Admins, and operators of its sites.',
   })
   pauseWebhook(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.manage.pause(caller, id);
@@ -180,13 +186,13 @@ export class WebhookResolver {
 
   @Mutation(() => SaveWebhookResult, {
     description:
-      'Goes on with a webhook, at once: from where it stopped, or, to tell it again, behind a cursor. Admins, and operators of its sites.',
+      'Resumes a webhook at once: from where it stopped or, to deliver events again, after a cursor. Admins, and operators of its sites.',
   })
   resumeWebhook(
     @Arg('id', () => ID, { description: 'Its key.' }) id: string,
     @Arg('after', () => String, {
       nullable: true,
-      description: 'The `cursor` of an event: all that came behind it is delivered again.',
+      description: 'The `cursor` of an event: all events after it are delivered again.',
     })
     after: string | null | undefined,
     @Ctx() { caller }: ApiContext,
@@ -195,13 +201,14 @@ export class WebhookResolver {
   }
 
   @Mutation(() => SaveWebhookResult, {
-    description: 'Gives a webhook a new secret; for a day the old one signs, too. Admins, and operators of its sites.',
+    description:
+      'Gives a webhook a new secret; for a day its messages are signed with the old one, too. Admins, and operators of its sites.',
   })
   rotateWebhookSecret(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
     return this.manage.rotateSecret(caller, id);
   }
 
-  @FieldResolver(() => String, { description: 'Everything up to this place of the log of events was delivered.' })
+  @FieldResolver(() => String, { description: 'Everything up to this position in the event log was delivered.' })
   cursor(@Root() { position }: Webhook): string {
     return toCursor({ position });
   }

@@ -1,4 +1,5 @@
-// API keys of machine clients: what one is, and its text. The text is told once; what is kept of it cannot be turned back.
+// What an API key is, and its text form. The text is returned only once, at creation; the database holds only a hash of
+// its secret.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Permission, Reach } from './caller.ts';
 
@@ -10,7 +11,7 @@ export interface ApiKey {
   readonly createdAt: Date;
   readonly createdBy: string;
   readonly expiresAt: Date;
-  /** To the minute. */
+  /** May lag behind the last use by a minute. */
   readonly lastUsedAt?: Date;
   readonly revokedAt?: Date;
   readonly revokedBy?: string;
@@ -22,7 +23,7 @@ const SECRET_BYTES = 32;
 
 export const newSecret = (): Buffer => randomBytes(SECRET_BYTES);
 
-/** SHA-256: the secret is random, so that guessing it is hopeless however fast the hash is. */
+/** SHA-256 is enough: the secret is random (256 bits), so even a fast hash cannot be guessed. */
 export const hashOf = (secret: Buffer): Buffer => createHash('sha256').update(secret).digest();
 
 export const isSecretOf = (hash: Buffer, secret: Buffer): boolean =>
@@ -31,7 +32,7 @@ export const isSecretOf = (hash: Buffer, secret: Buffer): boolean =>
 export const toText = (id: string, secret: Buffer): string =>
   `${API_KEY_PREFIX}${id.replaceAll('-', '')}_${secret.toString('base64url')}`;
 
-/** Undefined where the text is no key. */
+/** Returns undefined if the text does not have the form of a key. */
 export function fromText(text: string): { readonly id: string; readonly secret: Buffer } | undefined {
   const [, hex, secret] = /^evk_([0-9a-f]{32})_([A-Za-z0-9_-]{43})$/.exec(text) ?? [];
   if (hex === undefined || secret === undefined) return undefined;

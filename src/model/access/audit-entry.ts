@@ -1,7 +1,7 @@
-// What the audit log says of one change.
+// One entry of the audit log: a requested change, who requested it, from where, and its result.
 import type { Role } from './caller.ts';
 
-/** Where a request came from. */
+/** The client of a request: its address and the interface it used. */
 export interface Source {
   readonly address: string;
   readonly via: 'GRAPHQL' | 'WEBSOCKET' | 'EVENT_STREAM' | 'REST';
@@ -12,12 +12,12 @@ export interface AuditEntry extends Source {
   readonly subject: string;
   readonly role: Role;
   readonly apiKeyId?: string;
-  /** The mutation, by its name. */
+  /** Name of the mutation. */
   readonly operation: string;
-  /** The key of what was changed, or was to be: of what was made, where it was. */
+  /** Key of the object that the change created or concerns: taken from the answer, or else from the input. */
   readonly target?: string;
-  /** What was asked for, as JSON, without secrets; cut where it is very long. */
+  /** The input as JSON, with secrets masked; cut if it is very long. */
   readonly input: string;
-  /** OK, the code of the refusal, or FAULT: what came of it is not known. */
+  /** OK, the code of the refusal, or FAULT: the change failed and its outcome is unknown. */
   readonly result: string;
 }

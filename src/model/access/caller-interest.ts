@@ -1,11 +1,11 @@
-// Which events a caller is meant to get: what it asks for, within its rights.
+// Turns an event filter and the rights of a caller into the Interest in the events it may receive.
 import { present } from '../../common/present.ts';
 import type { LogEvent } from '../events/event.ts';
 import type { Interest } from '../events/interest.ts';
 import type { Caller } from './caller.ts';
 import { reservationShare } from './rights.ts';
 
-/** What is left out does not filter. */
+/** An absent field does not filter. */
 export interface EventFilter {
   readonly siteId?: string;
   readonly chargerId?: string;
@@ -14,7 +14,7 @@ export interface EventFilter {
   readonly idTag?: string;
 }
 
-/** Of reservations and of connectors: whoever asks for a reservation, or for a holder, does not ask for connectors. */
+/** A filter by reservation or by holder leaves out CONNECTOR events, which have neither. */
 export function eventInterest(
   caller: Caller,
   kinds: readonly ('RESERVATION' | 'CONNECTOR')[],

@@ -1,6 +1,6 @@
-// Who calls: what a token or an API key says. What that allows is in rights.ts.
+// The caller of a request, as its token or API key describes it. What a caller may do is decided in rights.ts.
 
-/** As scopes name them. */
+/** Every permission, by the name that scopes use. */
 export const permissions = [
   'reservations:read',
   'reservations:write',
@@ -26,18 +26,18 @@ export type Role = 'DRIVER' | 'OPERATOR' | 'ADMIN';
 interface Credential {
   readonly subject: string;
   readonly expiresAt: Date;
-  /** What the role allows, cut down to the scopes of the token or of the key. */
+  /** The permissions of the role, cut down to the scopes of the token or API key. */
   readonly permissions: ReadonlySet<Permission>;
-  /** Of an API key, which may be revoked before it expires. */
+  /** Set if the credential is an API key, which may be revoked before it expires. */
   readonly apiKeyId?: string;
 }
 
 export type Caller = Credential & Reach;
 
-/** Whose things the caller may deal with. */
+/** The objects a caller may act on, by its role. */
 export type Reach =
-  /** Reserves with its own idTags, or for its groups, and sees the reservations of both. */
+  /** A driver reserves with its own idTags or for its groups, and sees only those reservations. */
   | { readonly role: 'DRIVER'; readonly idTags: readonly string[]; readonly groups: readonly string[] }
-  /** Everything at its sites. */
+  /** An operator acts on everything at its sites. */
   | { readonly role: 'OPERATOR'; readonly sites: readonly string[] }
   | { readonly role: 'ADMIN' };

@@ -1,5 +1,5 @@
-// Who may do what, in two questions: which operations (a permission, by role and scope), and on whose things (by sites,
-// idTags and groups). The one place that knows the roles. The same for GraphQL, its subscriptions and REST.
+// Decides who may do what: which operations (a permission, by role and scope), and on which objects (by sites, idTags
+// and groups). GraphQL, its subscriptions and REST share these rules.
 import { sameId } from '../charger/id-tag.ts';
 import type { Reservation } from '../reservation/reservation.ts';
 import { type Caller, type Permission, permissions, type Role } from './caller.ts';
@@ -22,7 +22,7 @@ const operator: readonly Permission[] = [
 ];
 const ofRole: Record<Role, readonly Permission[]> = { DRIVER: driver, OPERATOR: operator, ADMIN: permissions };
 
-/** What each operation of the API needs: the names of GraphQL’s root fields, which REST’s routes use, too. */
+/** The permission that each operation needs, by the name of its GraphQL root field; REST routes use the same names. */
 export const operations = {
   reservation: 'reservations:read',
   reservations: 'reservations:read',
@@ -71,7 +71,7 @@ export const operations = {
 } as const satisfies Record<string, Permission>;
 export type OperationName = keyof typeof operations;
 
-/** Scopes only take away; undefined: all that the role allows. */
+/** Scopes only restrict the permissions of the role; undefined: every permission of the role. */
 export function permissionsOf(role: Role, scopes: readonly string[] | undefined): ReadonlySet<Permission> {
   return new Set(scopes ? ofRole[role].filter((one) => scopes.includes(one)) : ofRole[role]);
 }
@@ -84,7 +84,7 @@ export const needsPermission = (permission: Permission): string =>
 export const mayUseIdTag = (caller: Caller, idTag: string): boolean =>
   caller.role !== 'DRIVER' || caller.idTags.some((own) => sameId(own, idTag));
 
-/** May reserve for the group alone: its members are who uses it. */
+/** Whether the caller may reserve for the group without naming an idTag; any member may then use the reservation. */
 export const mayUseGroup = (caller: Caller, parentIdTag: string): boolean =>
   caller.role !== 'DRIVER' || caller.groups.some((own) => sameId(own, parentIdTag));
 
@@ -95,17 +95,20 @@ export const maySeeSite = (caller: Caller, siteId: string): boolean =>
 export const mayAdministerSite = (caller: Caller, siteId: string): boolean =>
   caller.role === 'ADMIN' || (caller.role === 'OPERATOR' && caller.sites.includes(siteId));
 
-/** Sites that are not there yet, too. */
+/** Includes sites that do not exist yet. */
 export const mayAdministerEverySite = (caller: Caller): boolean => caller.role === 'ADMIN';
 
-/** What concerns all of these sites; undefined: every site. */
+/** Whether the caller may administer all of these sites; undefined: every site. */
 export const mayAdministerSites = (caller: Caller, siteIds: readonly string[] | undefined): boolean =>
   siteIds === undefined ? mayAdministerEverySite(caller) : siteIds.every((siteId) => mayAdministerSite(caller, siteId));
 
-/** Acts for whoever holds a reservation, by force too, and outside of what the policy allows its holder. */
+/**
+ * Whether the caller (operator or admin) acts for any holder: it may cancel by force and is not bound by the policy's
+ * rules for the holder.
+ */
 export const actsForOthers = (caller: Caller): boolean => caller.role !== 'DRIVER';
 
-/** A driver sees what its idTags hold, and what is held for its groups alone. */
+/** A driver sees what is held for its idTags, and what is held for its groups without an idTag. */
 export function maySeeReservation(
   caller: Caller,
   { siteId, idTag, parentIdTag }: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,
@@ -115,7 +118,7 @@ export function maySeeReservation(
   return parentIdTag !== undefined && mayUseGroup(caller, parentIdTag);
 }
 
-/** Two callers with the same see the same. */
+/** Equal texts mean equal rights: callers with the same text see the same data. */
 export function rightsOf(caller: Caller): string {
   const set = (ids: readonly string[]) => [...new Set(ids)].toSorted();
   const folded = (ids: readonly string[]) => set(ids.map((id) => id.toLowerCase()));
@@ -134,12 +137,12 @@ export function rightsOf(caller: Caller): string {
 
 interface Share {
   readonly siteIds?: readonly string[];
-  /** Held by one of these, or, with `groups`, for one of those alone. */
+  /** Held for one of these idTags, or, without an idTag, for one of `groups`. */
   readonly idTags?: readonly string[];
   readonly groups?: readonly string[];
 }
 
-/** The caller's share of reservations, cut down to a site and a holder where these are asked for. */
+/** The reservations that the caller may see, narrowed to a site and a holder if the caller asks for them. */
 export function reservationShare(caller: Caller, asked: { readonly siteId?: string; readonly idTag?: string }): Share {
   const { siteId, idTag } = asked;
   const { siteIds } = siteScope(caller);
@@ -149,11 +152,11 @@ export function reservationShare(caller: Caller, asked: { readonly siteId?: stri
   return {
     ...(sites && { siteIds: sites }),
     ...(holders && { idTags: holders }),
-    // Whoever asks for an idTag does not ask for what a group holds alone.
+    // A filter by idTag leaves out what is held for a group without an idTag.
     ...(groups && idTag === undefined && { groups }),
   };
 }
 
-/** The caller's share of a list of sites or chargers. */
+/** The sites that the caller's lists of sites and chargers are limited to; without `siteIds` there is no limit. */
 export const siteScope = (caller: Caller): { siteIds?: readonly string[] } =>
   caller.role === 'OPERATOR' ? { siteIds: caller.sites } : {};

@@ -1,10 +1,10 @@
-// Certificates that chargers come with instead of a password: OCPP security profile 3.
+// Client certificates, with which chargers log in instead of a password (OCPP security profile 3).
 
-/** A client's certificate that our authority, or the operator's, has signed, and that is in force. */
+/** A certificate that a trusted authority has signed and that is currently valid. */
 export interface ClientCertificate {
-  /** The one common name of its subject: the charger's id. */
+  /** The only common name of its subject; in a charger's own certificate, the charger's id. */
   readonly commonName: string;
-  /** SHA-256, in upper-case hexadecimal digits by colons. */
+  /** SHA-256 in upper-case hexadecimal, with a colon between bytes. */
   readonly fingerprint: string;
   readonly serialNumber: string;
   readonly notBefore: Date;
@@ -14,11 +14,13 @@ export interface ClientCertificate {
 export interface ChargerCertificate {
   readonly chargerId: string;
   readonly fingerprint: string;
-  /** Absent of one that was revoked before it was ever seen. */
+  /**
+   * serialNumber, notBefore and notAfter are absent if the certificate was revoked before it was ever seen or issued.
+   */
   readonly serialNumber?: string;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
-  /** When the charger first and last came with it; absent: it has not. */
+  /** When the charger first and last logged in with it; absent if it never has. */
   readonly firstSeenAt?: Date;
   readonly lastSeenAt?: Date;
   readonly revokedAt?: Date;

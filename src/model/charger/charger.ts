@@ -1,7 +1,7 @@
 // A charger: the unit that holds one OCPP socket. Its id is its OCPP identity.
 export type OcppVersion = '1.6' | '2.0.1' | '2.1';
 
-/** OCPP's: 1, a password; 2, a password over TLS; 3, a certificate. */
+/** OCPP's security profiles: 1, a password; 2, a password over TLS; 3, a certificate. */
 export type SecurityProfile = 1 | 2 | 3;
 
 export interface Charger {
@@ -13,15 +13,15 @@ export interface Charger {
   readonly model?: string;
   readonly serialNumber?: string;
   readonly firmwareVersion?: string;
-  /** Undefined until the charger told. */
+  /** Both are undefined until the charger has reported them. */
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;
   readonly isConnected: boolean;
-  /** The lowest by which it may come in. */
+  /** The lowest profile by which the charger may log in. */
   readonly securityProfile: SecurityProfile;
   readonly bootedAt?: Date;
   readonly lastSeenAt?: Date;
-  /** By how much its clock is ahead of the server's (behind: negative), as its latest message had it. */
+  /** By how many seconds its clock is ahead of the server's (negative: behind), as measured last. */
   readonly clockSkewSeconds?: number;
 }
 
@@ -32,7 +32,7 @@ export interface BootReport {
   readonly firmwareVersion?: string;
 }
 
-/** What the charger told of itself; a member is absent where it did not say. */
+/** Capabilities that the charger has reported; a member is absent if the charger did not report it. */
 export interface Capabilities {
   readonly supportsReservation?: boolean;
   readonly supportsConnectorZero?: boolean;

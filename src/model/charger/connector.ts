@@ -1,6 +1,10 @@
-// A connector and its state: what is reserved, one vehicle at a time. In OCPP 2.x it is an EVSE with one or more plugs.
+// A connector, which is what can be reserved (for one vehicle at a time), and its state. In OCPP 2.x it is an EVSE with
+// one or more plugs.
 
-/** The charger's own word for a connector, 1.6 and 2.x together (2.x says OCCUPIED where 1.6 is finer). */
+/**
+ * The states that chargers report, of 1.6 and 2.x together (2.x has OCCUPIED where 1.6 has several states). UNKNOWN:
+ * none was reported.
+ */
 export type ConnectorState =
   | 'AVAILABLE'
   | 'PREPARING'
@@ -15,8 +19,8 @@ export type ConnectorState =
   | 'UNKNOWN';
 
 /**
- * Plugs that have a name of their own in OCPP 2.x, so that a charger can be asked for any connector with one. A plug of
- * any other name is as good here: the server finds the connector itself.
+ * Plug types that OCPP 2.x has names for, so that a charger can choose a connector by its plug. Other plug types can be
+ * reserved too: then the server chooses the connector.
  */
 export const standardPlugTypes = [
   'CCS1',
@@ -32,7 +36,7 @@ export const standardPlugTypes = [
 ] as const;
 export type StandardPlugType = (typeof standardPlugTypes)[number];
 
-/** By its name without regard to case; undefined where it is none of them. */
+/** The standard plug type of that name, ignoring case; undefined if there is none. */
 export const standardPlugType = (name: string): StandardPlugType | undefined =>
   standardPlugTypes.find((one) => one === name.toUpperCase());
 
@@ -42,16 +46,16 @@ export interface Connector {
   readonly state: ConnectorState;
   readonly errorCode?: string;
   readonly plugTypes: readonly string[];
-  /** When the charger last told of it, by the server's clock. */
+  /** When the charger last reported its state, by the server's clock. */
   readonly stateAt?: Date;
 }
 
-/** No charger has more; a number beyond it is an error of the charger, or of whoever set it up. */
+/** No charger has more connectors; a higher number is a mistake of the charger or of its configuration. */
 export const MAX_CONNECTOR_ID = 1000;
 
 export interface StatusReport {
   readonly connectorId: number;
-  /** 2.x: which plug of the EVSE. */
+  /** 2.x: the number of the plug within the EVSE. */
   readonly plug?: number;
   readonly state: ConnectorState;
   readonly errorCode?: string;
@@ -59,7 +63,10 @@ export interface StatusReport {
 
 const strongest: readonly ConnectorState[] = ['OCCUPIED', 'RESERVED', 'FAULTED', 'UNAVAILABLE', 'AVAILABLE'];
 
-/** The state of an EVSE from its plugs: one taken plug takes it; it is out of order only when every plug is. */
+/**
+ * The state of an EVSE from the states of its plugs: it is taken if one plug is, and out of order only if every plug
+ * is.
+ */
 export function combinePlugs(states: readonly ConnectorState[]): ConnectorState {
   const usable = states.filter((state) => !isOutOfOrder(state));
   return strongest.find((state) => (usable.length > 0 ? usable : states).includes(state)) ?? states[0] ?? 'UNKNOWN';
@@ -67,6 +74,9 @@ export function combinePlugs(states: readonly ConnectorState[]): ConnectorState 
 
 export const isOutOfOrder = (state: ConnectorState): boolean => state === 'FAULTED' || state === 'UNAVAILABLE';
 
-/** Whether somebody's vehicle takes it. PREPARING does not count: that may be the holder, about to present the idTag. */
+/**
+ * Whether a vehicle takes the connector. PREPARING does not count: the vehicle may be the holder's, who is about to
+ * present the idTag.
+ */
 export const isInUse = (state: ConnectorState): boolean =>
   ['CHARGING', 'SUSPENDED_EVSE', 'SUSPENDED_EV', 'FINISHING', 'OCCUPIED'].includes(state);

@@ -1,6 +1,6 @@
 // An idTag: a driver's credential, and the group (parentIdTag) that shares it.
 
-/** What kind of token it is, in OCPP 2.x; 1.6 knows only the idTag itself. */
+/** The type of a token in OCPP 2.x; OCPP 1.6 has no types. */
 export type TokenType =
   | 'CENTRAL'
   | 'EMAID'
@@ -25,13 +25,13 @@ export const sameId = (one: string | undefined, other: string | undefined): bool
 
 export type IdTagStatus = 'ACCEPTED' | 'BLOCKED' | 'EXPIRED' | 'INVALID';
 
-/** Whether the idTag by itself may charge at `now`. */
+/** The status of the idTag itself at `now`, without regard to holds. */
 export function statusOf(idTag: IdTag | undefined, now: Date): IdTagStatus {
   if (!idTag) return 'INVALID';
   if (idTag.status === 'BLOCKED') return 'BLOCKED';
   return idTag.expiryDate && idTag.expiryDate <= now ? 'EXPIRED' : 'ACCEPTED';
 }
 
-/** Longest idTag a charger of that version takes; 20 characters where the version is not known yet. */
+/** The longest idTag, in characters, that a charger of that OCPP version accepts; 20 while the version is unknown. */
 export const maxIdTagLength = (ocppVersion: string | undefined): number =>
   ocppVersion === '2.0.1' ? 36 : ocppVersion === '2.1' ? 255 : 20;

@@ -1,7 +1,7 @@
-// How a charger came in.
+// The facts by which a charger was admitted when it logged in.
 import type { SecurityProfile } from './charger.ts';
 
-/** What a charger was let in by: it must be so still when its connection is recorded. */
+/** The credentials that admitted a charger. Recording its connection fails if they are no longer valid by then. */
 export interface Admission {
   readonly profile: SecurityProfile;
   readonly passwordHash?: string;

@@ -1,11 +1,11 @@
-// A transaction: energy delivery on a connector, begun with an idTag.
+// A transaction: energy delivery on a connector. In 2.x it may begin before an idTag is presented.
 import type { TokenType } from './id-tag.ts';
 
 export interface Transaction {
   readonly id: string;
   readonly chargerId: string;
   readonly connectorId?: number;
-  /** 1.6: the integer we gave. 2.x: the charger's own string. */
+  /** 1.6: the integer that this server assigned. 2.x: the string that the charger chose. */
   readonly wireId: string;
   readonly idTag?: string;
   readonly startedAt: Date;
@@ -14,13 +14,13 @@ export interface Transaction {
   readonly isAccepted?: boolean;
 }
 
-/** Somebody presented an idTag and energy is to flow. Times are the charger's own. */
+/** An idTag presented to start charging. Times are by the charger's clock. */
 export interface Presentation {
   readonly connectorId?: number;
   readonly idTag: string;
-  /** Undefined in 1.6, which knows no token types. */
+  /** Undefined in 1.6, which has no token types. */
   readonly tokenType?: TokenType;
-  /** The charger's label; chargers get it wrong, so it is a hint. */
+  /** The reservationId that the charger reports: a hint only, because chargers get it wrong. */
   readonly reservationId?: number;
   readonly startedAt: Date;
 }

@@ -1,6 +1,7 @@
-// Places in the log. Its one order without holes is (xid, id): the transaction that wrote an event, then the event.
+// Positions in the event log, and the cursors that clients get for them. The log's order is (xid, id): first the
+// transaction that wrote an event, then the event. Below the oldest running transaction that order has no gaps.
 
-/** A place in the log as clients know it; opaque to them. */
+/** A position in the log as clients know it; opaque to them. */
 export type Cursor = string;
 
 export interface Position {
@@ -8,14 +9,14 @@ export interface Position {
   readonly id: bigint;
 }
 
-/** Which transactions had committed at a moment: those before `end` that were not `running`. */
+/** The transactions that had ended at one moment: all before `end`, except those `running`. */
 export interface Snapshot {
   readonly oldest: bigint;
   readonly end: bigint;
   readonly running: ReadonlySet<bigint>;
 }
 
-/** Where to begin: behind `position`, without what had committed by `seen`. */
+/** Where a reader starts: after `position`, without the events that `seen` already contains. */
 export interface Start {
   readonly position: Position;
   readonly seen?: Snapshot;
@@ -24,13 +25,13 @@ export interface Start {
 export const isBehind = (one: Position, other: Position): boolean =>
   one.xid > other.xid || (one.xid === other.xid && one.id > other.id);
 
-/** Whether somebody who began at `start` is meant to have what stands at `position`. */
+/** Whether a reader that started at `start` gets the event at `position`. */
 export function isWantedFrom({ position: first, seen }: Start, position: Position): boolean {
   if (!isBehind(position, first)) return false;
   return seen === undefined || position.xid >= seen.end || seen.running.has(position.xid);
 }
 
-/** From PostgreSQL's own words for a snapshot: `xmin:xmax:xip,xip`. */
+/** Parses PostgreSQL's text of a snapshot, `xmin:xmax:xip,xip`; undefined if the text is none. */
 export function fromSnapshot(text: string): Start | undefined {
   const [, oldest, end, running] = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/.exec(text) ?? [];
   if (oldest === undefined || end === undefined || running === undefined) return undefined;
@@ -41,11 +42,11 @@ export function fromSnapshot(text: string): Start | undefined {
     running: new Set(running.split(',').filter(Boolean).map(BigInt)),
   };
   if (seen.end >= MAX_XID || seen.oldest > seen.end) return undefined;
-  // Where nothing before the end was running, nothing behind the position had committed.
+  // With no transaction running, the snapshot contains exactly the events before `end`: no filter is needed.
   return seen.running.size === 0 ? { position: { xid: seen.end, id: 0n } } : { position, seen };
 }
 
-/** Of what PostgreSQL itself said. Throws where it said nothing. */
+/** The start after a snapshot that PostgreSQL returned. Throws if the text is no snapshot. */
 export function startAt(snapshot: string | undefined): Start {
   const start = fromSnapshot(snapshot ?? '');
   if (!start) throw new Error('PostgreSQL gave no snapshot');
@@ -59,10 +60,10 @@ export function toCursor({ position, seen }: Start): Cursor {
 
 const MAX_XID = 2n ** 64n;
 const MAX_ID = 2n ** 63n;
-/** More than any database has transactions at once. */
+/** Characters; a cursor may list the transactions that ran, and no database runs so many at once. */
 const MAX_LENGTH = 10_000;
 
-/** Undefined where the text is no cursor of ours. */
+/** Undefined if the text is not a cursor of this server. */
 export function fromCursor(cursor: Cursor): Start | undefined {
   if (cursor.length > MAX_LENGTH) return undefined;
   const text = Buffer.from(cursor, 'base64url').toString();

@@ -1,8 +1,8 @@
-// Events as JSON for those who do not speak GraphQL: REST and webhooks. The names are the same.
+// Events as JSON for REST and webhooks, with the same names as in GraphQL.
 import { reservationBody } from '../reservation/reservation-body.ts';
 import { type ConnectorEvent, isEndedByOthers, type ReservationEvent } from './event.ts';
 
-/** An event as its subscribers get it, with the reservation as of then. */
+/** The event as a JSON body, with the reservation as of that event. */
 export function eventBody(event: ReservationEvent | ConnectorEvent): Record<string, unknown> {
   const { kind, cursor, type, at, siteId, chargerId, connectorId, from, to } = event;
   const place = { kind, cursor, type, at, siteId, chargerId, connectorId, from, to };

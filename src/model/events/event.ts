@@ -1,9 +1,10 @@
-// What the log tells: one event for each transition of a reservation and each change of a connector.
+// The events of the log: one for each step of a reservation, each change of a connector, and each request that was
+// refused.
 import type { ConnectorState } from '../charger/connector.ts';
 import { isLive, type Reason, type Reservation, type ReservationStatus } from '../reservation/reservation.ts';
 import type { Cursor } from './cursor.ts';
 
-/** Who caused it. */
+/** Who caused an event. */
 export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
 
 export type ReservationEventType =
@@ -41,7 +42,7 @@ export interface ReservationEvent extends Place {
   readonly to: ReservationStatus;
   readonly reason?: Reason;
   readonly actor: Actor;
-  /** As of this event, whatever has happened since. */
+  /** The reservation as of this event, whatever has happened since. */
   readonly reservation: Reservation;
 }
 
@@ -53,11 +54,11 @@ export interface ConnectorEvent extends Place {
   readonly errorCode?: string;
 }
 
-/** A request that was refused: no reservation came of it. */
+/** A refused request, of which no reservation came. */
 export interface RefusalEvent extends Place {
   readonly kind: 'REFUSAL';
   readonly type: 'REFUSED';
-  /** The code of the refusal, or, of a policy's, its first rule. */
+  /** The code of the refusal; for POLICY, the first rule that was broken. */
   readonly reason: string;
   readonly actor: Actor;
 }
@@ -65,12 +66,13 @@ export interface RefusalEvent extends Place {
 export type LogEvent = ReservationEvent | ConnectorEvent | RefusalEvent;
 
 /**
- * Whether somebody else than its holder ended it, or is ending it. A use is the holder's own, and so is what it cancels or
- * moves; everything else is done to the holder.
+ * Whether the event ends the reservation, or begins to cancel it, by somebody else than its holder. A use, a
+ * cancellation at the driver's request and a driver's move are the holder's own; every other end, such as an expiry, is
+ * not.
  */
 export function isEndedByOthers({ from, to, actor, reason }: ReservationEvent): boolean {
   const isEnd = !isLive(to) || to === 'CANCELLING';
-  // What the holder began the server may finish; on its own account it moves only what is still a booking.
+  // The server also finishes a move that the driver began. A move that the server begins itself starts from SCHEDULED.
   const isOwnMove = reason === 'MOVED' && (actor === 'DRIVER' || (actor === 'SERVER' && from !== 'SCHEDULED'));
   return isEnd && to !== 'USED' && reason !== 'DRIVER_REQUEST' && !isOwnMove;
 }

@@ -1,17 +1,19 @@
-// Which events somebody is meant to get: what was asked for, cut down to the rights of who asked. Two that ask for the
-// same in other words have the same interest.
+// Which events a subscriber gets: those it asked for, cut down to its rights (auth/caller-interest.ts). Also routes
+// each event to the subscribers that may be interested in it.
 import { sameId } from '../charger/id-tag.ts';
 import type { LogEvent } from './event.ts';
 
-/** What is left out does not restrict. */
+/** A member that is left out does not restrict. */
 export interface Interest {
   readonly kinds: readonly LogEvent['kind'][];
   readonly siteIds?: readonly string[];
   readonly chargerId?: string;
   readonly connectorId?: number;
-  /** Of reservations; what chargers say has none. */
+  /** Restricts reservation events only; connector events have no reservation. */
   readonly reservationId?: string;
-  /** Of reservations: held for one of these idTags, or for one of these groups alone. */
+  /**
+   * Restricts reservation events only: those held for one of these idTags, or for one of these groups without an idTag.
+   */
   readonly holders?: Holders;
 }
 
@@ -38,12 +40,12 @@ function isHeldBy({ idTag, parentIdTag }: { idTag?: string; parentIdTag?: string
   return groups.some((one) => sameId(one, parentIdTag));
 }
 
-/** Identifiers of drivers and groups count without regard to case. */
+/** Identifiers of drivers and groups are compared without regard to case. */
 const fold = (id: string) => id.toLowerCase();
 
 /**
- * Finds, for an event, those whose interest it may be, without passing by all the others: each stands under the narrowest
- * thing it asks for, and an event looks under every thing it concerns.
+ * Finds the targets that may be interested in an event without visiting all others: each target is filed under the
+ * narrowest thing that its interest names, and an event is looked up under everything it concerns.
  */
 export class Routes<T> {
   readonly #places = new Map<string, Set<T>>();
@@ -62,7 +64,7 @@ export class Routes<T> {
     }
   }
 
-  /** Hands each of them over once; who is removed meanwhile may still come. */
+  /** Visits each target once; there is no guarantee for a target that is added or removed meanwhile. */
   forEach(event: LogEvent, visit: (target: T) => void): void {
     for (const place of placesConcerned(event)) this.#places.get(place)?.forEach(visit);
   }
@@ -83,7 +85,7 @@ function placesOf({ kinds, siteIds, chargerId, connectorId, reservationId, holde
   return kinds.flatMap((kind) => [...new Set(narrowest(kind))].map((place) => `${kind}${place}`));
 }
 
-/** All different, and of each sort of place at most one: nobody is found twice. */
+/** All places are different, at most one of each sort, so that no target is found twice. */
 function placesConcerned(event: LogEvent): string[] {
   const { kind, siteId, chargerId, connectorId } = event;
   const places = [kind, `${kind}/site/${siteId}`, `${kind}/charger/${chargerId}`];

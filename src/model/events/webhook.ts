@@ -1,5 +1,5 @@
-// Webhooks: what one is, what it is told and how that is signed (Standard Webhooks 1.0). Pure; it must not know how it is
-// sent.
+// Webhooks: their settings, their messages and how those are signed (Standard Webhooks 1.0). Pure; it must not know how
+// messages are sent.
 import { createHmac } from 'node:crypto';
 import type { Position } from './cursor.ts';
 import type { ConnectorEvent, ReservationEvent } from './event.ts';
@@ -11,16 +11,16 @@ export interface Webhook {
   readonly id: string;
   readonly name: string;
   readonly url: string;
-  /** Absent: of all sites. */
+  /** Sites whose events it receives; absent: all. */
   readonly siteIds?: readonly string[];
-  /** As messages name them, "reservation.accepted"; absent: all. */
+  /** Message types that it receives, such as "reservation.accepted"; absent: all. */
   readonly types?: readonly string[];
   readonly secretVersion: number;
-  /** Until then the secret before signs, too. */
+  /** Until then messages are signed with the previous secret as well. */
   readonly oldSecretUntil?: Date;
-  /** Absent: it is delivered to. */
+  /** Absent: the webhook is not paused. */
   readonly pausedFor?: PauseReason;
-  /** Everything up to here was delivered. */
+  /** Every event up to this position in the log was delivered. */
   readonly position: Position;
   readonly deliveredAt?: Date;
   readonly failingSince?: Date;
@@ -33,29 +33,29 @@ export interface Webhook {
 
 export type DeliveredEvent = ReservationEvent | ConnectorEvent;
 
-/** As receivers tell messages apart. */
+/** The message type that receivers see, such as "reservation.accepted". */
 export const messageType = ({ kind, type }: DeliveredEvent): string => `${kind}.${type}`.toLowerCase();
 
-/** The same, byte for byte, at every attempt. */
+/** The body, which is the same byte for byte at every attempt. */
 export const messageBody = (event: DeliveredEvent): string =>
   JSON.stringify({ type: messageType(event), timestamp: event.at, data: eventBody(event) });
 
-/** The same at every attempt, so that a receiver knows what it has. */
+/** The same at every attempt, so that a receiver can drop duplicates. */
 export const messageId = ({ cursor }: DeliveredEvent): string => `msg_${cursor}`;
 
-/** Messages with the same are delivered one after the other: of one reservation, or of one connector. */
+/** Messages with the same key are delivered in order: those of one reservation, or of one connector. */
 export const orderKey = (event: DeliveredEvent): string =>
   event.kind === 'RESERVATION' ? event.reservation.id : `${event.chargerId} ${event.connectorId}`;
 
-/** 32 bytes that only who has the server's key can make. */
+/** 32 bytes that nobody can derive without the server's key, so no secret is stored. */
 const secretOf = (key: string, id: string, version: number): Buffer =>
   createHmac('sha256', key).update(`webhook ${id} ${version}`).digest();
 
-/** As the owner of the webhook keeps it. */
+/** The secret as the owner of the webhook gets it. */
 export const secretText = (key: string, { id, secretVersion }: Pick<Webhook, 'id' | 'secretVersion'>): string =>
   `whsec_${secretOf(key, id, secretVersion).toString('base64')}`;
 
-/** The headers that a receiver checks the body by. */
+/** The headers by which a receiver verifies the body. */
 export function signedHeaders(key: string, webhook: Webhook, id: string, body: string, now: Date) {
   const { secretVersion, oldSecretUntil } = webhook;
   const timestamp = Math.floor(now.getTime() / 1000);
@@ -73,10 +73,10 @@ export function signedHeaders(key: string, webhook: Webhook, id: string, body: s
 
 const FIRST_PAUSE_MS = 5000;
 const LONGEST_PAUSE_MS = 3_600_000;
-/** After so long without success it is paused. */
+/** A webhook that has failed for this long is paused. */
 export const GIVE_UP_MS = 86_400_000;
 
-/** Doubles, up to an hour, give or take a fifth. `random`: from 0 to 1. */
+/** Pause before the next attempt: doubles up to an hour, plus or minus a fifth. `random`: from 0 to 1. */
 export function pauseMs(attempts: number, random: number): number {
   const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(attempts - 1, 20));
   return Math.round(pause * (0.8 + 0.4 * random));

@@ -18,4 +18,4 @@ export const invalidInput = (field: string, message: string): InputRefusal => ({
 export const checkIdentifier = (field: string, text: string | undefined): InputRefusal | undefined =>
   text === undefined || isIdentifier(text)
     ? undefined
-    : invalidInput(field, 'It must have 1 to 255 printable characters.');
+    : invalidInput(field, 'It must have 1 to 255 printable ASCII characters.');

@@ -42,7 +42,7 @@ export const refusals = {
   RESERVED: {
     type: 'ConnectorTaken',
     status: 409,
-    description: 'It is held for somebody else: see `reservedUntil`.',
+    description: 'The connector is held for somebody else: see `reservedUntil`.',
   },
   CONNECTOR_NOT_FREE: {
     type: 'ConnectorNotFree',
@@ -58,7 +58,7 @@ export const refusals = {
   CHARGER_REFUSED: {
     type: 'ChargerRefused',
     status: 502,
-    description: 'The charger said no, or failed: see `answer`.',
+    description: 'The charger refused, or failed: see `answer`.',
   },
   NOT_SUPPORTED: {
     type: 'ReservationNotSupported',
@@ -88,7 +88,7 @@ export const refusals = {
   ALREADY_USED: {
     type: 'ReservationEnded',
     status: 409,
-    description: 'The reservation was used; the session is not touched.',
+    description: 'The reservation was used; its transaction is not affected.',
   },
   NOT_SETTLED: {
     type: 'ReservationNotSettled',
@@ -105,7 +105,7 @@ export const refusals = {
   WEBHOOKS_OFF: {
     type: 'WebhooksOff',
     status: 422,
-    description: 'This server has no key for the secrets of webhooks.',
+    description: 'Webhooks are off: this server has no key for their secrets.',
   },
   CERTIFICATE_NOT_FOUND: { type: 'NotFound', status: 404, description: 'The charger has no such certificate.' },
 } as const satisfies Record<string, RefusalKind>;

@@ -1,5 +1,5 @@
-// May this hold, or this booking, be made? Pure: the facts of charger, site and idTag against the request.
-// It must not know where the facts come from, nor send anything.
+// Decides whether a hold or a booking may be made, from the facts of charger, site and idTag. Pure: it must not know
+// where the facts come from, nor send anything.
 
 import { present } from '../../common/present.ts';
 import type { OcppVersion } from '../charger/charger.ts';
@@ -12,7 +12,7 @@ import type { ReservationPolicy } from '../site/policy.ts';
 import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from './occupancy.ts';
 import type { Enforcement, LiveStatus } from './reservation.ts';
 
-/** A hold or a booking on the charger, as far as it stands in the way. */
+/** Another live hold or booking on the charger, with what is needed to find conflicts. */
 export interface OtherHold extends Held {
   readonly id: string;
   readonly status: LiveStatus;
@@ -21,7 +21,7 @@ export interface OtherHold extends Held {
 
 export interface AdmissionFacts extends PolicyFacts {
   readonly siteId: string;
-  /** The policy that holds for this charger and this group, and the version of the site's it is taken from. */
+  /** The policy that applies to this charger and group, and the version of the site's policy it was taken from. */
   readonly policy: ReservationPolicy;
   readonly policyVersion: number;
   readonly ocppVersion?: OcppVersion;
@@ -31,17 +31,19 @@ export interface AdmissionFacts extends PolicyFacts {
   readonly supportsConnectorZero?: boolean;
   /** Empty until the charger has reported its connectors. */
   readonly connectors: readonly Place[];
-  /** What is held or booked on the charger within the window. */
+  /** Holds and bookings on the charger that touch the window. */
   readonly holds: readonly OtherHold[];
-  /** The one that was asked for: a live reservation has it, or one that the charger has still to let go. */
+  /**
+   * Whether the requested reservationId belongs to a live reservation, or to an ended one whose release is still owed.
+   */
   readonly isReservationIdInUse: boolean;
   readonly idTag: IdTag | undefined;
-  /** Absent where the holder has no group. In lower case. */
+  /** In lower case; absent if the holder has no group. */
   readonly group?: string;
-  /** The rank of the group that has it, and whether the asker's is higher and may take its place. */
+  /** The priority of the hold's group, and whether the requesting group, of higher priority, may pre-empt the hold. */
   readonly priorityOf: (hold: OtherHold) => number;
   readonly isPreemptible: (hold: OtherHold) => boolean;
-  /** When the last reservation of the idTag on this charger that was left unused ended. */
+  /** When the idTag's last unused reservation on this charger ended. */
   readonly lastUnusedEnd?: Date;
 }
 
@@ -55,7 +57,7 @@ export interface HoldRequest {
   readonly startsAt: Date;
   readonly expiryDate: Date;
   readonly reservationId?: number;
-  /** For later: the charger need not be there, nor the connector free, yet. */
+  /** True for a later start: the charger need not be connected, nor the connector free, yet. */
   readonly isBooking: boolean;
 }
 
@@ -69,7 +71,7 @@ export interface TakenRefusal extends Refusal {
   readonly connectorId: number;
   readonly reservedFrom: Date;
   readonly reservedUntil: Date;
-  /** Whether the caller's group may take its place (`preempt`). */
+  /** Whether the caller's group may pre-empt the holds in the way (`preempt`). */
   readonly mayPreempt: boolean;
 }
 export interface NotFreeRefusal extends Refusal {
@@ -101,7 +103,7 @@ export type AdmissionRefusal =
   | ReservationIdRefusal
   | PolicyRefusal;
 
-/** The first obstacle; of the policy's, all. */
+/** Returns the first refusal; a policy refusal lists every broken rule. */
 export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): AdmissionRefusal | undefined {
   const { chargerId, reservationId } = request;
   const isNow = !request.isBooking;
@@ -138,8 +140,9 @@ function refuseConnector(
 }
 
 /**
- * A charger of 2.x finds a connector with that plug itself; for any other, and where the caller's words are not the
- * wire's, one is chosen here: free throughout, and, for now, not in use, what says Available first.
+ * Chooses a connector for a plugType, unless the charger can do so itself (OCPP 2.x, a standard plug, allowed by the
+ * policy). Prefers connectors free for the whole window; for a hold that begins now, Available ones come first and
+ * taken ones last.
  */
 export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): HoldRequest {
   const { plugType, connectorId } = request;
@@ -191,7 +194,7 @@ function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: Ho
   const limit = maxIdTagLength(facts.ocppVersion);
   const tooLong = [idTag, parentIdTag].find((tag) => tag !== undefined && tag.length > limit);
   if (tooLong === undefined) return undefined;
-  const message = `"${tooLong}" has ${tooLong.length} characters; this charger takes ${limit}.`;
+  const message = `"${tooLong}" has ${tooLong.length} characters; this charger takes at most ${limit}.`;
   return { code: 'ID_TAG_TOO_LONG', message, idTag: tooLong };
 }
 
@@ -206,11 +209,14 @@ function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupp
   return { code: 'CONNECTOR_ZERO_NOT_SUPPORTED', message, chargerId };
 }
 
-/** A charger that cannot be reserved is held by this server where the policy allows it. */
+/** SERVER if the charger does not support reservations and the policy allows server-side holds. */
 export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): Enforcement =>
   supportsReservation === false && policy.serverSideHoldAllowed ? 'SERVER' : 'CHARGER';
 
-/** By what the charger last said of its connectors; for connector 0, of all of them that would do. */
+/**
+ * Refuses if the connector is in use or out of order by its last report; for connector 0, if every fitting connector
+ * is.
+ */
 function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
   const { chargerId, connectorId, plugType } = request;
   const wanted = connectors.filter(
@@ -223,7 +229,9 @@ function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): No
   return { code: 'CONNECTOR_NOT_FREE', message, chargerId, connectorId, state: taken.state };
 }
 
-/** Holds that name a connector and holds that do not never exceed the connectors together, at any instant of the window. */
+/**
+ * Refuses if at any instant of the window a hold, with or without a connectorId, would find no connector of its own.
+ */
 function refuseTaken(facts: AdmissionFacts, request: HoldRequest): TakenRefusal | undefined {
   const { chargerId, connectorId } = request;
   const inTheWay = conflictOf(facts.connectors, facts.holds, toHeld(request));
@@ -239,7 +247,10 @@ const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: HoldRequest): H
   until: expiryDate,
 });
 
-/** The holds that must end for this one: all of lower priority, and as few as will do; undefined where that is not allowed. */
+/**
+ * The holds to pre-empt, chosen lowest priority first until the request fits; undefined if those that may be pre-empted
+ * do not suffice.
+ */
 export function victimsOf(facts: AdmissionFacts, request: HoldRequest): OtherHold[] | undefined {
   const wished = toHeld(request);
   const victims: OtherHold[] = [];

@@ -1,13 +1,13 @@
-// May this idTag start here, now? Pure: the idTag, the connectors and the holds of one charger give the decision,
-// which the API shows as it is and the wire translates. It never tells whose the hold is.
+// Decides whether an idTag may start here now. Pure: from the idTag, the connectors and the holds of one charger. The
+// API shows the decision as it is, ocpp/ translates it. The decision never reveals who holds the connector.
 import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
 import { type IdTag, type IdTagStatus, sameId, statusOf } from '../charger/id-tag.ts';
 import type { IntruderStatus } from '../site/policy.ts';
 
-/** As much of a reservation as a decision needs. */
+/** The part of a reservation that a decision needs. */
 export interface Hold {
   readonly connectorId: number;
-  /** Absent: held for the group alone. */
+  /** Absent: the hold is for the group alone. */
   readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly expiryDate: Date;
@@ -20,19 +20,24 @@ export interface ChargerHolds {
 
 export type Authorization = {
   readonly parentIdTag?: string;
-  /** The connectors this idTag may use; absent where nothing is held for others. */
+  /**
+   * The connectors that this idTag may use; absent if nothing is held for others, or if the idTag itself is refused.
+   */
   readonly openConnectors?: readonly number[];
 } & (
   | { readonly status: IdTagStatus }
   | {
       readonly status: 'RESERVED';
       readonly reservedUntil: Date;
-      /** What the charger is told, where the site's policy says so. */
+      /** The status that the site's policy has the charger receive instead of RESERVED. */
       readonly toldAs?: IntruderStatus;
     }
 );
 
-/** `connectorId` 0 asks about the charger as a whole: RESERVED only when every connector in order is held for others. */
+/**
+ * `connectorId` 0 asks about the charger as a whole: RESERVED only if no connector in working order is open to the
+ * idTag.
+ */
 export function authorize(
   idTag: IdTag | undefined,
   connectorId: number,
@@ -55,13 +60,17 @@ export function authorize(
   return { status: 'RESERVED', reservedUntil, ...parent, openConnectors };
 }
 
-/** The holder, or a member of the group the reservation names. A parent idTag shown as a token is not a member. */
+/**
+ * Whether the idTag is the holder, or a member of the reservation's group. A parentIdTag that is presented as an idTag
+ * is not a member.
+ */
 export const isHeldFor = (hold: Pick<Hold, 'idTag' | 'parentIdTag'>, idTag: IdTag): boolean =>
   sameId(hold.idTag, idTag.idTag) || sameId(hold.parentIdTag, idTag.parentIdTag);
 
 function openTo(idTag: IdTag, asked: number, charger: ChargerHolds, holds: readonly Hold[]): number[] {
   const inOrder = charger.connectors.filter(({ connectorId, state }) => connectorId === asked || !isOutOfOrder(state));
-  // Who asks for the whole charger may be stopping a session there; who asks for a connector stands before it.
+  // A request for the whole charger may come to stop a transaction, so its connectors in use count; a request for one
+  // connector comes from a driver in front of it, so other connectors in use do not.
   const usable = asked === 0 ? inOrder : inOrder.filter((one) => one.connectorId === asked || !isInUse(one.state));
   const ids = usable.map(({ connectorId }) => connectorId);
   const candidates = asked === 0 || ids.includes(asked) ? ids : [...ids, asked];
@@ -72,7 +81,7 @@ function openTo(idTag: IdTag, asked: number, charger: ChargerHolds, holds: reado
   });
   const free = candidates.filter((id) => holdOf(id) === undefined);
   const anywhere = holds.filter((hold) => hold.connectorId === 0);
-  // One connector must stay available for each hold that names none, unless such a hold is the asker's own.
+  // One connector must stay free for each hold that names none, unless such a hold is this idTag's own.
   const isFreeEnough = anywhere.some((hold) => isHeldFor(hold, idTag)) || free.length > anywhere.length;
   return (isFreeEnough ? [...own, ...free] : own).toSorted((a, b) => a - b);
 }

@@ -1,4 +1,4 @@
-// The commands of a reservation: always the same for the same reservation, so that they can be sent again.
+// Builds the commands of a reservation. The same reservation always gives the same command, so it can be sent again.
 
 import { present } from '../../common/present.ts';
 import type { CancelCommand, ReserveCommand } from '../charger/charger-calls.ts';
@@ -6,7 +6,7 @@ import type { Reservation } from './reservation.ts';
 
 export function reserveCommand(reservation: Reservation): ReserveCommand {
   const { id, reservationId, connectorId, plugType, tokenType, parentIdTag, expiryDate } = reservation;
-  // The wire has no reservation without a token: a group that reserves alone is shown as one, which nobody can present.
+  // The wire requires an idTag: for a group alone the parentIdTag takes its place, which nobody can present.
   const idTag = reservation.idTag ?? parentIdTag ?? '';
   const what = { id, reservationId, connectorId, idTag, tokenType, expiryDate };
   return { type: 'ReserveNow', ...what, ...present({ parentIdTag, plugType }) };

@@ -1,11 +1,11 @@
-// Which reservation does a starting transaction use? Pure. The charger's own label (reservationId) is a hint: it counts
-// only where the idTag fits too; without one, idTag or group, connector and window decide.
+// Finds the reservation that a starting transaction uses. Pure. The charger's own label (reservationId) is a hint: it
+// counts only if the idTag or group fits too; without one, idTag or group, connector and window decide.
 import { addMs } from '../../common/clock.ts';
 import { sameId, type TokenType } from '../charger/id-tag.ts';
 import type { Presentation } from '../charger/transaction.ts';
 import { isLive, type Reservation } from './reservation.ts';
 
-/** Chargers' clocks run late; a start this much before the hold still counts as within it. */
+/** A charger's clock may be slow: a start stamped up to this long before the hold still counts as within it. */
 export const CLOCK_TOLERANCE_MS = 5 * 60_000;
 
 export function matchUse(
@@ -14,7 +14,7 @@ export function matchUse(
 ): Reservation | undefined {
   const here = reservations.filter((reservation) => isHere(reservation, presented));
   const labelled = here.find((reservation) => reservation.reservationId === presented.reservationId);
-  // With the label, the same idTag counts whatever type of token the charger takes it for.
+  // With the label, the same idTag counts whatever token type the charger reports.
   if (labelled && isHolder(labelled, { ...presented, tokenType: labelled.tokenType })) return labelled;
   const fitting = here.filter((reservation) => isHolder(reservation, presented));
   const inWindow = fitting.filter(
@@ -35,7 +35,7 @@ export function isHolder(
 /** 2.x compares token and type; 1.6 has no types. */
 const isSameType = (held: TokenType, presented: TokenType | undefined) => presented === undefined || presented === held;
 
-/** A hold without connector is used anywhere on the charger; where the connector is not told yet, so is any. */
+/** A hold without a connector fits any connector of the charger; a start without a connector fits any hold. */
 const isHere = (reservation: Reservation, { connectorId }: Presentation) =>
   reservation.connectorId === 0 || connectorId === undefined || reservation.connectorId === connectorId;
 

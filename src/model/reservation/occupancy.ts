@@ -1,5 +1,5 @@
-// Who has which connector when. Pure. A hold names its connector, or leaves it to the charger: any of it, or any with
-// that plug. At every instant each hold must find a connector of its own.
+// Which hold has which connector when. Pure. A hold names its connector, or leaves the choice to the charger: any
+// connector, or any with the wanted plug. At every instant each hold must have a connector of its own.
 import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
 import type { Window } from '../site/opening-hours.ts';
 
@@ -24,7 +24,10 @@ export const overlaps = (one: Window, other: Window): boolean => one.from < othe
 
 const isAt = ({ from, until }: Window, at: Date): boolean => from <= at && at < until;
 
-/** Whether every hold finds a connector of its own: those that name one first, then the others, each moved where that helps. */
+/**
+ * Whether every hold gets a connector of its own: holds that name one take it, the others are matched to the rest
+ * (bipartite matching by augmenting paths).
+ */
 export function isPlaceable(places: readonly Place[], holds: readonly Held[]): boolean {
   const named = holds.filter(({ connectorId }) => connectorId > 0);
   const taken = new Set(named.map(({ connectorId }) => connectorId));
@@ -46,13 +49,16 @@ export function isPlaceable(places: readonly Place[], holds: readonly Held[]): b
   return holds.filter(({ connectorId }) => connectorId === 0).every((hold) => place(hold, new Set()));
 }
 
-/** The moments of the window at which more may be held than before: its start, and each start of a hold within it. */
+/** The instants of the window at which more may be held than before: its start, and each start of a hold within it. */
 function instantsOf(holds: readonly Held[], { from, until }: Window): Date[] {
   const starts = holds.map((hold) => hold.from).filter((start) => start > from && start < until);
   return [from, ...starts];
 }
 
-/** The holds of the first moment at which the wished one would find no place; undefined: it fits throughout. */
+/**
+ * The holds that conflict with `wished`: those that name the same connector, or else those at an instant at which it
+ * finds no connector; undefined: it fits throughout.
+ */
 export function conflictOf(
   places: readonly Place[],
   holds: readonly Held[],
@@ -61,7 +67,7 @@ export function conflictOf(
   const near = holds.filter((hold) => overlaps(hold, wished));
   const namesakes = near.filter(({ connectorId }) => connectorId > 0 && connectorId === wished.connectorId);
   if (namesakes.length > 0) return namesakes;
-  if (places.length === 0) return undefined; // The charger has not told what it has: it decides.
+  if (places.length === 0) return undefined; // The charger has not reported its connectors yet: let it decide.
   for (const at of instantsOf(near, wished)) {
     const active = near.filter((hold) => isAt(hold, at));
     if (!isPlaceable(places, [...active, wished])) return active;
@@ -69,7 +75,7 @@ export function conflictOf(
   return undefined;
 }
 
-/** The connectors that could be held by name for that window, in the order in which they are given. */
+/** The connectors that can be held by name for the whole window, in the given order. */
 export const freePlaces = <P extends Place>(places: readonly P[], holds: readonly Held[], window: Window): P[] =>
   places.filter(({ connectorId }) => !conflictOf(places, holds, { connectorId, ...window }));
 
@@ -80,7 +86,10 @@ export interface SiteHold extends Held {
   readonly chargerId: string;
 }
 
-/** How many connectors of a site are free at the tightest moment of a window, and when the holds of then end, in order. */
+/**
+ * Fewest free connectors of a site at any instant of the window, and the end times (ascending) of the holds at that
+ * instant.
+ */
 export function fewestFree(
   places: readonly SitePlace[],
   holds: readonly SiteHold[],
@@ -93,7 +102,7 @@ export function fewestFree(
     const active = near.filter((hold) => isAt(hold, at));
     const isHeld = (place: SitePlace) =>
       active.some((hold) => hold.chargerId === place.chargerId && hold.connectorId === place.connectorId);
-    // What a connector says counts for now; nobody knows how it will be later.
+    // The reported state of a connector counts only for now: its later state is unknown.
     const busy = at <= now ? places.filter((place) => isTaken(place) && !isHeld(place)).length : 0;
     const count = places.length - busy - active.length;
     if (fewest && fewest.count <= count) continue;
@@ -102,7 +111,7 @@ export function fewestFree(
   return fewest ?? { count: places.length, ends: [] };
 }
 
-/** The times of the window that none of the holds of one connector, which do not overlap, takes. */
+/** The parts of the window that no hold covers; all holds are of one connector. */
 function gapsBetween(holds: readonly Held[], window: Window): Window[] {
   const gaps: Window[] = [];
   let from = window.from;
@@ -114,7 +123,7 @@ function gapsBetween(holds: readonly Held[], window: Window): Window[] {
   return gaps;
 }
 
-/** When each connector could be held by name within the window, in order. */
+/** The parts of the window in which each connector can be held by name, in order. */
 export function freeWindows(
   places: readonly Place[],
   holds: readonly Held[],
@@ -127,7 +136,7 @@ export function freeWindows(
       return { connectorId, windows: gapsBetween(own, window) };
     });
   }
-  // Where holds leave the connector to the charger, what is free depends on all that is held at the time.
+  // If holds leave the connector to the charger, what is free depends on all holds at that instant.
   const edges = near.flatMap(({ from, until }) => [from, until]).filter((at) => at > window.from && at < window.until);
   const moments = [window.from, ...edges.toSorted((a, b) => a.getTime() - b.getTime())];
   const byStart = near.toSorted((a, b) => a.from.getTime() - b.from.getTime());

@@ -1,4 +1,4 @@
-// The refusals that more than one use case answers with.
+// Refusals of the use cases that change a reservation, and their messages.
 import type { ChargerAnswer } from '../charger/charger-calls.ts';
 import { type Refusal } from '../refusals/refusal.ts';
 import { type OfflineRefusal } from './admission.ts';
@@ -7,12 +7,12 @@ import type { Reservation } from './reservation.ts';
 export interface EndedRefusal extends Refusal {
   readonly code: 'ALREADY_ENDED' | 'ALREADY_USED';
   readonly endedAt: Date;
-  /** How it ended. */
+  /** The ended reservation; its status says how it ended. */
   readonly reservation: Reservation;
 }
 export interface NotSettledRefusal extends Refusal {
   readonly code: 'NOT_SETTLED';
-  /** Absent where it is somebody else's. */
+  /** Absent if it belongs to somebody else. */
   readonly reservation?: Reservation;
 }
 export interface ChargerRefusal extends Refusal {
@@ -28,7 +28,7 @@ export function ended(reservation: Reservation): EndedRefusal {
   const endedAt = 'endedAt' in reservation ? reservation.endedAt : reservation.expiryDate;
   if (reservation.status === 'USED') {
     const message =
-      'The reservation was used: a transaction runs or ran on it. A running session is not stopped by cancelling.';
+      'The reservation was used: a transaction runs or ran on it. Cancelling does not stop a running transaction.';
     return { code: 'ALREADY_USED', message, endedAt, reservation };
   }
   const message = `The reservation has ended: ${reservation.status} at ${endedAt.toISOString()}.`;

@@ -1,4 +1,4 @@
-// Reservations as JSON for those who do not speak GraphQL: REST and webhooks. The names are the same.
+// Reservations as JSON for REST and webhooks, with the field names of GraphQL.
 import type { Reservation } from './reservation.ts';
 
 const FIELDS = [
@@ -8,7 +8,7 @@ const FIELDS = [
   ...['isBreached', 'enforcement', 'chargerSaid'],
 ] as const;
 
-/** What is absent is not there; instants are ISO 8601 in UTC. */
+/** Leaves out absent fields; as JSON, instants are ISO 8601 in UTC. */
 export function reservationBody(reservation: Reservation): Record<string, unknown> {
   const facts = reservation as unknown as Record<string, unknown>;
   return Object.fromEntries(FIELDS.filter((name) => facts[name] !== undefined).map((name) => [name, facts[name]]));

@@ -1,20 +1,23 @@
-// A reservation, its states, and what each happening makes of it. Pure; it must not know the database or the wire.
+// A reservation, its states, and what each happening makes of it. Pure: it must not know the database or the wire.
 //
-//   SCHEDULED   booked, nothing sent yet        -> PENDING (its start has come), CANCELLED, FAILED
-//   PENDING     ReserveNow is on its way        -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, REMOVED, USED;
+//   SCHEDULED booked, nothing sent yet -> PENDING (its start has come), SCHEDULED (extended), CANCELLED, USED,
+//                                                  FAILED
+//   PENDING ReserveNow is on its way -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, CANCELLED, REMOVED,
+//                                                  USED; SCHEDULED (a booking whose charger is not ready yet)
+//   UNKNOWN sent, no answer -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED;
 //                                                  SCHEDULED (a booking whose charger is not ready yet)
-//   UNKNOWN     sent, no answer                 -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED
-//   ACCEPTED    the charger holds it            -> ACCEPTED (extended), UNKNOWN, CANCELLING, USED, EXPIRED, REMOVED
-//   CANCELLING  CancelReservation is unanswered -> CANCELLED, USED, REMOVED
-//   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, but for the audited correction: CANCELLED, EXPIRED,
-//   REMOVED or FAILED become USED by a transaction that by its own timestamp began inside the hold.
+//   ACCEPTED the charger holds it -> ACCEPTED (extended, breached), UNKNOWN, CANCELLING, CANCELLED, USED,
+//                                                  EXPIRED, REMOVED
+//   CANCELLING CancelReservation is unanswered -> CANCELLED, USED, REMOVED
+//   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, with one audited correction: CANCELLED, EXPIRED,
+//   REMOVED or FAILED becomes USED by a transaction that began inside the hold by its own timestamp.
 
 import { present } from '../../common/present.ts';
 import type { ConnectorState } from '../charger/connector.ts';
 import type { TokenType } from '../charger/id-tag.ts';
 
 export type HoldingStatus = 'PENDING' | 'UNKNOWN' | 'ACCEPTED' | 'CANCELLING';
-/** Holds its connector: on the charger, or, booked for later, its window. */
+/** Takes its connector: held on the charger, or, while SCHEDULED, booked for its window. */
 export type LiveStatus = HoldingStatus | 'SCHEDULED';
 export type FinalStatus = 'USED' | 'CANCELLED' | 'EXPIRED' | 'REMOVED' | 'REJECTED' | 'FAILED';
 export type ReservationStatus = LiveStatus | FinalStatus;
@@ -22,15 +25,18 @@ export type ReservationStatus = LiveStatus | FinalStatus;
 export type RefusalReason = 'OCCUPIED' | 'FAULTED' | 'UNAVAILABLE' | 'REJECTED' | 'NOT_SUPPORTED';
 export type CancelReason = 'DRIVER_REQUEST' | 'OPERATOR_REQUEST' | 'POLICY' | 'PREEMPTED' | 'MOVED';
 export type RemovalReason = 'CHARGER_FAULTED' | 'CHARGER_UNAVAILABLE' | 'CHARGER_LOST' | 'NO_TRANSACTION';
-/** Why a hold ends on a connector in that state. */
+/** The reason for removing a hold, given the state of its connector. */
 export const removalReason = (state: ConnectorState): RemovalReason =>
   state === 'FAULTED' ? 'CHARGER_FAULTED' : state === 'UNAVAILABLE' ? 'CHARGER_UNAVAILABLE' : 'CHARGER_LOST';
 export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 'TIMEOUT' | 'OFFLINE' | 'REPLACED';
 
-/** Who keeps others away: the charger itself, or, where it cannot be reserved, this server's answers to it. */
+/**
+ * Who keeps other idTags off the connector: the charger, or, if it does not support reservations, this server by its
+ * answers to it.
+ */
 export type Enforcement = 'CHARGER' | 'SERVER';
 
-/** What a 2.x charger tells of a reservation that it ended. */
+/** How a 2.x charger reports that it ended a reservation. */
 export type ReservationUpdate = 'EXPIRED' | 'REMOVED' | 'NO_TRANSACTION';
 
 interface Facts {
@@ -47,9 +53,9 @@ interface Facts {
   readonly idTag?: string;
   readonly tokenType: TokenType;
   readonly parentIdTag?: string;
-  /** The group that it counts for, in lower case: parentIdTag, or else the holder's own. */
+  /** The group whose limits the reservation counts for, in lower case: parentIdTag, or else the group of the idTag. */
   readonly holderGroup?: string;
-  /** Of the site's policy, as it allowed the reservation. */
+  /** Version of the site's policy that allowed the reservation. */
   readonly policyVersion: number;
   readonly startsAt: Date;
   readonly expiryDate: Date;
@@ -63,16 +69,16 @@ interface Facts {
   readonly isBooking: boolean;
   /** How often it was extended. */
   readonly extensions: number;
-  /** The holder cancelled it so late that it counts. */
+  /** The holder cancelled so late that it counts as a strike. */
   readonly isLateCancel: boolean;
-  /** It followed so soon on one that was left unused that it counts. */
+  /** Made so soon after an unused reservation that it counts as a strike. */
   readonly isReReservation: boolean;
   /** The reservation that ends once this one holds. */
   readonly movedFrom?: string;
-  /** Another idTag charged on the held connector although it was refused. */
+  /** Another idTag charged at the held connector although it was refused. */
   readonly isBreached: boolean;
   readonly enforcement: Enforcement;
-  /** What the charger told of it after it had ended here. */
+  /** The charger's first status update about the reservation after it had ended here. */
   readonly chargerSaid?: ReservationUpdate;
 }
 
@@ -84,7 +90,7 @@ export interface Use {
 export type Reservation = Facts &
   (
     | { readonly status: 'PENDING' | 'ACCEPTED' }
-    /** The reason why it was not activated, though its start has come. */
+    /** Why the last attempt to activate it failed. */
     | { readonly status: 'SCHEDULED'; readonly reason?: Reason }
     | { readonly status: 'UNKNOWN'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' | 'REPLACED' }
     | { readonly status: 'CANCELLING'; readonly reason: CancelReason }
@@ -93,7 +99,7 @@ export type Reservation = Facts &
         readonly status: Exclude<FinalStatus, 'USED'>;
         readonly endedAt: Date;
         readonly reason: Reason;
-        /** Of a booking that failed: a connector of the site that would have fitted then. */
+        /** For a failed booking: another connector of the site that would have fitted then. */
         readonly alternative?: Alternative;
       }
   );
@@ -103,23 +109,23 @@ export interface Alternative {
   readonly connectorId: number;
 }
 
-/** What the charger accepted: it may be asked several times, and answer late. */
+/** What an accepted ReserveNow asked for: several may be sent with different values, and answered late. */
 export interface Held {
   readonly reservationId: number;
   readonly expiryDate: Date;
 }
 
 export type Happening =
-  /** Without `held`, its connector says so. */
+  /** Without `held` there was no answer: the connector reports Reserved, or this server enforces the hold. */
   | { readonly type: 'accepted'; readonly held?: Held }
   | { readonly type: 'refused'; readonly reason: RefusalReason }
   | { readonly type: 'unanswered'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
   | { readonly type: 'unreachable' }
-  /** The charger was asked again whether it holds the reservation, and did not answer. */
+  /** A command about the accepted reservation (verification, extension) was not answered. */
   | { readonly type: 'unverified'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
-  /** The charger holds it until that date now. */
+  /** The new expiry date counts: the charger accepted it, or need not be asked. */
   | { readonly type: 'extended'; readonly expiryDate: Date }
-  /** The charger let the old id go and will be asked to hold this one in its place. */
+  /** The charger cancelled the old id and will be asked to hold this one in its place. */
   | { readonly type: 'replaced'; readonly reservationId: number; readonly expiryDate: Date }
   | { readonly type: 'cancel-requested'; readonly reason: CancelReason; readonly isLate?: boolean }
   /** The start of a booking has come: the charger is being asked. */
@@ -127,11 +133,14 @@ export type Happening =
   /** The charger is not ready for the booking yet: it will be asked again. */
   | { readonly type: 'postponed'; readonly reason: Reason }
   | { readonly type: 'abandoned'; readonly reason: Reason; readonly alternative?: Alternative }
-  /** The charger says that it holds the reservation no longer: it accepted the cancel, or knew of none. */
+  /**
+   * The charger holds the reservation no longer (it accepted the cancel, or knew of none); or it ends here without
+   * asking: by force, or because only this server held it.
+   */
   | { readonly type: 'released'; readonly reason: CancelReason }
   | { readonly type: 'removed'; readonly reason: RemovalReason }
   | { readonly type: 'expired' }
-  /** `startedAt` is the transaction's own timestamp: a late message of an early start still wins. */
+  /** `startedAt` is the transaction's own timestamp: a start inside the hold counts even if it is reported late. */
   | ({ readonly type: 'used'; readonly startedAt: Date } & Use)
   | { readonly type: 'breached' };
 
@@ -143,7 +152,7 @@ export const liveStatuses = ['SCHEDULED', ...holdingStatuses] as const satisfies
 export const isLive = (status: ReservationStatus): status is LiveStatus =>
   (liveStatuses as readonly string[]).includes(status);
 
-/** What reaching the expiry date makes of each status that holds. A cancel that was on its way stays a cancel. */
+/** The final status of each live status at the expiry date. An unanswered cancel ends as CANCELLED. */
 export const atExpiry = {
   SCHEDULED: { status: 'FAILED', reason: 'TIMEOUT' },
   PENDING: { status: 'FAILED', reason: 'TIMEOUT' },
@@ -153,7 +162,7 @@ export const atExpiry = {
 } as const;
 
 /**
- * The reservation after the happening, with version + 1; `undefined` where the happening changes nothing in its
+ * Returns the reservation after the happening, with version + 1; `undefined` if the happening does not apply to its
  * status (it came late, or twice). `at` becomes the end of a reservation that ends.
  */
 export function apply(reservation: Reservation, happening: Happening, at: Date): Reservation | undefined {
@@ -194,7 +203,7 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
     case 'cancel-requested': {
       if (!isLive(status) || status === 'CANCELLING') return undefined;
       const marked = { ...reservation, isLateCancel: happening.isLate ?? false };
-      // The charger knows nothing of a booking.
+      // The charger does not know a booking yet, so there is nothing to cancel there.
       if (status === 'SCHEDULED') return end(marked, 'CANCELLED', happening.reason, at);
       return next(marked, { status: 'CANCELLING', reason: happening.reason });
     }
@@ -233,14 +242,14 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
   }
 }
 
-/** What the charger accepted is what stands here. */
+/** Whether the charger accepted the current id and expiry date, not earlier ones. */
 const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: Held): boolean =>
   reservation.reservationId === reservationId && reservation.expiryDate.getTime() === expiryDate.getTime();
 
-/** The charger has never accepted it, as far as is known here. */
+/** No acceptance by the charger is known. */
 export const isFirstAsked = ({ acceptedAt }: Reservation): boolean => acceptedAt === undefined;
 
-/** Domain rule 3: only a transaction whose own timestamp lies inside the hold may correct a final status. */
+/** Only a transaction whose own timestamp lies inside the hold may correct a final status. */
 function mayBeCorrected(reservation: Reservation, startedAt: Date): boolean {
   if (!['CANCELLED', 'EXPIRED', 'REMOVED', 'FAILED'].includes(reservation.status) || !('endedAt' in reservation))
     return false;

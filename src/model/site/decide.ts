@@ -1,5 +1,7 @@
-// May it be done? Pure: policy, facts, request and now give every reason why not, in the order of the rules; none: it
-// is allowed. Limits are included: what is exactly at its limit is allowed. It must not know where the facts come from.
+// Decides whether a site's policy allows a reservation, an extension or a cancel. Pure: from the policy, the facts, the
+// request and the time it gives every reason against, in the order of the rules; no reason means it is allowed. A value
+// exactly at its limit is allowed; only the limits of strikes block once they are reached. This file must not know
+// where the facts come from.
 import { addMs, MINUTE_MS } from '../../common/clock.ts';
 import { type Refusal } from '../refusals/refusal.ts';
 import { firstOpen, localDay, openWindows, type Window } from './opening-hours.ts';
@@ -36,7 +38,7 @@ export interface PolicyReason {
   readonly message: string;
   readonly limitMinutes?: number;
   readonly limitCount?: number;
-  /** From then on the rule would allow it, as far as is known now; absent: waiting does not help. */
+  /** When the rule would allow the request, as far as is known now; absent: no such time is known. */
   readonly allowedFrom?: Date;
 }
 
@@ -56,30 +58,45 @@ export interface PolicyRequest {
   /** 0: the charger chooses. */
   readonly connectorId: number;
   readonly idTag?: string;
-  /** The parentIdTag that is reserved for, or else the holder's. */
+  /** The parentIdTag that the reservation is for, or else the holder's own. */
   readonly group?: string;
 }
 
 export interface PolicyFacts {
   readonly timeZone: string;
-  /** The live reservations and bookings of the same idTag at the site, as far as they come near the request. */
+  /**
+   * Live reservations and bookings of the same idTag at the site that touch the request's window, widened by the
+   * cooldown.
+   */
   readonly ofIdTag: readonly Window[];
-  /** When those of the same idTag end, wherever they lie: the latest first, and no more of them than the limit. */
+  /**
+   * End times of all the idTag's live reservations at the site, near the request or not: latest first, cut off at the
+   * largest limit of any layer.
+   */
   readonly endsOfIdTag: readonly Date[];
-  /** The same of its group. */
+  /** As `endsOfIdTag`, for the group. */
   readonly endsOfGroup: readonly Date[];
-  /** How many of the idTag's begin on the local day on which this one would, ended ones included. */
+  /**
+   * How many reservations of the idTag begin on the local day on which the request begins: ended ones count; rejected,
+   * failed and moved ones do not.
+   */
   readonly startingThatDay: number;
-  /** When the idTag's last reservation at the site that had begun ended. */
+  /**
+   * When the idTag's last reservation at the site ended that, after its start, was used, cancelled by the driver or a
+   * no-show.
+   */
   readonly lastEndedAt?: Date;
-  /** Free connectors of the site at the tightest moment, were the request granted, and when the holds of then end, in order. */
+  /**
+   * Fewest free connectors of the site at any instant of the window, were the request granted, and the end times
+   * (ascending) of the holds at that instant.
+   */
   readonly free?: { readonly count: number; readonly ends: readonly Date[] };
-  /** Strikes that nobody has pardoned. */
+  /** Strikes that were not pardoned. */
   readonly strikesOfIdTag: readonly Strike[];
   readonly strikesOfGroup: readonly Strike[];
 }
 
-/** May this be reserved, or booked? */
+/** Every reason why the policy forbids this reservation or booking; empty: it is allowed. */
 export function decide(
   policy: ReservationPolicy,
   facts: PolicyFacts,
@@ -112,7 +129,10 @@ export interface HoldToChange {
   readonly extensions: number;
 }
 
-/** May this reservation last until `until`? `facts` are without it; only what is added is asked about, but for the length. */
+/**
+ * Every reason why the policy forbids extending the reservation to `until`. `facts` leave the reservation itself out.
+ * The time checks concern only what is added; the duration is checked as a whole.
+ */
 export function decideExtension(
   policy: ReservationPolicy,
   facts: Pick<PolicyFacts, 'timeZone' | 'ofIdTag' | 'free'>,
@@ -126,12 +146,12 @@ export function decideExtension(
     policy.enabled ? undefined : { rule: 'ENABLED' as const, message: 'Reservations are not enabled here.' },
     policy.extensionAllowed
       ? undefined
-      : { rule: 'EXTENSION_ALLOWED' as const, message: 'Reservations are not extended here.' },
+      : { rule: 'EXTENSION_ALLOWED' as const, message: 'Reservations cannot be extended here.' },
     maxExtensions === null || hold.extensions < maxExtensions
       ? undefined
       : {
           rule: 'MAX_EXTENSIONS' as const,
-          message: `A reservation is extended ${times(maxExtensions)} at most.`,
+          message: `A reservation can be extended ${times(maxExtensions)} at most.`,
           limitCount: maxExtensions,
         },
     changeUntil(policy, hold, now),
@@ -143,17 +163,22 @@ export function decideExtension(
   ].filter((reason) => reason !== undefined);
 }
 
-/** Changes come so long before the start of a booking, or before the end of a hold that has begun. */
+/**
+ * Why the hold may not be changed now: changes end `changeUntilMinutes` before a booking begins, or before a hold that
+ * has begun ends.
+ */
 export function changeUntil(policy: ReservationPolicy, hold: HoldToChange, now: Date): PolicyReason | undefined {
   const { changeUntilMinutes: limit } = policy;
   if (limit === null) return undefined;
   const edge = hold.startsAt > now ? hold.startsAt : hold.expiryDate;
   if (now <= addMs(edge, -limit * MINUTE_MS)) return undefined;
-  const message = `A reservation is changed no later than ${limit} minutes before it begins, or, once begun, before it ends.`;
+  const message = `A reservation can be changed until ${limit} minutes before it begins, or, once begun, before it ends.`;
   return { rule: 'CHANGE_UNTIL', message, limitMinutes: limit };
 }
 
-/** May the holder cancel it? A reservation that was made for at once may always be. */
+/**
+ * Why the holder may not cancel; empty: it may. A reservation made for now, not as a booking, can always be cancelled.
+ */
 export function decideCancel(
   policy: ReservationPolicy,
   booking: { readonly startsAt: Date; readonly isBooking: boolean },
@@ -162,13 +187,13 @@ export function decideCancel(
   const { cancelUntilMinutes: limit } = policy;
   const { startsAt, isBooking } = booking;
   if (limit === null || !isBooking || now <= addMs(startsAt, -limit * MINUTE_MS)) return [];
-  const message = `A booking is cancelled no later than ${limit} minutes before it begins.`;
+  const message = `A booking can be cancelled until ${limit} minutes before it begins.`;
   return [{ rule: 'CANCEL_UNTIL', message, limitMinutes: limit }];
 }
 
 /**
  * Whether a cancel counts against the holder: it comes less than `lateCancelMinutes` before a booking begins, or more
- * than that after a hold did, so that it kept others away.
+ * than `lateCancelMinutes` after the start of a reservation made for now, which has kept others away that long.
  */
 export function isLateCancel(
   { lateCancelMinutes: limit }: ReservationPolicy,
@@ -179,7 +204,10 @@ export function isLateCancel(
   return isBooking ? now > addMs(startsAt, -limit * MINUTE_MS) : now > addMs(startsAt, limit * MINUTE_MS);
 }
 
-/** Whether it follows so soon on one of the same idTag, on the same charger, that ended unused. */
+/**
+ * Whether a reservation made at `now` follows within `reReservationMinutes` on an unused one of the same idTag on the
+ * same charger, which ended at `lastUnusedEnd`.
+ */
 export function isReReservation(
   { reReservationMinutes: limit }: ReservationPolicy,
   lastUnusedEnd: Date | undefined,
@@ -193,7 +221,7 @@ function allowedGroups({ allowedGroups }: ReservationPolicy, { group }: PolicyRe
   if (isAllowed) return undefined;
   return {
     rule: 'ALLOWED_GROUPS',
-    message: 'Only certain groups (parentIdTag) reserve here, and this is none of them.',
+    message: 'Only certain groups (parentIdTag) may reserve here, and this request is for none of them.',
   };
 }
 
@@ -214,7 +242,7 @@ function duration(
 function maxLeadTime({ maxLeadTimeMinutes: limit }: ReservationPolicy, startsAt: Date, now: Date) {
   if (limit === null || startsAt <= addMs(now, limit * MINUTE_MS)) return undefined;
   const allowedFrom = addMs(startsAt, -limit * MINUTE_MS);
-  const message = `A reservation begins at most ${limit} minutes ahead.`;
+  const message = `A reservation may begin at most ${limit} minutes ahead.`;
   return { rule: 'MAX_LEAD_TIME' as const, message, limitMinutes: limit, allowedFrom };
 }
 
@@ -226,7 +254,8 @@ function openingHours(
   { allowsLater = true } = {},
 ): PolicyReason | undefined {
   const { openingHours: hours } = policy;
-  // One that is too long anyway, by centuries perhaps, is not laid against the calendar.
+  // A reservation over the maximum duration is refused for that alone: it may span centuries, too many days to check
+  // against the calendar.
   if (hours === null || duration(policy, whole).some(({ rule }) => rule === 'MAX_DURATION')) return undefined;
   const isOpen = openWindows(hours, timeZone, window).some(
     ({ from, until }) => from <= window.from && until >= window.until,
@@ -245,9 +274,9 @@ function maxActive(
   ends: readonly Date[],
 ): PolicyReason | undefined {
   if (limit === null || who === undefined || ends.length < limit) return undefined;
-  // When all but one less than the limit have ended, one place is free.
+  // `ends` has the latest first: once ends[limit - 1] has passed, only limit - 1 reservations are left.
   const allowedFrom = ends[limit - 1];
-  const message = `One ${what} has at most ${limit} live reservations here.`;
+  const message = `One ${what} may have at most ${limit} live reservations here.`;
   return { rule, message, limitCount: limit, ...(allowedFrom && { allowedFrom }) };
 }
 
@@ -257,12 +286,14 @@ function maxPerDay(
   { startsAt, idTag }: PolicyRequest,
 ): PolicyReason | undefined {
   if (limit === null || idTag === undefined || startingThatDay < limit) return undefined;
-  const message = `One idTag begins at most ${limit} reservations a day here.`;
+  const message = `At most ${limit} reservations of one idTag may begin on one day here.`;
   const allowedFrom = localDay(startsAt, timeZone).until;
   return { rule: 'MAX_PER_DAY_PER_ID_TAG', message, limitCount: limit, ...(limit > 0 && { allowedFrom }) };
 }
 
-/** Between the end of one and the start of the next, whichever of them was made first. */
+/**
+ * The cooldown lies between the end of one reservation and the start of the next, in whichever order the two were made.
+ */
 function cooldown(
   { cooldownMinutes: limit }: ReservationPolicy,
   { ofIdTag, lastEndedAt }: PolicyFacts,
@@ -279,18 +310,18 @@ function cooldown(
   if (lastEndedAt && startsAt < addMs(lastEndedAt, pauseMs)) ends.push(lastEndedAt);
   if (ends.length === 0) return undefined;
   const allowedFrom = addMs(new Date(Math.max(...ends.map((end) => end.getTime()))), pauseMs);
-  const message = `Between two reservations of one idTag ${limit} minutes pass.`;
+  const message = `At least ${limit} minutes must pass between two reservations of one idTag.`;
   return { rule: 'COOLDOWN', message, limitMinutes: limit, allowedFrom };
 }
 
-/** The next reservation of the same idTag must not come too near. */
+/** An extension must leave the cooldown before the idTag's next reservation. */
 function cooldownAfter(
   { cooldownMinutes: limit }: ReservationPolicy,
   { ofIdTag }: Pick<PolicyFacts, 'ofIdTag'>,
   until: Date,
 ): PolicyReason | undefined {
   if (!ofIdTag.some(({ from }) => from >= until && from < addMs(until, limit * MINUTE_MS))) return undefined;
-  const message = `Between two reservations of one idTag ${limit} minutes pass, and the next one has been made.`;
+  const message = `At least ${limit} minutes must pass between two reservations of one idTag, and its next reservation begins too soon.`;
   return { rule: 'COOLDOWN', message, limitMinutes: limit };
 }
 
@@ -303,7 +334,7 @@ function overlapping(
   const others = ofIdTag.filter(({ from, until }) => from < window.until && window.from < until);
   if (others.length === 0) return undefined;
   const allowedFrom = new Date(Math.max(...others.map(({ until }) => until.getTime())));
-  const message = 'One idTag has one reservation at a time here.';
+  const message = 'One idTag may have only one reservation at a time here.';
   return { rule: 'OVERLAPPING_ALLOWED', message, allowedFrom };
 }
 
@@ -312,16 +343,16 @@ function minFreeConnectors(
   { free }: Pick<PolicyFacts, 'free'>,
 ): PolicyReason | undefined {
   if (limit === 0 || !free || free.count >= limit) return undefined;
-  const message = `${limit} connectors of the site stay free for those without a reservation.`;
+  const message = `${limit} connectors of the site must stay free for drivers without a reservation.`;
   const allowedFrom = free.ends[limit - free.count - 1];
   return { rule: 'MIN_FREE_CONNECTORS', message, limitCount: limit, ...(allowedFrom && { allowedFrom }) };
 }
 
-/** When the last of them would allow it. */
+/** The latest `allowedFrom` of the reasons; undefined: none has one. */
 export const latestOf = (reasons: readonly PolicyReason[]): Date | undefined =>
   reasons.flatMap(({ allowedFrom }) => allowedFrom ?? []).toSorted((a, b) => b.getTime() - a.getTime())[0];
 
-/** The blocks that stand against the idTag and its group. */
+/** The blocks in force at `now` against the idTag and its group. */
 export function blocks(
   policy: ReservationPolicy,
   { strikesOfIdTag, strikesOfGroup }: Pick<PolicyFacts, 'strikesOfIdTag' | 'strikesOfGroup'>,
@@ -345,16 +376,16 @@ export function blocks(
     return { rule, message, limitCount: limit, allowedFrom };
   };
   return [
-    check('NO_SHOW_LIMIT', 'NO_SHOW', policy.noShowLimit, strikesOfIdTag, 'the idTag did not come'),
+    check('NO_SHOW_LIMIT', 'NO_SHOW', policy.noShowLimit, strikesOfIdTag, 'the idTag was a no-show'),
     check('LATE_CANCEL_LIMIT', 'LATE_CANCEL', policy.lateCancelLimit, strikesOfIdTag, 'the idTag cancelled late'),
     check(
       'RE_RESERVATION_LIMIT',
       'RE_RESERVATION',
       policy.reReservationLimit,
       strikesOfIdTag,
-      'the idTag reserved anew what it had left unused',
+      'the idTag reserved again soon after leaving a reservation unused',
     ),
-    check('NO_SHOW_LIMIT_PER_GROUP', 'NO_SHOW', policy.noShowLimitPerGroup, strikesOfGroup, 'the group did not come'),
+    check('NO_SHOW_LIMIT_PER_GROUP', 'NO_SHOW', policy.noShowLimitPerGroup, strikesOfGroup, 'the group was a no-show'),
     check(
       'LATE_CANCEL_LIMIT_PER_GROUP',
       'LATE_CANCEL',
@@ -367,7 +398,7 @@ export function blocks(
       'RE_RESERVATION',
       policy.reReservationLimitPerGroup,
       strikesOfGroup,
-      'the group reserved anew what it had left unused',
+      'the group reserved again soon after leaving a reservation unused',
     ),
   ].filter((reason) => reason !== undefined);
 }

@@ -1,5 +1,5 @@
-// When a site takes reservations, in its own time zone. Pure. A day that is longer or shorter by daylight saving is
-// read as its clocks show it: what is open in an hour that comes twice is open twice, one that is left out is passed over.
+// The hours in which a site takes reservations, in its own time zone. Pure. On days with a clock change the local clock
+// decides: an hour that the clock shows twice is open twice, an hour that it skips is left out.
 import { Temporal } from '@js-temporal/polyfill';
 
 export type Weekday = 'MONDAY' | 'TUESDAY' | 'WEDNESDAY' | 'THURSDAY' | 'FRIDAY' | 'SATURDAY' | 'SUNDAY';
@@ -17,7 +17,7 @@ export interface OpeningHours {
   readonly weekday: Weekday;
   /** 00:00 to 23:59. */
   readonly opens: string;
-  /** 00:01 to 24:00; at or before `opens` it is that time on the next day. */
+  /** 00:01 to 24:00; a time at or before `opens` is on the next day. */
   readonly closes: string;
 }
 
@@ -35,17 +35,17 @@ const dateAt = (at: Date, timeZone: string): Temporal.PlainDate =>
 
 const midnight = (date: Temporal.PlainDate, timeZone: string): Date => toDate(date.toZonedDateTime(timeZone));
 
-/** The local day that the instant lies on. */
+/** The local day that contains the instant, from midnight to midnight. */
 export function localDay(at: Date, timeZone: string): Window {
   const date = dateAt(at, timeZone);
   return { from: midnight(date, timeZone), until: midnight(date.add({ days: 1 }), timeZone) };
 }
 
-/** The open times that touch the window, in order; those that meet are one. */
+/** The open times that touch the window, in order and not cut to it; adjoining ones are merged. */
 export function openWindows(hours: readonly OpeningHours[], timeZone: string, { from, until }: Window): Window[] {
   const last = dateAt(until, timeZone);
   const open: Window[] = [];
-  // Yesterday's hours may reach into today.
+  // Starts a day early: hours that close after midnight reach into the next day.
   for (let date = dateAt(from, timeZone).subtract({ days: 1 }); ; date = date.add({ days: 1 })) {
     if (Temporal.PlainDate.compare(date, last) > 0) break;
     const weekday = weekdays[date.dayOfWeek - 1];
@@ -58,12 +58,15 @@ export function openWindows(hours: readonly OpeningHours[], timeZone: string, { 
   return merge(open);
 }
 
-/** When the clock shows a time from `begin` until `end`, in minutes after midnight: an hour that comes twice counts twice. */
+/**
+ * The windows in which the local clock shows a time from `begin` until `end`, in minutes after midnight; hours that the
+ * clock shows twice give two windows.
+ */
 function byClock(date: Temporal.PlainDate, begin: number, end: number, timeZone: string): Window[] {
   const [opens, closes] = [momentsOf(date, begin, timeZone), momentsOf(date, end, timeZone)];
   const repeatedFrom = closes.repeatedFrom ?? opens.repeatedFrom;
   if (!repeatedFrom) return [{ from: opens.first, until: closes.first }];
-  // Until the clocks go back, and again from then on.
+  // One window before the clocks go back, one after.
   return [
     { from: opens.first, until: closes.repeatedFrom ? closes.first : repeatedFrom },
     { from: opens.repeatedFrom ? opens.second : repeatedFrom, until: closes.second },
@@ -72,13 +75,13 @@ function byClock(date: Temporal.PlainDate, begin: number, end: number, timeZone:
 
 interface Moments {
   readonly first: Date;
-  /** The same but where the clock shows the time twice. */
+  /** Differs from `first` only if the clock shows the time twice. */
   readonly second: Date;
-  /** Of a time that comes twice: when the clocks go back. */
+  /** When the clocks go back; present only if the clock shows the time twice. */
   readonly repeatedFrom?: Date;
 }
 
-/** When the clock shows that time; a time that is left out is the moment at which the clocks go on. */
+/** When the clock shows that time. A time that the clock skips becomes the instant at which the clocks go forward. */
 function momentsOf(date: Temporal.PlainDate, minutes: number, timeZone: string): Moments {
   const day = date.add({ days: Math.floor(minutes / 1440) });
   const time = { hour: Math.floor((minutes % 1440) / 60), minute: minutes % 60 };
@@ -106,10 +109,13 @@ function merge(windows: readonly Window[]): Window[] {
   return merged;
 }
 
-/** Nobody looks further ahead than this for a time that is open. */
+/** Bounds the search of firstOpen(). */
 const LOOK_AHEAD_DAYS = 14;
 
-/** The first instant from which a window of that length is open, from its own start on; undefined: none in two weeks. */
+/**
+ * The earliest start, not before the window's own, from which the site stays open for the window's length; undefined:
+ * none within two weeks.
+ */
 export function firstOpen(hours: readonly OpeningHours[], timeZone: string, window: Window): Date | undefined {
   const lengthMs = window.until.getTime() - window.from.getTime();
   const horizon = new Date(window.until.getTime() + LOOK_AHEAD_DAYS * 86_400_000);

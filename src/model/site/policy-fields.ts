@@ -1,4 +1,5 @@
-// What each field of a policy means and may be: the one table from which input is checked and the API described.
+// What each field of a policy means and which values it may have: the one table by which input is checked and the API
+// is described.
 import { isIdentifier } from '../../common/identifier.ts';
 import { type InputRefusal, invalidInput } from '../refusals/input.ts';
 import { isTimeOfDay, type OpeningHours } from './opening-hours.ts';
@@ -7,12 +8,12 @@ import { intruderStatuses, overstayActions, type PolicyFields, type ReservationP
 interface Flag {
   readonly kind: 'flag';
 }
-/** A whole number; `unit` stands in its name. */
+/** A whole number; the name of the field carries its unit. */
 interface Whole {
   readonly kind: 'whole';
   readonly min: number;
   readonly max: number;
-  /** Null: no limit. */
+  /** Whether null is allowed: no limit, or never. */
   readonly isOptional: boolean;
 }
 interface Special {
@@ -45,86 +46,109 @@ export const policyFields: { readonly [K in keyof ReservationPolicy]: PolicyFiel
   enabled: flag('Whether reservations are taken at all.'),
   minDurationMinutes: whole('The shortest reservation, in minutes.'),
   maxDurationMinutes: whole('The longest reservation, in minutes; extensions count.', { min: 1 }),
-  defaultDurationMinutes: whole('How long a reservation lasts that names no end, in minutes.', { min: 1 }),
-  maxLeadTimeMinutes: optionalMinutes('How far ahead a booking may begin, in minutes; 0: none ahead; null: no limit.'),
-  maxActivePerIdTag: optionalCount('How many live reservations and bookings one idTag has here; null: no limit.'),
-  maxActivePerGroup: optionalCount('How many live reservations and bookings one group has here; null: no limit.'),
-  maxPerDayPerIdTag: optionalCount(
-    'How many reservations of one idTag begin on one day of the site’s time zone, ended ones included; null: no limit.',
+  defaultDurationMinutes: whole(
+    'Duration of a reservation whose request gives neither an end nor a duration, in minutes.',
+    { min: 1 },
   ),
-  cooldownMinutes: whole('How long after one reservation of an idTag its next may begin, in minutes.'),
+  maxLeadTimeMinutes: optionalMinutes(
+    'How far ahead a booking may begin, in minutes; 0: not in the future; null: no limit.',
+  ),
+  maxActivePerIdTag: optionalCount('How many live reservations and bookings one idTag may have here; null: no limit.'),
+  maxActivePerGroup: optionalCount('How many live reservations and bookings one group may have here; null: no limit.'),
+  maxPerDayPerIdTag: optionalCount(
+    'How many reservations of one idTag may begin on one day of the site’s time zone, ended ones included; null: no limit.',
+  ),
+  cooldownMinutes: whole('The shortest pause between two reservations of one idTag, in minutes.'),
   overlappingAllowed: flag('Whether one idTag may have several reservations at a time here.'),
-  minFreeConnectors: whole('How many connectors of the site stay free for those without a reservation.', {
+  minFreeConnectors: whole('How many connectors of the site must stay free for drivers without a reservation.', {
     max: 1_000_000,
   }),
-  connectorZeroAllowed: flag('Whether the connector may be left to the charger (connectorId 0).'),
+  connectorZeroAllowed: flag(
+    'Whether a reservation may leave the choice of the connector to the charger (connectorId 0).',
+  ),
   allowedGroups: { kind: 'groups', description: 'The groups (parentIdTag) that may reserve; null: everybody.' },
   openingHours: {
     kind: 'hours',
-    description: 'When reservations may lie, in the site’s time zone; null: always; an empty list: never.',
+    description:
+      'The hours in which a reservation must lie, in the site’s time zone; null: always; an empty list: never.',
   },
   extensionAllowed: flag('Whether a reservation may be extended.'),
   maxExtensions: optionalCount('How often one reservation may be extended; null: no limit.'),
   changeUntilMinutes: optionalMinutes(
-    'Extending and moving end so many minutes before a booking begins, or before a hold that has begun ends; null: no limit.',
+    'A reservation can be extended or moved until this many minutes before it begins, or, once begun, before it ends; null: no limit.',
   ),
   extensionMayReplace: flag(
-    'Whether a charger that refuses an extension is told to cancel and to hold the connector under a fresh reservationId.',
+    'Whether, if a charger refuses an extension, the server cancels the reservation there and reserves the connector again under a new reservationId.',
   ),
   cancelUntilMinutes: optionalMinutes(
-    'A driver cancels a booking no later than so many minutes before it begins; null: at any time.',
+    'A driver may cancel a booking until this many minutes before it begins; null: at any time.',
   ),
   noShowTimeoutMinutes: optionalMinutes(
-    'A holder who has not come so many minutes after the start loses the reservation; null: it holds until its expiry date.',
+    'A holder who has not come this many minutes after the start (or after the charger accepted the reservation, if later) loses it; null: the reservation lasts until its expiryDate.',
   ),
   endingNoticeMinutes: optionalMinutes(
-    'The holder is told so many minutes before the reservation ends (event ENDING_SOON); null: not at all.',
+    'How many minutes before the end of the reservation the holder is notified (event ENDING_SOON); null: no notice.',
   ),
   activationTimeoutMinutes: whole(
-    'For how long after its start a booking is tried on a charger that is offline or occupied, in minutes.',
+    'How long after its start a booking is tried again while its connector is occupied, or its charger is offline or refuses, in minutes.',
   ),
   overstayAction: {
     kind: 'choice',
     of: 'OverstayAction',
     values: overstayActions,
-    description: 'What becomes of a booking whose connector is still in use by somebody else when it begins.',
+    description: 'What happens to a booking whose connector is still in use by somebody else when the booking begins.',
   },
   intruderStatus: {
     kind: 'choice',
     of: 'IntruderStatus',
     values: intruderStatuses,
-    description: 'What a charger is told of an idTag when everything it could use is held for others.',
+    description:
+      'The status that a charger receives for an idTag when every connector it could use is held for others.',
   },
   precheckStatus: flag(
-    'Whether a connector that is known to be in use or out of order is refused before the charger is asked.',
+    'Whether a reservation for now is refused without asking the charger if the connector is known to be in use or out of order.',
   ),
   serverSideHoldAllowed: flag(
-    'Whether a charger that cannot be reserved is held by this server, which then refuses everybody else.',
+    'Whether this server itself holds the connectors of a charger that does not support reservations, by refusing all other idTags.',
   ),
-  priority: whole('Rank of the group, set by its override: a higher one may pre-empt a lower one.', { max: 1000 }),
+  priority: whole('Rank of a group, set in the group’s override: a higher rank may pre-empt a lower one.', {
+    max: 1000,
+  }),
   preemptionAllowed: flag('Whether a reservation of this policy may be pre-empted by a group of higher priority.'),
-  noShowLimit: optionalCount('So many no-shows of one idTag within the window block it; null: never.', 1),
-  noShowLimitPerGroup: optionalCount('So many no-shows of one group within the window block it; null: never.', 1),
-  lateCancelMinutes: optionalMinutes(
-    'A driver’s cancel counts as late less than so many minutes before a booking begins, or more than that after a hold began; null: never.',
+  noShowLimit: optionalCount('How many no-shows of one idTag within abuseWindowMinutes block it; null: never.', 1),
+  noShowLimitPerGroup: optionalCount(
+    'How many no-shows of one group within abuseWindowMinutes block it; null: never.',
+    1,
   ),
-  lateCancelLimit: optionalCount('So many late cancels of one idTag within the window block it; null: never.', 1),
+  lateCancelMinutes: optionalMinutes(
+    'A driver’s cancel counts as late less than this many minutes before a booking begins, or more than this many minutes after the start of a reservation made for now; null: never.',
+  ),
+  lateCancelLimit: optionalCount(
+    'How many late cancels of one idTag within abuseWindowMinutes block it; null: never.',
+    1,
+  ),
   lateCancelLimitPerGroup: optionalCount(
-    'So many late cancels of one group within the window block it; null: never.',
+    'How many late cancels of one group within abuseWindowMinutes block it; null: never.',
     1,
   ),
   reReservationMinutes: optionalMinutes(
-    'A reservation counts as a re-reservation when it is made so soon after one of the same idTag on the same charger that ended unused; null: never.',
+    'A reservation counts as a re-reservation if it is made within this many minutes after an unused one of the same idTag on the same charger ended; null: never.',
   ),
-  reReservationLimit: optionalCount('So many re-reservations of one idTag within the window block it; null: never.', 1),
-  reReservationLimitPerGroup: optionalCount(
-    'So many re-reservations of one group within the window block it; null: never.',
+  reReservationLimit: optionalCount(
+    'How many re-reservations of one idTag within abuseWindowMinutes block it; null: never.',
     1,
   ),
-  abuseWindowMinutes: whole('The window over which no-shows, late cancels and re-reservations count, in minutes.', {
+  reReservationLimitPerGroup: optionalCount(
+    'How many re-reservations of one group within abuseWindowMinutes block it; null: never.',
+    1,
+  ),
+  abuseWindowMinutes: whole('The window in which no-shows, late cancels and re-reservations are counted, in minutes.', {
     min: 1,
   }),
-  blockMinutes: whole('How long a block lasts, in minutes, from the strike that reached the limit.', { min: 1 }),
+  blockMinutes: whole(
+    'How long a block lasts, in minutes, from the no-show, late cancel or re-reservation that reached the limit.',
+    { min: 1 },
+  ),
 };
 
 export const policyFieldNames = Object.keys(policyFields) as (keyof ReservationPolicy)[];
@@ -132,7 +156,7 @@ export const policyFieldNames = Object.keys(policyFields) as (keyof ReservationP
 const MAX_GROUPS = 1000;
 const MAX_HOURS = 100;
 
-/** The first field that cannot be, by itself. */
+/** The first field whose value is invalid by itself. */
 export function checkFields(fields: PolicyFields): InputRefusal | undefined {
   for (const name of policyFieldNames) {
     const value = fields[name];
@@ -169,14 +193,17 @@ function checkField(field: PolicyField, value: NonNullable<PolicyFields[keyof Re
       const wrong = hours.find(
         ({ opens, closes }) => !isTimeOfDay(opens) || !isTimeOfDay(closes) || opens === '24:00' || closes === '00:00',
       );
-      return wrong && `"${wrong.opens}" to "${wrong.closes}" is not a time from 00:00 to one until 24:00.`;
+      return (
+        wrong &&
+        `"${wrong.opens}" to "${wrong.closes}" is not valid: it must open at 00:00 to 23:59 and close at 00:01 to 24:00.`
+      );
     }
     default:
       return field satisfies never;
   }
 }
 
-/** Fields that must fit each other, in a policy as it would hold. */
+/** Checks fields against each other, in a policy that is resolved from its layers. */
 export function checkTogether(policy: ReservationPolicy): InputRefusal | undefined {
   const { minDurationMinutes: min, maxDurationMinutes: max, defaultDurationMinutes: standard } = policy;
   const least = Math.max(min, 1);
@@ -191,7 +218,7 @@ export function checkTogether(policy: ReservationPolicy): InputRefusal | undefin
     ['reReservationLimitPerGroup', 'reReservationMinutes'],
   ] as const) {
     if (policy[limit] !== null && policy[needed] === null)
-      return invalidInput(needed, `${limit} counts by it: set it.`);
+      return invalidInput(needed, `It must be set, because ${limit} is set.`);
   }
   return undefined;
 }

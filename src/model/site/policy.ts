@@ -1,8 +1,11 @@
-// A site's reservation policy: its fields, their defaults, and which of its layers holds for whom. Pure.
-// It must not know how a request is judged by it (decide.ts), nor where it is stored.
+// A site's reservation policy: its fields, their defaults, and how its layers resolve into the policy for one charger
+// and group. Pure. It must not know how a request is decided (decide.ts), nor where policies are stored.
 import type { OpeningHours } from './opening-hours.ts';
 
-/** `null` is "no limit". Minutes and counts are whole numbers; what each field means and may be: policy-fields.ts. */
+/**
+ * `null` means no limit, or never. Minutes and counts are whole numbers. For the meaning and range of each field see
+ * policy-fields.ts.
+ */
 export interface ReservationPolicy {
   readonly enabled: boolean;
   readonly minDurationMinutes: number;
@@ -44,10 +47,13 @@ export interface ReservationPolicy {
   readonly blockMinutes: number;
 }
 
-/** What becomes of a booking whose connector is still charging somebody else when it begins. */
+/** What happens to a booking whose connector is still in use by somebody else when the booking begins. */
 export type OverstayAction = 'WAIT' | 'MOVE';
 
-/** What a charger is told of an idTag for which nothing is open, for OCPP has no word for "reserved". */
+/**
+ * The status that a charger receives for an idTag when every connector it could use is held for others: OCPP has no
+ * status for that.
+ */
 export type IntruderStatus = 'NOT_AT_THIS_TIME' | 'BLOCKED' | 'INVALID';
 export const intruderStatuses: readonly IntruderStatus[] = ['NOT_AT_THIS_TIME', 'BLOCKED', 'INVALID'];
 export const overstayActions: readonly OverstayAction[] = ['WAIT', 'MOVE'];
@@ -95,7 +101,7 @@ export const defaultPolicy: ReservationPolicy = {
   blockMinutes: DAY,
 };
 
-/** What one layer says; what it leaves out, the layer below says. */
+/** The fields that one layer sets; a field left out comes from the layer below. */
 export type PolicyFields = Partial<ReservationPolicy>;
 
 export type PolicyScope = 'SITE' | 'CHARGER' | 'GROUP';
@@ -107,7 +113,7 @@ export interface PolicyOverride {
   readonly fields: PolicyFields;
 }
 
-/** All that a site says, as of one version. */
+/** All policy layers of a site, as of one version. */
 export interface SitePolicies {
   readonly siteId: string;
   readonly timeZone: string;
@@ -116,7 +122,10 @@ export interface SitePolicies {
   readonly overrides: readonly PolicyOverride[];
 }
 
-/** For whom, and where: the group's word counts before the charger's, the charger's before the site's. */
+/**
+ * The policy for a charger and a group: the group's override comes before the charger's, then the site's layer, then
+ * the defaults.
+ */
 export function resolvePolicy(
   { fields, overrides }: SitePolicies,
   { chargerId, group }: { readonly chargerId?: string | undefined; readonly group?: string | undefined } = {},
@@ -126,7 +135,7 @@ export function resolvePolicy(
   return { ...defaultPolicy, ...fields, ...ofCharger?.fields, ...ofGroup?.fields };
 }
 
-/** Whether any layer of the site sets the field otherwise than the default. */
+/** Whether any layer of the site sets one of the fields to another value than its default. */
 export const isSetAnywhere = ({ fields, overrides }: SitePolicies, ...names: (keyof ReservationPolicy)[]): boolean =>
   [fields, ...overrides.map((one) => one.fields)].some((layer) =>
     names.some((name) => layer[name] !== undefined && layer[name] !== defaultPolicy[name]),
@@ -136,6 +145,6 @@ type NumberField = {
   [K in keyof ReservationPolicy]: ReservationPolicy[K] extends number | null ? K : never;
 }[keyof ReservationPolicy];
 
-/** The largest value that any layer gives the field. */
+/** The largest value of the field in any layer or the default; null counts as 0. */
 export const largestAnywhere = ({ fields, overrides }: SitePolicies, name: NumberField): number =>
   Math.max(...[defaultPolicy, fields, ...overrides.map((one) => one.fields)].map((layer) => layer[name] ?? 0));

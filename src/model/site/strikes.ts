@@ -1,5 +1,5 @@
-// Who reserves and does not come: when a run of no-shows, late cancels or serial re-reservations blocks, and how long.
-// Pure: computed from when each happened, so that lifting a block, or correcting a no-show, needs no counter.
+// Blocks for abuse: which run of no-shows, late cancels or re-reservations blocks an idTag or a group, and for how
+// long. Pure: computed from the times of the strikes, so that lifting a block or correcting a no-show needs no counter.
 
 export type StrikeKind = 'NO_SHOW' | 'LATE_CANCEL' | 'RE_RESERVATION';
 
@@ -9,13 +9,13 @@ export interface Strike {
 }
 
 export interface StrikeRule {
-  /** So many within the window block. */
+  /** This many strikes within `windowMs` block. */
   readonly limit: number;
   readonly windowMs: number;
   readonly blockMs: number;
 }
 
-/** The end of the block that stands at `now`: it runs from the strike that reached the limit. */
+/** The end of the block in force at `now`, or undefined; a block runs from the strike that reached the limit. */
 export function blockedUntil(
   strikes: readonly Date[],
   { limit, windowMs, blockMs }: StrikeRule,

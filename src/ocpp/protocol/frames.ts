@@ -1,4 +1,5 @@
-// OCPP-J frames: text <-> Call, CallResult, CallError and, in 2.1, CallResultError and Send. It must not know payloads.
+// OCPP-J frames: parses Call, CallResult, CallError and, in 2.1, CallResultError and Send; writes the first three. It
+// must not know payloads.
 import type { OcppVersion } from '../../model/charger/charger.ts';
 
 export type MessageId = string | number;
@@ -9,10 +10,10 @@ export type Frame =
   | { readonly type: 'error'; readonly id: MessageId; readonly code: string; readonly description: string }
   /** 2.1: the charger could not read our CallResult. */
   | { readonly type: 'result-error'; readonly id: MessageId; readonly code: string; readonly description: string }
-  /** 2.1: sent without waiting for an answer. */
+  /** 2.1: a message that gets no answer. */
   | { readonly type: 'send'; readonly id: MessageId; readonly action: string; readonly payload: object };
 
-/** A frame that cannot be read, with the error the charger gets; nothing is sent where `code` is absent. */
+/** A frame that cannot be read. `code` is the error to answer with; absent: the frame gets no answer. */
 export interface BadFrame {
   readonly type: 'bad';
   readonly id: MessageId;
@@ -20,7 +21,7 @@ export interface BadFrame {
   readonly description: string;
 }
 
-/** Our words for the error codes; two of them are spelled otherwise in 1.6. */
+/** Error codes by their 2.x names. 1.6 spells two of them differently and lacks two: see `spelledIn16`. */
 export type ErrorCode =
   | 'FormatViolation'
   | 'OccurrenceConstraintViolation'
@@ -45,7 +46,7 @@ const RESULT = 3;
 const ERROR = 4;
 const RESULT_ERROR = 5;
 const SEND = 6;
-/** Stands for the message id of a frame that had none. */
+/** Message id of the error for a frame whose own id cannot be read. */
 const NO_ID = '-1';
 
 export function parseFrame(text: string, version: OcppVersion): Frame | BadFrame {
@@ -95,7 +96,7 @@ const toError = ([, , code, description]: unknown[]) => ({
   description: textOf(description ?? ''),
 });
 
-/** What is neither text nor a number is only named: it may be nested deeper than anything could write it out. */
+/** A value that is neither text nor a number is only named by its kind: deep nesting would overflow a serializer. */
 const textOf = (value: unknown): string =>
   (typeof value === 'string' || typeof value === 'number' ? `${value}` : `(${kindOf(value)})`).slice(0, MAX_TEXT);
 

@@ -1,4 +1,5 @@
-// What one OCPP version must give the gateway: the answers to a charger's calls, and the wire's words for our commands.
+// What the gateway needs of an OCPP version: actions that answer a charger's calls, and the translation of our commands
+// and the charger's answers to them.
 
 import type { AuthorizeIdTag } from '../../charging/authorize-id-tag.ts';
 import type { ConnectCharger, ReclaimCharger } from '../../charging/follow-connection.ts';
@@ -12,7 +13,7 @@ import type { Authorization } from '../../model/reservation/authorize.ts';
 import type { ReservationUpdate } from '../../model/reservation/reservation.ts';
 import type { Connection as Ownership } from '../../storage/chargers/charger.repository.ts';
 
-/** The use cases that chargers reach, given by app.ts. */
+/** The use cases that the gateway and the actions call; app.ts provides them. */
 export interface ChargerUseCases {
   readonly authenticate: AuthenticateCharger;
   readonly connect: ConnectCharger;
@@ -40,7 +41,7 @@ export interface ChargerUseCases {
   readonly settleLateAnswer: (chargerId: string, command: ReservationCommand, answer: ChargerAnswer) => Promise<void>;
 }
 
-/** What an action has at hand while it answers a charger. */
+/** What an action gets to answer a charger's call. */
 export interface ActionContext {
   readonly chargerId: string;
   readonly version: OcppVersion;
@@ -48,9 +49,9 @@ export interface ActionContext {
   readonly heartbeatIntervalSeconds: number;
   readonly useCases: ChargerUseCases;
   readonly isEncrypted: boolean;
-  /** Does that once the charger's call is answered. */
+  /** Runs the task after the charger's call is answered. */
   readonly afterwards: (task: () => void) => void;
-  /** Asks the charger what it supports, once its call is answered. */
+  /** Asks the charger for its capabilities after its call is answered. */
   readonly learnCapabilities: () => void;
 }
 
@@ -67,14 +68,14 @@ export interface Protocol {
   readonly subprotocol: string;
   /** The calls a charger may make; any other is answered NotImplemented. */
   readonly actions: Readonly<Record<string, Action>>;
-  /** The calls that a charger keeps while it is offline and sends when it is back. */
+  /** The calls that a charger queues while it is offline and sends when it is back. */
   readonly keptOffline: readonly string[];
-  /** The calls that are answered before those that wait for the database. */
+  /** The calls that are answered ahead of earlier ones while the database is away. */
   readonly unordered: readonly string[];
-  /** The actions we call. */
+  /** The actions of our own calls. */
   readonly calls: readonly string[];
   encode(command: ChargerCommand): WireCall;
-  /** The charger's status, once its payload has passed the schema of the action. */
+  /** Translates the status in a charger's answer; the payload has passed the response schema of the action. */
   decodeAnswer(action: string, payload: object): ChargerAnswer;
   readonly capabilityCall: WireCall;
   decodeCapabilities(payload: object): Capabilities;

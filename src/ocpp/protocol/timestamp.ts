@@ -1,15 +1,15 @@
-// Times as chargers write them: RFC 3339, and what real 1.6 chargers make of it, a time without a zone (UTC is meant).
+// Reads timestamps of chargers: RFC 3339, and the form without a zone that real 1.6 chargers send, which means UTC.
 
-/** Undefined where no instant can be read, and where the clock was never set. */
+/** Undefined when the text is no timestamp, or lies before 2001: then the charger's clock was never set. */
 export function instantOf(text: string): Date | undefined {
   const instant = parseTimestamp(text);
   return instant && instant.getTime() >= NEVER_SET ? instant : undefined;
 }
 
-/** No charger is older; some tell 1970 until they have been told the time. */
+/** No charger is older; some send 1970 until they have learned the time. */
 const NEVER_SET = Date.UTC(2001, 0);
 
-/** Undefined where no instant can be read. */
+/** Undefined when the text is no timestamp. */
 export function parseTimestamp(text: string): Date | undefined {
   const hasZone = /(z|[+-]\d{2}:?\d{2})$/i.test(text);
   const instant = new Date(hasZone ? text : `${text}Z`);

@@ -1,4 +1,4 @@
-// The JSON schemas of the three OCPP versions, compiled at the start for the messages we speak.
+// Checks payloads against the JSON schemas of an OCPP version, compiled at the start for the actions we use.
 import { createRequire } from 'node:module';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
@@ -20,9 +20,9 @@ type Schema = { $id: string; properties?: Record<string, object> };
 
 const sources: Record<OcppVersion, string> = { '1.6': 'ocpp1_6', '2.0.1': 'ocpp2_0_1', '2.1': 'ocpp2_1' };
 
-/** What real 1.6 chargers send although the schema has it otherwise, and what is answered all the same. */
+/** Payloads that real 1.6 chargers send against the schema, and that are accepted. */
 const tolerated: Record<string, (schema: Schema) => Schema> = {
-  // "No reservation" comes as null, too.
+  // Some chargers send null for "no reservation".
   'urn:StartTransaction.req': (schema) => ({
     ...schema,
     properties: { ...schema.properties, reservationId: { type: ['integer', 'null'] } },
@@ -39,9 +39,9 @@ export function compileValidation(version: OcppVersion, actions: readonly string
   const compile = (action: string, suffix: string) => {
     const schema = schemas.find(({ $id }) => $id === `urn:${action}${suffix}`);
     if (!schema) return undefined;
-    // Their $id ("urn:Authorize.req") is not a URN; nothing refers to it.
+    // The `$id` ("urn:Authorize.req") is not a URN and nothing refers to it, so it is dropped.
     const { $id, ...rest } = version === '1.6' ? (tolerated[schema.$id]?.(schema) ?? schema) : schema;
-    // An answer says what it must, whatever else it says: an unknown member does not make it silence.
+    // Answers may have unknown members at their top level: to reject such an answer would make a known outcome unknown.
     return ajv.compile(suffix === response ? { ...rest, additionalProperties: true } : rest);
   };
   const compiled = new Map<string, { request?: ValidateFunction; response?: ValidateFunction }>();

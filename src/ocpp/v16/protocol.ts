@@ -1,4 +1,4 @@
-// OCPP 1.6J: its words <-> ours. The action table is the index of what a 1.6 charger may call.
+// Translates OCPP 1.6J to our terms and back. `actions` lists the calls that a 1.6 charger may make.
 
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
@@ -91,12 +91,18 @@ const actions: Record<string, Action> = {
   StopTransaction: stopTransaction,
 };
 
-/** Chargers keep an answer in their cache: a refusal for a hold must leave it soon. */
+/** Chargers cache answers: a refusal because of a hold must expire soon. */
 const CACHE_MS = 60_000;
-/** A longer parent does not fit the answer, and no start may go without one. */
+/**
+ * OCPP 1.6's limit of an idTag. A longer parentIdTag is left out: an answer that breaks the schema is not sent, and
+ * every start needs an answer.
+ */
 const MAX_ID_TAG = 20;
 
-/** 1.6 has no word for "reserved for somebody else": Blocked, or what the policy says, for as long as the hold lasts and a minute at most. */
+/**
+ * 1.6 has no status for "reserved for somebody else": the charger gets Blocked, or Invalid if the policy says so, with
+ * the end of the hold as expiryDate, at most a minute ahead.
+ */
 function toIdTagInfo(authorization: Authorization, now: Date): object {
   const { parentIdTag } = authorization;
   const parent = parentIdTag === undefined || parentIdTag.length > MAX_ID_TAG ? {} : { parentIdTag };
@@ -123,7 +129,7 @@ function encode(command: ChargerCommand): WireCall {
     case 'CancelReservation':
       return { action: 'CancelReservation', payload: { reservationId: command.reservationId } };
     case 'ChangePassword': {
-      // In hexadecimal digits, whatever the password is made of (security whitepaper, AuthorizationKey).
+      // AuthorizationKey is sent in hexadecimal digits, whatever the password consists of (security whitepaper).
       const value = Buffer.from(command.password).toString('hex').toUpperCase();
       return { action: 'ChangeConfiguration', payload: { key: 'AuthorizationKey', value } };
     }
@@ -136,7 +142,10 @@ function encode(command: ChargerCommand): WireCall {
   }
 }
 
-/** What takes effect at the next start is taken, too; what the charger does not know it refuses. */
+/**
+ * RebootRequired counts as ACCEPTED, since it takes effect at the next boot; NotSupported and NotImplemented as
+ * REJECTED.
+ */
 function decodeAnswer(_action: string, payload: object): ChargerAnswer {
   const { status } = payload as { status: string };
   if (status === 'RebootRequired') return 'ACCEPTED';

@@ -1,4 +1,4 @@
-// OCPP 2.0.1 and 2.1: their words <-> ours. The action table is the index of what a 2.x charger may call.
+// Translates OCPP 2.0.1 and 2.1 to our terms and back. `actions` lists the calls that a 2.x charger may make.
 
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
@@ -98,7 +98,7 @@ const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdat
 
 const signCertificate: Action = async (payload, { chargerId, isEncrypted, useCases, afterwards }) => {
   const { csr, certificateType, requestId } = payload;
-  // Those for ISO 15118 come from another authority.
+  // Certificates for ISO 15118 come from another CA.
   const isOurs = certificateType === undefined || certificateType === CERTIFICATE;
   const request = { csr, isEncrypted, ...present({ requestId }) };
   const send = isOurs ? await useCases.signCertificate(chargerId, request) : undefined;
@@ -126,12 +126,15 @@ const actions: Record<string, Action> = {
 };
 
 const CACHE_MS = 60_000;
-/** The shorter limit of 2.0.1; a longer group does not fit its answer. */
+/** 2.0.1's limit of an idToken, shorter than 2.1's; a longer group is left out of the answer. */
 const MAX_GROUP_ID = 36;
 
 const intruderWords = { NOT_AT_THIS_TIME: 'NotAtThisTime', BLOCKED: 'Blocked', INVALID: 'Invalid' } as const;
 
-/** The charger enforces `evseId`; nothing open is NotAtThisTime, which a cache must drop soon. */
+/**
+ * The charger lets the idToken use only the EVSEs in `evseId`. If none is open, it gets NotAtThisTime or the policy's
+ * status, which its cache must drop soon.
+ */
 function toIdTokenInfo(authorization: Authorization, now: Date): object {
   const { parentIdTag, openConnectors } = authorization;
   const isGroup = parentIdTag !== undefined && parentIdTag.length <= MAX_GROUP_ID;
@@ -144,7 +147,7 @@ function toIdTokenInfo(authorization: Authorization, now: Date): object {
     return { status, ...group, cacheExpiryDateTime: new Date(until).toISOString(), personalMessage };
   }
   const words = { ACCEPTED: 'Accepted', BLOCKED: 'Blocked', EXPIRED: 'Expired', INVALID: 'Invalid' } as const;
-  // What is open changes with the holds: a cache must not keep it.
+  // The open EVSEs change with the holds, so the cache must drop them soon.
   const open = openConnectors && openConnectors.length > 0 ? { evseId: openConnectors, cacheExpiryDateTime } : {};
   return { status: words[authorization.status], ...group, ...open };
 }
@@ -213,7 +216,10 @@ function reserveNow(command: ReserveCommand): object {
   };
 }
 
-/** What takes effect at the next start is taken, too; what the station does not know it refuses. */
+/**
+ * SetVariables: RebootRequired counts as ACCEPTED, since it takes effect at the next boot. Every other status but
+ * Accepted, also of TriggerMessage, counts as REJECTED.
+ */
 function decodeAnswer(action: string, payload: object): ChargerAnswer {
   const { status } = payload as { status: string };
   const [result] = (payload as { setVariableResult?: { attributeStatus: string }[] }).setVariableResult ?? [];
@@ -240,7 +246,7 @@ function decodeCapabilities(payload: object): Capabilities {
   const resultOf = (name: string) => getVariableResult.find(({ variable }) => variable.name === name);
   const told = (name: string) => resultOf(name)?.attributeValue?.toLowerCase();
   const isOff = told('Enabled') === 'false' || told('Available') === 'false';
-  // A station without the component has no reservations; one that only lacks a variable did not say.
+  // A charger without the component has no reservations; one that lacks only some variables did not say.
   const isMissing = variables.every((name) => resultOf(name)?.attributeStatus === 'UnknownComponent');
   const isOn = told('Enabled') === 'true' || told('Available') === 'true';
   const zero = told('NonEvseSpecific');

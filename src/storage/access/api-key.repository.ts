@@ -43,7 +43,8 @@ const statements = {
     name: 'api-key-used',
     text: `UPDATE api_key SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')`,
   },
-  // Whoever had the key may have had itself told elsewhere: its webhooks wait until somebody has looked at them.
+  // Revoking a key also pauses the webhooks it created: a thief of the key may have had events sent elsewhere, so a
+  // person must look at them and resume them.
   revoke: {
     name: 'api-key-revoke',
     text: `
@@ -107,13 +108,13 @@ export function apiKeyRepository(database: Database) {
       await database.query(statements.used, [id, now]);
     },
 
-    /** Undefined where there is none; one that is revoked already stays as it is. */
+    /** Returns undefined for an unknown id. A key that is already revoked keeps its `revokedAt` and `revokedBy`. */
     async revoke(id: string, now: Date, by: string): Promise<ApiKey | undefined> {
       const [row] = await database.query<Row>(statements.revoke, [id, now, by]);
       return row && toApiKey(row);
     },
 
-    /** The newest first. */
+    /** Newest first; `after` names the last key of the previous page. */
     async page(limit: number, after?: { readonly createdAt: Date; readonly id: string }): Promise<ApiKey[]> {
       const rows = await database.query<Row>(statements.page, [limit, after?.createdAt, after?.id]);
       return rows.map(toApiKey);

@@ -1,4 +1,4 @@
-// The audit log in PostgreSQL, which refuses to change or delete what is in it.
+// The audit log in PostgreSQL; a trigger there refuses to update, delete or truncate entries.
 
 import { present } from '../../common/present.ts';
 import type { AuditEntry, Source } from '../../model/access/audit-entry.ts';
@@ -14,7 +14,7 @@ export interface AuditFilter {
   readonly to?: Date;
 }
 
-/** As it stands in the log. */
+/** An entry as it is stored, with its id. */
 export interface KeptAuditEntry extends AuditEntry {
   readonly id: string;
 }
@@ -53,7 +53,7 @@ const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-/** PostgreSQL's text holds no NUL, and no half of a pair of surrogates. */
+/** PostgreSQL text accepts neither NUL nor a lone surrogate: each becomes U+FFFD. */
 const storable = (text: string): string => Buffer.from(text.replaceAll('\0', '\ufffd')).toString();
 
 export type AuditRepository = ReturnType<typeof auditRepository>;
@@ -70,7 +70,7 @@ export function auditRepository(database: Database) {
       ]);
     },
 
-    /** The newest first; `after` is the id of the last of the page before. */
+    /** Newest first; `after` is the id of the last entry of the previous page. */
     async page(filter: AuditFilter, limit: number, after?: string): Promise<KeptAuditEntry[]> {
       const { subject, operation, target, result, from, to } = filter;
       const rows = await database.query<Row>(statements.page, [

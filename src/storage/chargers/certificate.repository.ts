@@ -1,4 +1,4 @@
-// Certificates that chargers have shown, or were given, in PostgreSQL.
+// Stores in PostgreSQL the certificates that chargers have presented or were issued.
 import { present } from '../../common/present.ts';
 import type { ChargerCertificate, ClientCertificate } from '../../model/charger/certificate.ts';
 import type { Database, Statement } from '../database.ts';
@@ -51,7 +51,7 @@ export function certificateRepository(database: Database) {
     ...[fingerprint, chargerId, serialNumber, notBefore, notAfter],
   ];
   return {
-    /** Notes that the charger came with it; false where it was revoked. */
+    /** Records that the charger presented the certificate; false if it is revoked, or recorded for another charger. */
     async admit(chargerId: string, certificate: ClientCertificate, now: Date): Promise<boolean> {
       return (await database.query(statements.admit, [...valuesOf(chargerId, certificate), now])).length > 0;
     },
@@ -60,7 +60,10 @@ export function certificateRepository(database: Database) {
       await database.query(statements.issue, valuesOf(chargerId, certificate));
     },
 
-    /** One that was never seen, too. Undefined where it is another charger's; one that is revoked stays as it is. */
+    /**
+     * Revokes a certificate, even one that was never seen. One that is already revoked keeps its first revocation.
+     * Undefined if it belongs to another charger.
+     */
     async revoke(
       chargerId: string,
       fingerprint: string,
@@ -71,7 +74,7 @@ export function certificateRepository(database: Database) {
       return row && toCertificate(row);
     },
 
-    /** The newest hundred, the newest first. */
+    /** The newest hundred certificates, newest first. */
     async ofCharger(chargerId: string): Promise<ChargerCertificate[]> {
       return (await database.query<Row>(statements.ofCharger, [chargerId])).map(toCertificate);
     },

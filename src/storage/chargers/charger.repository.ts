@@ -1,4 +1,4 @@
-// Chargers and their connectors in PostgreSQL.
+// Stores chargers and their connectors in PostgreSQL.
 import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion, SecurityProfile } from '../../model/charger/charger.ts';
@@ -98,14 +98,14 @@ export interface SavedCharger {
   readonly id: string;
   readonly siteId: string;
   readonly name: string;
-  /** Absent: it has the password that it has. */
+  /** Absent: the password stays as it is. */
   readonly passwordHash?: string;
-  /** It becomes no lower than it is. */
+  /** Raises the stored profile, never lowers it. */
   readonly securityProfile: SecurityProfile;
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
-/** What the charger last said of one of its connectors, and when it last started. */
+/** The state that the charger last reported for a connector, and when the charger last booted. */
 export interface LastReport {
   readonly version?: OcppVersion;
   readonly bootedAt?: Date;
@@ -113,7 +113,7 @@ export interface LastReport {
   readonly stateAt?: Date;
 }
 
-/** A connector as the charger last told of it, and whether the charger is there. */
+/** A connector as the charger last reported it, and whether its charger is connected. */
 export interface ConnectorNow extends Connector {
   readonly siteId: string;
   readonly isConnected: boolean;
@@ -121,7 +121,7 @@ export interface ConnectorNow extends Connector {
 
 export interface Credentials {
   readonly passwordHash: string;
-  /** Those that the charger was told to take, and has not come with yet. */
+  /** Hashes of passwords that were sent to the charger, and with which it has not logged in yet. */
   readonly offeredHashes: readonly string[];
   readonly securityProfile: SecurityProfile;
 }
@@ -129,7 +129,7 @@ export interface Credentials {
 export interface Connection {
   readonly nodeId: number;
   readonly epoch: number;
-  /** The node that held the charger's socket until now. */
+  /** The node that held the charger's socket until now; absent: none. */
   readonly supersededNode?: number;
 }
 
@@ -142,7 +142,7 @@ const statements = {
       SELECT password_hash AS "passwordHash", offered_hashes AS "offeredHashes", security_profile AS "securityProfile"
       FROM charger WHERE id = $1 AND removed_at IS NULL`,
   },
-  // An earlier offer that was never answered may have been taken: the last few stay.
+  // The charger may have accepted an earlier password whose answer was lost, so the last three offers stay.
   offerPassword: {
     name: 'charger-offer-password',
     text: 'UPDATE charger SET offered_hashes = ($2::text || offered_hashes)[1:3] WHERE id = $1',
@@ -155,8 +155,9 @@ const statements = {
     name: 'charger-adopt-password',
     text: `UPDATE charger SET password_hash = $2, offered_hashes = '{}' WHERE id = $1 AND $2 = ANY (offered_hashes)`,
   },
-  // A new charger needs a password, and so does one that was removed. Whatever happens beside it, a profile is never lowered,
-  // and the charger is of the site ($6; null: of none) for which the caller's rights were looked at.
+  // A new or removed charger needs a password. Concurrent saves never lower the profile, and the row is updated only
+  // while the charger still belongs to site $6, for which the caller's rights were checked (null: there was no
+  // charger).
   save: {
     name: 'charger-save',
     text: `
@@ -195,8 +196,8 @@ const statements = {
       ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
       SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
   },
-  // The same socket under the new id of its node, unless a newer connection has the charger. Who was told that it was gone
-  // is told that it is back.
+  // Records the same socket under its node's new id, unless a newer connection owns the charger. If DISCONNECTED was
+  // logged in between (connected_node is null), CONNECTED is logged again.
   reclaim: {
     name: 'charger-reclaim',
     text: `
@@ -262,7 +263,7 @@ const statements = {
         WHERE k.charger_id = removed.id AND k.revoked_at IS NULL
       ) SELECT id FROM removed`,
   },
-  // The charger row is locked first, as everywhere; reports of one charger come in order.
+  // Locks the charger's row before its connector is written, so that reports of one charger are stored one at a time.
   lockConnector: {
     name: 'connector-lock',
     text: `
@@ -286,7 +287,8 @@ const statements = {
       SELECT c.ocpp_version AS version, c.booted_at AS "bootedAt", coalesce(k.state, 'UNKNOWN') AS state, k.state_at AS "stateAt"
       FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1`,
   },
-  // One statement, so one snapshot; it tells of it even where there are no connectors.
+  // One statement, so that connectors and snapshot are of one instant. The LEFT JOIN returns the snapshot even if no
+  // connector matches.
   connectorsNow: {
     name: 'connectors-now',
     text: `
@@ -319,7 +321,7 @@ export function chargerRepository(database: Database) {
       return row;
     },
 
-    /** Of one that was removed, too. */
+    /** The site and the profile of a charger, even of a removed one. */
     async belonging(
       chargerId: string,
     ): Promise<{ readonly siteId: string; readonly securityProfile: SecurityProfile } | undefined> {
@@ -328,7 +330,7 @@ export function chargerRepository(database: Database) {
       return row;
     },
 
-    /** From now on that one is good, too. */
+    /** From now on the charger may log in with this hash as well. */
     async offerPassword(chargerId: string, hash: string): Promise<void> {
       await database.query(statements.offerPassword, [chargerId, hash]);
     },
@@ -337,14 +339,14 @@ export function chargerRepository(database: Database) {
       await database.query(statements.withdrawPassword, [chargerId, hash]);
     },
 
-    /** The one that was offered is the only one from now on. */
+    /** Makes an offered hash the charger's only one. */
     async adoptPassword(chargerId: string, hash: string): Promise<void> {
       await database.query(statements.adoptPassword, [chargerId, hash]);
     },
 
     /**
-     * The newest connection owns the charger; undefined where it was removed in between, or would not be let in any more by
-     * what it was admitted by.
+     * Records a connection, which as the newest owns the charger. Undefined if the charger was removed in between, or
+     * if what admitted it is no longer valid.
      */
     async connect(
       chargerId: string,
@@ -359,7 +361,10 @@ export function chargerRepository(database: Database) {
       return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
     },
 
-    /** Undefined where a newer connection owns the charger, or it was removed. */
+    /**
+     * Records a connection under the node's new id. Undefined if a newer connection owns the charger, or it was
+     * removed.
+     */
     async reclaim(
       chargerId: string,
       nodeId: number,
@@ -374,12 +379,12 @@ export function chargerRepository(database: Database) {
       await database.query(statements.clockSkew, [chargerId, seconds]);
     },
 
-    /** Does nothing where a newer connection owns the charger. */
+    /** Does nothing if a newer connection owns the charger. */
     async disconnect(chargerId: string, connection: Connection, now: Date): Promise<void> {
       await database.query(statements.disconnect, [chargerId, connection.nodeId, connection.epoch, now]);
     },
 
-    /** The chargers of nodes that have died. */
+    /** Marks the chargers of dead nodes as disconnected. */
     async disconnectAll(nodeIds: readonly number[], now: Date): Promise<void> {
       await database.query(statements.disconnectAll, [[...nodeIds], now]);
     },
@@ -403,7 +408,10 @@ export function chargerRepository(database: Database) {
       await database.query(statements.capabilities, values);
     },
 
-    /** Stores the report and logs an event where the connector's state became another. Tells the state it has now. */
+    /**
+     * Stores the report, and an event if the connector's state has changed. Returns the connector's state; undefined if
+     * there is no such charger.
+     */
     recordStatus(chargerId: string, report: StatusReport, now: Date): Promise<ConnectorState | undefined> {
       const { connectorId, plug, errorCode } = report;
       return database.transaction(async (sql) => {
@@ -430,7 +438,10 @@ export function chargerRepository(database: Database) {
       return (await database.query<ConnectorRow>(statements.connectors, [[...chargerIds]])).map(toConnector);
     },
 
-    /** At most `limit` of the connectors of that interest, and the place in the log whose state they are. */
+    /**
+     * At most `limit` of the connectors that match the interest, and the position in the event log to which their state
+     * belongs.
+     */
     async connectorsOf(interest: Interest, limit: number): Promise<{ start: Start; connectors: ConnectorNow[] }> {
       const { siteIds, chargerId, connectorId } = interest;
       type Row = { snapshot: string } & (
@@ -452,7 +463,7 @@ export function chargerRepository(database: Database) {
       return (await query.getMany()).map(toCharger);
     },
 
-    /** In the order of their ids; `after` is the last id of the page before. */
+    /** Chargers in the order of their ids; `after` is the last id of the page before. */
     async page(filter: { siteIds?: readonly string[] }, first: number, after?: string): Promise<Charger[]> {
       const query = chargers.createQueryBuilder('c').where('c.removedAt IS NULL');
       if (filter.siteIds) query.andWhere('c.siteId = ANY(:siteIds)', { siteIds: filter.siteIds });
@@ -461,8 +472,8 @@ export function chargerRepository(database: Database) {
     },
 
     /**
-     * Makes or changes a charger; one that was removed comes back. False where it needs a password and has none, or is not of
-     * the site that it was of (`before`; absent: it was not there) any more.
+     * Creates or changes a charger; a removed one is restored. False if it needs a password and none is given, or if it
+     * no longer belongs to the site `before` (absent: there was no charger).
      */
     save(
       { id, siteId, name, passwordHash, securityProfile, connectors }: SavedCharger,
@@ -477,10 +488,14 @@ export function chargerRepository(database: Database) {
       });
     },
 
-    /** Its history stays; the charger can connect and be reserved no longer. False while it has live reservations. */
+    /**
+     * Marks the charger as removed: it can no longer connect or be reserved, and its history stays. False while it has
+     * live reservations.
+     */
     remove(chargerId: string, now: Date, by: string): Promise<boolean> {
       return database.transaction(async (sql) => {
-        // Nobody makes a hold there meanwhile; whoever decided on one before finds that it has changed.
+        // Until the commit no hold can be stored for this charger; one that was decided before fails then, because its
+        // guard has changed.
         await growGuard(sql, guardKeys.charger(chargerId));
         return (await sql.query(statements.remove, [chargerId, now, by])).length > 0;
       });

@@ -1,4 +1,4 @@
-// idTags in PostgreSQL; found without regard to case.
+// Stores idTags in PostgreSQL; lookups ignore case.
 import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { IdTag, TokenType } from '../../model/charger/id-tag.ts';
@@ -44,7 +44,7 @@ export function idTagRepository(database: Database) {
       return row && toIdTag(row);
     },
 
-    /** In the order of the idTags; `after` is the last of the page before. */
+    /** A page of idTags in ascending order; `after` is the last idTag of the previous page. */
     async page(first: number, after?: string): Promise<IdTag[]> {
       const query = idTags.createQueryBuilder('t');
       if (after !== undefined) query.where('t.idTag > :after', { after });
@@ -57,7 +57,7 @@ export function idTagRepository(database: Database) {
         await idTags.upsert(row, ['idTag']);
       } catch (error) {
         if (violatedConstraint(error) !== 'id_tag_ignoring_case') throw error;
-        // The same idTag in another spelling: the newer spelling stays.
+        // The idTag exists in another spelling: the new spelling replaces it.
         await database.source.transaction(async (manager) => {
           const rows = manager.getRepository(idTagSchema);
           await rows.createQueryBuilder().delete().where('lower(id_tag) = lower(:idTag)', idTag).execute();

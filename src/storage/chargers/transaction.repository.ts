@@ -1,4 +1,5 @@
-// Transactions in PostgreSQL. A charger may tell of one twice, late or out of order; its row is the same.
+// Stores transactions in PostgreSQL. A charger may report a transaction twice, late or out of order; all reports go to
+// one row.
 import { randomUUID } from 'node:crypto';
 import { present } from '../../common/present.ts';
 import type { TokenType } from '../../model/charger/id-tag.ts';
@@ -11,7 +12,7 @@ const aliased = `t.id, t.charger_id AS "chargerId", t.connector_id AS "connector
   t.id_tag AS "idTag", t.started_at AS "startedAt", t.stopped_at AS "stoppedAt", t.is_accepted AS "isAccepted"`;
 
 const statements = {
-  // The same start again, with another message id, finds the row that is there.
+  // A repeated start with another message id finds the row of the first.
   start: {
     name: 'transaction-start',
     text: `
@@ -43,7 +44,7 @@ const statements = {
     name: 'transaction-by-wire-id',
     text: `SELECT ${aliased} FROM transaction t WHERE t.charger_id = $1 AND t.wire_id = $2`,
   },
-  // The latest alone: of an older one the end was never told.
+  // Only the latest: an older one without an end is one whose end was never reported.
   running: {
     name: 'transaction-running',
     text: `
@@ -85,14 +86,14 @@ export function transactionRepository(database: Database) {
     return transaction;
   };
   return {
-    /** 1.6: gives the transactionId that goes back to the charger. */
+    /** 1.6: also assigns the transactionId that is sent back to the charger. */
     async start(start: Start): Promise<Transaction> {
       const { chargerId, connectorId, idTag, meterStart, startedAt, isAccepted } = start;
       const values = [randomUUID(), chargerId, connectorId, idTag, meterStart, startedAt, isAccepted];
       return stored(await one(statements.start, values));
     },
 
-    /** 2.x: the charger names the transaction; what is known of it only grows. */
+    /** 2.x: the charger chooses the transactionId; a report adds to what is stored and never clears it. */
     async report(report: Report): Promise<Transaction> {
       const { chargerId, connectorId, wireId, idTag, tokenType, at, isEnd, isAccepted } = report;
       const times = [at, isEnd ? at : null];
@@ -104,7 +105,7 @@ export function transactionRepository(database: Database) {
       await database.query(statements.stop, [chargerId, wireId, at]);
     },
 
-    /** What goes on at a connector, and whether it has used a reservation. */
+    /** The transaction that runs at a connector, and whether it has used a reservation. */
     async running(chargerId: string, connectorId: number): Promise<(Transaction & { hasUsed: boolean }) | undefined> {
       const [row] = await database.query<Row & { hasUsed: boolean }>(statements.running, [chargerId, connectorId]);
       return row && (present(row) as Transaction & { hasUsed: boolean });

@@ -1,5 +1,5 @@
-// Reads the log in the one order that has no holes: by (xid, id), below the oldest transaction still running; and drops
-// what is older than it is kept for.
+// The SQL of the event log. Pages are read in the order (xid, id) and only below the oldest running transaction, so
+// that no event can commit at a position already passed. Also deletes events after their retention.
 import { present } from '../../common/present.ts';
 import { isBehind, type Position, startAt, toCursor } from '../../model/events/cursor.ts';
 import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from '../../model/events/event.ts';
@@ -7,29 +7,29 @@ import type { Interest } from '../../model/events/interest.ts';
 import type { Database, Statement } from '../database.ts';
 import { type ReservationRow, toReservation } from '../reservations/reservation-row.repository.ts';
 
-/** An event in its place. */
+/** An event and its position in the log. */
 export interface Entry {
   readonly position: Position;
   readonly event: LogEvent;
 }
 
 export interface Bounds {
-  /** The last place that is gone: who has read up to it, or further, misses nothing. */
+  /** Position of the last deleted event: a reader that has reached it misses nothing. */
   readonly horizon: Position;
-  /** As far as it can be read: everything that is committed from now on lies behind it. */
+  /** End of the readable log: every event that commits later lies after it. */
   readonly end: Position;
-  /** No transaction has a number beyond this one yet. */
+  /** Every committed transaction has a lower number, so a cursor beyond it comes from another log. */
   readonly newest: bigint;
 }
 
-/** The log does not reach back so far any more: what came behind the position is not all there. */
+/** Events after the requested position have been deleted. */
 export class CursorExpired extends Error {
   override readonly name = 'CursorExpired';
   constructor(
-    /** Behind it nothing is missing. */
+    /** After this position the log is complete. */
     readonly horizon: Position,
   ) {
-    super('The event log does not reach back so far');
+    super('The event log does not reach back to that position');
   }
 }
 
@@ -49,20 +49,26 @@ interface EventRow {
   snapshot: unknown;
 }
 
-/** The columns of an event, or none of them, beside what is told of every page. */
+/**
+ * A row of a page: the columns of an event (an empty page has one row with `xid` null), and columns that every row
+ * repeats.
+ */
 type PageRow<Told> = Told & (EventRow | { xid: null });
 
 const COLUMNS = `e.xid::text, e.id::text, e.at, e.kind, e.type, e.site_id AS "siteId", e.charger_id AS "chargerId",
   e.connector_id AS "connectorId", e.from_status AS "from", e.to_status AS "to", e.reason, e.actor, e.snapshot`;
 const HORIZON = 'h.xid::text AS "horizonXid", h.id::text AS "horizonId"';
-/** The events among which one page of a narrow interest is looked for: no statement reads the whole log. */
+/** Events that one statement searches for a page of a narrow interest, so that no statement reads the whole log. */
 const SPAN = 5000;
 
-/** What the usage of a site is counted from, as the view `usage` has it; it is kept when the event itself is dropped. */
+/**
+ * Columns of the view `usage`, from which a site's usage is counted; they are copied to past_usage when the event is
+ * deleted.
+ */
 const USAGE = 'site_id, at, type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late';
 const USAGE_TYPES = `'REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED'`;
 
-/** Dropped in one transaction. As text: a plan for any number of them would read the whole log. */
+/** Events deleted in one transaction. A literal in the SQL: with a parameter the plan would read the whole log. */
 export const TRIM_STEP = 1000;
 
 const statements = {
@@ -70,7 +76,8 @@ const statements = {
     name: 'event-bounds',
     text: `SELECT ${HORIZON}, pg_current_snapshot()::text AS snapshot FROM event_horizon h`,
   },
-  // Those that an older transaction keeps back come too, unread: to know that they are there.
+  // Also returns the events that an older running transaction keeps back, marked as not readable, so that the caller
+  // knows of them.
   after: {
     name: 'event-after',
     text: `
@@ -105,8 +112,9 @@ const statements = {
         ORDER BY event.xid, event.id LIMIT $3
       ) e ON true ORDER BY e.xid, e.id`,
   },
-  // One node at a time, and in small transactions: while one runs, the log is not read beyond it. What goes is a prefix of
-  // the log, so that the horizon tells all that is missing; found by its place in the table, not looked for again.
+  // One node at a time, and in small transactions, because readers cannot pass a running one. Only a prefix of the log
+  // is deleted, so that the horizon describes all that is missing. Rows are deleted by ctid, which saves looking them
+  // up again.
   trim: {
     name: 'event-trim',
     text: `
@@ -140,7 +148,7 @@ export function eventLog(database: Database) {
       return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
     },
 
-    /** The next events, whatever they are, and whether older transactions keep others back. Throws CursorExpired. */
+    /** The next events of every kind, and whether older transactions keep back others. Throws CursorExpired. */
     async after({ xid, id }: Position, limit: number): Promise<{ entries: Entry[]; isHeldBack: boolean }> {
       const values = [`${xid}`, `${id}`, limit];
       const rows = await database.query<PageRow<Horizon & { isReadable: boolean | null }>>(statements.after, values);
@@ -150,8 +158,8 @@ export function eventLog(database: Database) {
     },
 
     /**
-     * The next events of that interest, at most `limit`, and how far the log was looked through for them: `isEnd` as far
-     * as it can be read now. Throws CursorExpired.
+     * The next events of the interest, at most `limit`. `end` is the position up to which the log was searched, `isEnd`
+     * whether that is as far as it can be read now. Throws CursorExpired.
      */
     async of(interest: Interest, { xid, id }: Position, limit: number) {
       const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
@@ -171,7 +179,10 @@ export function eventLog(database: Database) {
       return { entries, end: { xid: BigInt(first.spanXid), id: BigInt(first.spanId) }, isEnd: first.isEnd };
     },
 
-    /** Drops at most TRIM_STEP of the oldest events, those from before that instant; what usage is counted from is kept. */
+    /**
+     * Deletes at most TRIM_STEP of the oldest events, only those from before that instant; keeps what usage is counted
+     * from.
+     */
     async trim(before: Date): Promise<number> {
       const [answer] = await database.query<{ dropped: number }>(statements.trim, [before]);
       return answer?.dropped ?? 0;

@@ -1,4 +1,4 @@
-// Webhooks in PostgreSQL: what they are, how far each was delivered, and which process is at it.
+// Webhooks in PostgreSQL: their settings, how far each was delivered, and which process holds the lease.
 import { present } from '../../common/present.ts';
 import type { Position } from '../../model/events/cursor.ts';
 import type { PauseReason, Webhook } from '../../model/events/webhook.ts';
@@ -29,9 +29,12 @@ const COLUMNS = `id, name, url, site_ids AS "siteIds", types, secret_version AS 
   delivered_at AS "deliveredAt", failing_since AS "failingSince", attempts, next_attempt_at AS "nextAttemptAt",
   last_error AS "lastError", created_at AS "createdAt", created_by AS "createdBy"`;
 
-/** Whoever delivers stops, lets it go, and the next one begins with what is there then: two never send at once. */
+/**
+ * Marks a leased row as changed: its courier can no longer renew, stops and releases it, and the next claim reads the
+ * new row. So two processes never send at once.
+ */
 const CHANGED = 'is_changed = claim IS NOT NULL';
-/** Somebody has asked for it. */
+/** Pauses on request; an earlier reason stays. */
 export const PAUSED = `paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED}`;
 const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
@@ -90,7 +93,8 @@ const statements = {
     text: `UPDATE webhook SET claimed_until = $2 WHERE claim = $1 AND id = ANY ($3::uuid[]) AND NOT is_changed RETURNING id`,
   },
   release: { name: 'webhook-release', text: `UPDATE webhook SET ${FREE} WHERE claim = $1 AND id = ANY ($2::uuid[])` },
-  // Of one that was changed meanwhile, too, unless somebody set its place: what was delivered is not sent again.
+  // Also advances a row that was changed since the claim, unless its position was set: delivered events are not sent
+  // again.
   advance: {
     name: 'webhook-advance',
     text: `
@@ -127,10 +131,10 @@ function toWebhook({
   };
 }
 
-/** What its owner says of it. */
+/** The settings that the owner of a webhook chooses. */
 export type WebhookSettings = Pick<Webhook, 'name' | 'url' | 'siteIds' | 'types'>;
 
-/** How many webhooks there may be: in all, and of one who made them. */
+/** Limits of the number of webhooks: in all, and of one creator. */
 export interface WebhookLimits {
   readonly ofAll: number;
   readonly ofOne: number;
@@ -152,13 +156,13 @@ export function webhookRepository(database: Database) {
     return row && toWebhook(row);
   };
   return {
-    /** Undefined where there are as many of them as there may be. */
+    /** Undefined when a limit is reached. */
     insert(id: string, settings: WebhookSettings, at: Position, now: Date, by: string, limits: WebhookLimits) {
       const { name, url, siteIds, types } = settings;
       const { ofAll, ofOne } = limits;
       const values = [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, ofAll, ofOne];
       return database.transaction(async (sql) => {
-        await sql.query(statements.lock, []); // Those who count at once would each see room for one more.
+        await sql.query(statements.lock, []); // Race: concurrent inserts would each count room for one more.
         const [row] = await sql.query<Row>(statements.insert, values);
         return row && toWebhook(row);
       });
@@ -175,13 +179,13 @@ export function webhookRepository(database: Database) {
 
     pause: (id: string) => one(statements.pause, [id]),
 
-    /** From where it was, or from `at`. */
+    /** Resumes at the stored position, or at `at`. */
     resume: (id: string, now: Date, at?: Position) =>
       one(statements.resume, [id, now, at && `${at.xid}`, at && `${at.id}`]),
 
     rotateSecret: (id: string, oldUntil: Date) => one(statements.rotate, [id, oldUntil]),
 
-    /** The newest first; with `siteIds`, those that are of these sites alone. */
+    /** The newest first; with `siteIds`, only webhooks that are limited to these sites. */
     async page(
       limit: number,
       after?: { createdAt: Date; id: string },
@@ -191,12 +195,12 @@ export function webhookRepository(database: Database) {
       return rows.map(toWebhook);
     },
 
-    /** Those that are due and that nobody delivers to. */
+    /** Leases webhooks that are due and have no holder, and returns them. */
     async claim(claim: string, now: Date, until: Date, limit: number): Promise<Webhook[]> {
       return (await database.query<Row>(statements.claim, [claim, now, until, limit])).map(toWebhook);
     },
 
-    /** Which of them are still claimed, and as they were. */
+    /** Renews the leases; returns the ids that are still held and were not changed since. */
     async renew(claim: string, ids: readonly string[], until: Date): Promise<Set<string>> {
       const held = await database.query<{ id: string }>(statements.renew, [claim, until, ids]);
       return new Set(held.map(({ id }) => id));

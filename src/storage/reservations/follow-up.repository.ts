@@ -1,5 +1,6 @@
-// What remains to be done with a reservation, in its row: when it is due, who works on it, what is owed or in doubt.
-// The settler reads it; whoever learns something writes it. No version changes here but by expiry.
+// The follow-up work of a reservation, in columns of its row: when it is due, who has claimed it, whether a release is
+// owed or the hold is in doubt. The settler reads it; use cases and reports of chargers write it. Only expiry and the
+// ending notice change the version.
 import { present } from '../../common/present.ts';
 import { atExpiry, type LiveStatus, type Reservation } from '../../model/reservation/reservation.ts';
 import type { Database, Statement } from '../database.ts';
@@ -13,7 +14,7 @@ import {
   touching,
 } from './reservation-row.repository.ts';
 
-/** What the settler must know of a row beside the reservation. */
+/** When the settler takes up the row again (absent: never), and whether a release is owed. */
 export interface FollowUp {
   readonly dueAt?: Date;
   readonly isReleaseOwed: boolean;
@@ -23,19 +24,22 @@ export interface DueReservation {
   readonly reservation: Reservation;
   readonly attempts: number;
   readonly isReleaseOwed: boolean;
-  /** When the charger last showed that it holds it. */
+  /** When the charger last proved that it holds the reservation. */
   readonly confirmedAt?: Date;
-  /** Since when that is in doubt. */
+  /** Since when it is in doubt whether the charger holds it. */
   readonly doubtedAt?: Date;
-  /** Of a booking: until when its activation is tried. */
+  /** For a booking: until when its activation is tried. */
   readonly activateUntil?: Date;
 }
 
-/** What one round takes of what has ended, and of what is due. */
+/** Limits of one settler round: rows that it ends or gives notice to, and rows that it claims. */
 export const MAX_ENDED = 500;
 export const MAX_CLAIMED = 64;
 
-/** For SQL: the ids of what charger $1 holds at that instant, or did shortly before, or owes a release of. */
+/**
+ * For SQL: the ids of charger $1's live reservations that touch the minute before `at`, and of those whose release is
+ * owed.
+ */
 const ofCharger = (at: string) => `
   ${touching('$1', `(${at}::timestamptz - interval '1 minute')`, at, 'r.id')}
   UNION ALL SELECT r.id FROM reservation r WHERE r.charger_id = $1 AND r.is_release_owed`;
@@ -43,7 +47,7 @@ const ofCharger = (at: string) => `
 const statements = {
   expire: {
     name: 'reservation-expire',
-    // A holder who has not come in time loses it before: no charger ends that by itself.
+    // A no-show ends before its expiry date; the charger does not know that limit, so its release is due at once.
     text: `
       WITH due AS (
         SELECT id, status AS old_status FROM reservation
@@ -94,7 +98,7 @@ const statements = {
   },
   nextDue: {
     name: 'reservation-next-due',
-    // Each by its index, and no further than the first: there may be a year of bookings.
+    // Each part is bounded by an index: there may be a year of bookings.
     text: `
       SELECT least(
         (SELECT min(least(expiry_date, no_show_at)) FROM reservation
@@ -108,7 +112,8 @@ const statements = {
   },
   postpone: {
     name: 'reservation-postpone',
-    // Only as it was claimed: what became due meanwhile stays due. The claim is given back in any case.
+    // Changes the follow-up only if `attempts` is as claimed: what fell due meanwhile stays due. The claim ends in any
+    // case.
     text: `
       UPDATE reservation SET claimed_until = NULL,
         due_at = CASE attempts WHEN $3 THEN $4::timestamptz ELSE due_at END,
@@ -188,7 +193,10 @@ const statements = {
 
 export function followUps(database: Database) {
   return {
-    /** Ends every hold that reached its expiry date by the server's clock, in one statement. */
+    /**
+     * Ends reservations that reached their expiry date or no-show limit by the server's clock, up to MAX_ENDED in one
+     * statement.
+     */
     async expire(now: Date, releaseCheckAt: Date): Promise<Reservation[]> {
       const rules = Object.entries(atExpiry) as [LiveStatus, (typeof atExpiry)[LiveStatus]][];
       const ended = await database.query<ReservationRow>(statements.expire, [
@@ -198,7 +206,10 @@ export function followUps(database: Database) {
       return ended.map(toReservation);
     },
 
-    /** Takes the due rows whose charger is connected to this node; nobody else gets them before `leaseUntil`. */
+    /**
+     * Claims up to MAX_CLAIMED due rows until `leaseUntil`: those whose charger is connected to this node, and at any
+     * node PENDING and SCHEDULED ones and server-side holds.
+     */
     async claimDue(now: Date, node: number, leaseUntil: Date): Promise<DueReservation[]> {
       type Row = ReservationRow & {
         attempts: number;
@@ -216,31 +227,37 @@ export function followUps(database: Database) {
       }));
     },
 
-    /** Tells the holders whose reservations end soon, each once. */
+    /** Appends ENDING_SOON for each reservation that ends soon, once; returns how many. */
     async giveNotice(now: Date): Promise<number> {
       return (await database.query(statements.giveNotice, [now, 'SERVER'])).length;
     },
 
-    /** When the next thing after `now` falls due. */
+    /** When the next row falls due for this node; undefined if none does. */
     async nextDue(node: number, now: Date): Promise<Date | undefined> {
       const [found] = await database.query<{ at: Date | null }>(statements.nextDue, [node, now]);
       return found?.at ?? undefined;
     },
 
-    /** Settles the follow-up of an unchanged reservation: later, or (without `dueAt`) no more. */
+    /**
+     * Gives back the claim of an unchanged reservation: it is due again at `dueAt`, or, without it, no longer.
+     * `confirmedAt` ends a doubt.
+     */
     async postpone({ reservation, attempts }: DueReservation, followUp: FollowUp, confirmedAt?: Date): Promise<void> {
       const values = [reservation.id, reservation.version, attempts, followUp.dueAt, followUp.isReleaseOwed];
       await database.query(statements.postpone, [...values, confirmedAt]);
     },
 
-    /** The charger accepted a reservation that has ended here, or that is being cancelled. */
+    /**
+     * Owes a release of a reservation that the charger accepted, or may have, although it has ended here or is being
+     * cancelled.
+     */
     async oweRelease(id: string, dueAt: Date, options: { readonly evenUsed: boolean }): Promise<void> {
       await database.query(statements.oweRelease, [id, dueAt, options.evenUsed]);
     },
 
     /**
-     * The charger is to be asked about the hold of this connector after a pause, twice as long for each time it was asked
-     * before. Tells when; undefined where there is no such hold, or it is about to be asked already.
+     * Makes the hold of this connector due after a pause, which doubles with each earlier attempt. Returns when;
+     * undefined if there is no such hold, or it has a due time already.
      */
     async verifyLater(chargerId: string, connectorId: number, now: Date, pauseMs: number): Promise<Date | undefined> {
       const [row] = await database.query<{ dueAt: Date }>(statements.verifyLater, [
@@ -252,7 +269,9 @@ export function followUps(database: Database) {
       return row?.dueAt;
     },
 
-    /** A live hold is to be settled at `dueAt`; from `doubtedAt` on, what the charger said before proves nothing. */
+    /**
+     * Makes a live hold due at `dueAt`; with `doubtedAt`, what the charger reported before then no longer proves it.
+     */
     async makeDue(
       id: string,
       dueAt: Date,
@@ -261,28 +280,33 @@ export function followUps(database: Database) {
       await database.query(statements.makeDue, [id, dueAt, doubtedAt, givesBackClaim]);
     },
 
-    /** Every ended reservation that the charger may be holding on this connector is to be let go; tells which. */
+    /**
+     * Owes a release of the ended reservations (the latest eight) that the charger may hold on this connector; returns
+     * their ids.
+     */
     async oweReleasesOn(chargerId: string, connectorId: number, expiryAfter: Date, dueAt: Date): Promise<string[]> {
       const values = [chargerId, connectorId, expiryAfter, dueAt];
       return (await database.query<{ id: string }>(statements.oweReleasesOn, values)).map(({ id }) => id);
     },
 
-    /** Of reservations that expired so long ago that no charger holds them. */
+    /** Drops the owed releases of reservations that expired by `expiryUntil`: no charger holds them any longer. */
     async giveUpReleases(expiryUntil: Date): Promise<void> {
       await database.query(statements.giveUpReleases, [expiryUntil]);
     },
 
-    /** A charger started anew: what it held, or was asked, is to be verified. */
+    /** After a boot: makes due what the charger held or was asked, so that it is verified. */
     async dueOnBoot(chargerId: string, dueAt: Date): Promise<void> {
       await database.query(statements.dueOnBoot, [chargerId, dueAt]);
     },
 
-    /** The connector is free: bookings that wait for it are tried at once. Tells whether there are any. */
+    /** The connector is free: makes the bookings that wait for it due at once; returns whether there are any. */
     async activateOn(chargerId: string, connectorId: number, now: Date): Promise<boolean> {
       return (await database.query(statements.activateOn, [chargerId, connectorId, now])).length > 0;
     },
 
-    /** A charger came back: what is unsettled there is due at `dueAt`. */
+    /**
+     * After a reconnect: makes unsettled reservations due at `dueAt`; PENDING ones only if made before `connectedAt`.
+     */
     async dueOnConnect(chargerId: string, dueAt: Date, connectedAt: Date): Promise<void> {
       await database.query(statements.dueOnConnect, [chargerId, dueAt, connectedAt]);
     },

@@ -1,4 +1,5 @@
-// What a hold is decided on, read from PostgreSQL as one snapshot: what nobody asks for is not read.
+// Reads from PostgreSQL the facts that a hold is decided on, in one statement and so from one snapshot; skips what no
+// layer of the policy needs.
 
 import { present } from '../../common/present.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
@@ -10,39 +11,39 @@ import type { Strike, StrikeKind } from '../../model/site/strikes.ts';
 import type { Sql, Statement } from '../database.ts';
 import { live, touching } from './reservation-row.repository.ts';
 
-/** What is asked about, and how far one has to look: what a policy does not ask for is not read. */
+/** The request, and how far to look for it; facts whose limits are absent here are not read. */
 export interface FactsQuery {
   readonly chargerId: string;
   readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly reservationId?: number;
   readonly window: Window;
-  /** A reservation that is left out of what counts for limits: the one that is being changed. */
+  /** The reservation that is being changed: it does not count for limits. */
   readonly except?: string;
   readonly day?: Window;
   readonly strikesSince?: Date;
   readonly unusedSince?: Date;
-  /** What of the same idTag comes near: its live reservations that touch this window. */
+  /** Reads the idTag's live reservations that touch this window. */
   readonly near?: Window;
-  /** So many live reservations of the idTag, and of its group, matter. */
+  /** How many live reservations of the idTag, and of its group, are read at most. */
   readonly maxOfIdTag?: number;
   readonly maxOfGroup?: number;
   readonly wants: { readonly lastEnd: boolean; readonly site: boolean };
 }
 
-/** As the database has it; the policy, which the caller knows, makes AdmissionFacts of it. */
+/** The facts as the database returns them; admission-facts.ts adds the policy to make AdmissionFacts. */
 export interface HoldFacts
   extends Omit<AdmissionFacts, 'policy' | 'timeZone' | 'free' | 'priorityOf' | 'isPreemptible'>,
     Omit<PolicyFacts, 'timeZone' | 'free'> {
   readonly sitePlaces: readonly SitePlace[];
   readonly siteHolds: readonly SiteHold[];
   readonly guards: Guards;
-  /** Of the reservation that is left out: whether it holds, and whether somebody is at work on it. */
+  /** About the reservation in `except`: whether it is ACCEPTED or SCHEDULED, and whether a process has claimed it. */
   readonly isHolding?: boolean;
   readonly isClaimed?: boolean;
 }
 
-/** The versions of what the hold counts for. */
+/** Versions of guards, by guard key. */
 export type Guards = ReadonlyMap<string, number>;
 
 const TOUCHING_COLUMNS = `r.id, r.charger_id AS "chargerId", r.connector_id AS "connectorId", r.plug_type AS "plugType", r.status,
@@ -51,7 +52,7 @@ const TOUCHING_COLUMNS = `r.id, r.charger_id AS "chargerId", r.connector_id AS "
 /** For SQL: the rows as one JSON array. */
 export const json = (query: string) => `(SELECT coalesce(json_agg(q), '[]') FROM (${query}) q)`;
 
-/** For SQL: a row, aliased r, that counts against its holder. */
+/** For SQL: whether a row, aliased r, is a strike against its holder. */
 export const STRIKE = `(r.status = 'EXPIRED' OR (r.status = 'CANCELLED' AND r.is_late_cancel)
   OR (r.is_re_reservation AND r.status NOT IN ('REJECTED', 'FAILED')))`;
 export const STRIKE_COLUMNS = `r.status = 'EXPIRED' AS "isNoShow", r.status = 'CANCELLED' AND r.is_late_cancel AS "isLateCancel",
@@ -134,7 +135,7 @@ export interface RawStrike {
   isReReservation: boolean;
   endedAt: string | Date | null;
   createdAt: string | Date;
-  /** What was before it counts no more. */
+  /** Strikes up to the pardon do not count. */
   pardonedAt?: string | Date | null;
 }
 interface FactsRow {
@@ -180,7 +181,7 @@ export function toStrikes(rows: readonly RawStrike[]): Strike[] {
   });
 }
 
-/** On the pool, or within a transaction. Undefined where there is no such charger. */
+/** `sql` is the pool or a transaction. Returns undefined for an unknown charger. */
 export const factsIn =
   (sql: Sql) =>
   async (query: FactsQuery, now: Date): Promise<HoldFacts | undefined> => {

@@ -1,5 +1,5 @@
-// Making holds in PostgreSQL: the statement that stores one unless what it was decided on has changed since. Whatever
-// counts for a limit grows the guards of what it counts for; a hold that was decided on older guards is not stored.
+// Stores holds in PostgreSQL. One statement stores a hold and increments the guards of everything that it counts for;
+// if a guard has changed since the decision, nothing is stored.
 
 import type { TokenType } from '../../model/charger/id-tag.ts';
 import type { Actor } from '../../model/events/event.ts';
@@ -27,16 +27,16 @@ export interface NewReservation {
   readonly enforcement: Enforcement;
   readonly idempotencyKey?: string;
   readonly requestDigest?: string;
-  /** The caller's own; without it the sequence gives one. */
+  /** Chosen by the caller; absent: taken from the sequence. */
   readonly reservationId?: number;
-  /** When the settler takes over: at its start, or if the process dies on the way. */
+  /** When the settler takes over: at the start of a booking, or when the lease ends, in case this process died. */
   readonly dueAt: Date;
   readonly activateUntil?: Date;
   readonly isBooking: boolean;
   readonly noShowMinutes?: number;
   readonly noticeMinutes?: number;
   readonly isReReservation: boolean;
-  /** Of the one that it takes the place of. */
+  /** Carried over from the reservation that this one is moved from. */
   readonly extensions: number;
   readonly movedFrom?: string;
 }
@@ -55,14 +55,17 @@ export const guardKeys = {
   site: (siteId: string) => `S/${siteId}`,
 };
 
-/** For SQL: it holds what it may be moved from, and nobody is at work on it but the settler ($2), who may be moving it. */
+/**
+ * For SQL: it is ACCEPTED or SCHEDULED, and unclaimed; a claim does not matter if the actor ($2) is the settler, which
+ * may have claimed it to move it.
+ */
 const MOVABLE = `status IN ('ACCEPTED', 'SCHEDULED')
   AND (claimed_until IS NULL OR claimed_until <= $1 OR $2 = 'SERVER')`;
 
 const statements = {
   lockGuards: {
     name: 'hold-lock-guards',
-    // In the order of their keys, everywhere: nobody waits for somebody who waits for him.
+    // Locks in key order, as every statement on guards does, so that no deadlock arises.
     text: `
       INSERT INTO hold_guard AS g (key, version) SELECT key, 0 FROM unnest($1::text[]) AS k (key) ORDER BY key
       ON CONFLICT (key) DO UPDATE SET version = g.version`,
@@ -114,7 +117,10 @@ const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-/** For SQL: grows the guards `keys` from `versions`, in the order of the keys; one that has grown since is left out. */
+/**
+ * For SQL: increments the guards `keys` that still have their `versions`, in key order; a guard that has changed is
+ * missing from the result.
+ */
 function guarded(keys: string, versions: string): string {
   return `guarded AS (
     INSERT INTO hold_guard AS g (key, version)
@@ -126,12 +132,12 @@ function guarded(keys: string, versions: string): string {
 
 export type HoldStore = ReturnType<typeof holdStore>;
 
-/** On the pool, or within a transaction. */
+/** `sql` is the pool or a transaction. */
 export function holdStore(sql: Sql) {
   return {
     facts: factsIn(sql),
 
-    /** Stores the hold, unless what it was admitted on has changed since: nothing is stored on a conflict. */
+    /** Stores the hold; on a conflict (a fact changed, or a constraint is violated) it stores nothing. */
     async insert(made: NewReservation, guards: Guards): Promise<Reservation | InsertConflict> {
       try {
         const [row] = await sql.query<ReservationRow>(statements.insert, [
@@ -159,9 +165,9 @@ export function holdStore(sql: Sql) {
     },
 
     /**
-     * One extension at a time, and none while the hold is being verified: NOT_NOW where somebody else is at it. From
-     * then on the connector is held here until `extendingTo`, and what the charger holds is in doubt until the extension
-     * is stored; if it never is, the row falls due.
+     * Claims the row for one extension; returns NOT_NOW while another process has it or it is due for verification.
+     * From then on the connector is held here until `extendingTo`, and what the charger holds is in doubt until the
+     * extension is stored; if it never is, the row falls due at `until`.
      */
     async claimToExtend(
       { id, version }: Reservation,
@@ -181,12 +187,12 @@ export function holdStore(sql: Sql) {
   };
 }
 
-/** What was decided on this before is not stored. */
+/** Invalidates decisions made on the guard's old version: they are not stored. */
 export const growGuard = (sql: Sql, key: string): Promise<unknown> => sql.query(statements.growGuard, [key]);
 
 export const holdRepository = (database: Database) => ({
   ...holdStore(database),
-  /** In a transaction that has the guards: what is read in it nobody changes meanwhile. */
+  /** Runs `work` in a transaction that has locked the guards, so that nobody changes the guarded facts meanwhile. */
   underLock: <T>(keys: readonly string[], work: (sql: Sql) => Promise<T>): Promise<T> =>
     database.transaction(async (sql) => {
       await sql.query(statements.lockGuards, [[...keys]]);

@@ -1,4 +1,4 @@
-// What is held and booked at a site, from PostgreSQL, for a window of time.
+// Reads from PostgreSQL what is held and booked at a site in a window of time.
 
 import type { Held, Place } from '../../model/reservation/occupancy.ts';
 import type { Window } from '../../model/site/opening-hours.ts';
@@ -6,7 +6,7 @@ import type { Database, Statement } from '../database.ts';
 import { json } from './hold-facts.repository.ts';
 import { touching } from './reservation-row.repository.ts';
 
-/** A charger with its connectors and what is held of it. */
+/** A charger with its connectors, and the holds and bookings on it. */
 export interface ChargerOccupancy {
   readonly chargerId: string;
   readonly isConnected: boolean;
@@ -20,7 +20,7 @@ interface Row {
   isConnected: boolean;
   isReservable: boolean;
   places: Place[];
-  /** Instants as milliseconds: there may be many. */
+  /** Instants are epoch milliseconds instead of timestamps, because there may be many. */
   holds: { connectorId: number; plugType?: string; from: number; until: number }[];
 }
 
@@ -44,7 +44,7 @@ const statements = {
 export type OccupancyRepository = ReturnType<typeof occupancyRepository>;
 
 export const occupancyRepository = (database: Database) => ({
-  /** Of all chargers of the site, or of one, by their ids. */
+  /** All chargers of the site, or one of them, ordered by id. */
   async of(siteId: string, { from, until }: Window, chargerId?: string): Promise<ChargerOccupancy[]> {
     const rows = await database.query<Row>(statements.ofSite, [siteId, from, until, chargerId]);
     return rows.map((row) => ({

@@ -1,4 +1,5 @@
-// A row of `reservation` <-> a Reservation, and the event that each change of one appends.
+// Maps a row of `reservation` to a Reservation, and builds the SQL that other repositories share: its columns, the live
+// rows of a window, and the event that each change appends.
 import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { TokenType } from '../../model/charger/id-tag.ts';
@@ -13,7 +14,9 @@ import {
 } from '../../model/reservation/reservation.ts';
 import { columnsOf } from '../row-mapping.ts';
 
-/** A row of `reservation` as TypeORM and our statements give it; the event's snapshot is the same as JSON. */
+/**
+ * A row of `reservation` as TypeORM and our statements return it; the snapshot in an event has the same fields as JSON.
+ */
 export interface ReservationRow {
   id: string;
   reservationId: number;
@@ -85,7 +88,7 @@ export const reservationSchema = new EntitySchema<ReservationRow>({
   },
 });
 
-/** An event keeps the reservation as it was written then: what columns came later it does not have. */
+/** Defaults for the snapshots of old events, which lack the columns added later. */
 const inOldEvents = { policyVersion: 1, isBooking: false, extensions: 0, isLateCancel: false, isReReservation: false };
 
 export function toReservation(row: ReservationRow): Reservation {
@@ -102,15 +105,16 @@ export function toReservation(row: ReservationRow): Reservation {
 }
 
 export const { aliased, names } = columnsOf(reservationSchema);
-/** For SQL: the same columns of a table that is called r. */
+/** For SQL: the columns of a table that is aliased r. */
 export const aliasedOfR = names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ');
-/** For SQL: the statuses that hold a connector on the charger, or may; and those with what is booked. */
+/** For SQL: the statuses that hold a connector on the charger, or may; and the same with SCHEDULED. */
 export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
 export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
 
 /**
- * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. There may be a
- * year of bookings beside them: those of up to a day are found by their start, the few longer ones by an index of theirs.
+ * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. There may be
+ * a year of bookings besides: reservations of up to a day are found by their start, the few longer ones by an index of
+ * their own.
  */
 export const touching = (chargerId: string, from: string, until: string, columns: string) => `
   SELECT ${columns} FROM reservation r WHERE r.charger_id = ${chargerId} AND r.status IN (${live})
@@ -122,8 +126,9 @@ export const touching = (chargerId: string, from: string, until: string, columns
     AND r.starts_at <= ${from}::timestamptz - interval '1 day' AND r.held_until > ${from}::timestamptz`;
 
 /**
- * For SQL: `source` are the changed rows, aliased; $2 is the actor. An end tells how long the charger held it, a use how
- * long after the start it came; a correction of an end counts neither again.
+ * For SQL: appends an event for each row of `source`, the changed rows, aliased; $2 is the actor. At an end
+ * held_seconds is how long the charger held the reservation, at a use waited_seconds how long after the start it came;
+ * a correction of a final status counts neither again.
  */
 export const appendEvent = (source: string, from: string, rest: string) => `
   INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, reason, actor,

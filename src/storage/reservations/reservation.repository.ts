@@ -1,5 +1,5 @@
-// Reservations in PostgreSQL. Each transition is one statement: it checks the version it was decided on, writes
-// version + 1 and appends one event, so it happens whole or not at all, and once.
+// Stores and reads reservations in PostgreSQL. Each transition is one statement: it checks the version it was decided
+// on, writes version + 1 and appends one event, so it happens completely or not at all, and once.
 import type { SelectQueryBuilder } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { Transaction } from '../../model/charger/transaction.ts';
@@ -23,7 +23,7 @@ import {
 
 export interface ReservationFilter {
   readonly siteIds?: readonly string[];
-  /** Held by one of these, or, with `groups`, for one of those alone. */
+  /** Reservations of these idTags; with `groups`, also those for one of these groups alone. */
   readonly idTags?: readonly string[];
   readonly groups?: readonly string[];
   readonly chargerId?: string;
@@ -31,13 +31,13 @@ export interface ReservationFilter {
   readonly statuses?: readonly Reservation['status'][];
 }
 
-/** For SQL: what is held on chargers at $2. */
+/** For SQL: the reservations held on `chargers` whose expiry date is after $2. */
 const heldBy = (chargers: string) => `
   SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > $2`;
 
 /**
- * For SQL: the bookings of a charger whose start has come by $2: it does not know of them yet, and nobody else may have
- * the connector.
+ * For SQL: a charger's bookings that have started by $2 and are not activated: the charger does not know them yet, but
+ * their connector is taken.
  */
 const begunOn = (chargerId: string) => `
   SELECT b.* FROM (${touching(chargerId, '$2', '$2', aliasedOfR)}) b
@@ -116,7 +116,10 @@ const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-/** Stores what `apply` made of `previous`; false when somebody else was first. On the pool, or within a transaction. */
+/**
+ * Stores what `apply` made of `previous`; returns false if another change came first. `sql` is the pool or a
+ * transaction.
+ */
 export const advanceIn =
   (sql: Sql) =>
   async (
@@ -148,21 +151,21 @@ export function reservationRepository(database: Database) {
 
     advance: advanceIn(database),
 
-    /** What the charger told of a reservation that has ended; the first word stays. */
+    /** Records the charger's first status update about an ended reservation; later ones change nothing. */
     async annotate(id: string, update: ReservationUpdate): Promise<void> {
       await database.query(statements.annotate, [id, update]);
     },
 
-    /** For a hold that is made anew under another id on the charger. */
+    /** Returns a fresh reservationId, for a hold that is replaced on the charger. */
     async nextReservationId(): Promise<number> {
       const [found] = await database.query<{ id: number }>(statements.nextReservationId, []);
-      if (!found) throw new Error('PostgreSQL gave no reservationId');
+      if (!found) throw new Error('PostgreSQL returned no reservationId');
       return found.id;
     },
 
     byId: (id: string) => row(statements.byId, [id]),
 
-    /** The live one where there is one, else the latest with that id. */
+    /** The live reservation with that id, else the latest. */
     byWireId: (chargerId: string, reservationId: number) => row(statements.byWireId, [chargerId, reservationId]),
 
     async byIdempotencyKey(createdBy: string, key: string) {
@@ -173,28 +176,33 @@ export function reservationRepository(database: Database) {
       return { reservation: toReservation(reservation), requestDigest };
     },
 
-    /** A key whose reservation came to nothing may be given to another one. */
+    /** Frees the key of a REJECTED or FAILED reservation for another one. */
     async releaseKey(createdBy: string, key: string): Promise<void> {
       await database.query(statements.releaseKey, [createdBy, key]);
     },
 
-    /** The reservation that takes the place of this one, or did. */
+    /** The reservation that this one was, or is being, moved to. */
     movedTo: (id: string) => row(statements.movedTo, [id]),
 
-    /** The reservations that these chargers hold now, or may. */
+    /** The reservations that these chargers hold, or may hold, now. */
     live: (chargerIds: readonly string[], now: Date) => rows(statements.live, [[...chargerIds], now]),
 
-    /** Those, and the bookings whose start has come: all that keeps others away. */
+    /**
+     * The reservations that these chargers hold, and the bookings that have started: all that keeps other idTags away.
+     */
     heldAt: (chargerIds: readonly string[], at: Date) => rows(statements.heldAt, [[...chargerIds], at]),
 
-    /** The reservations that a transaction could be a use of; none where it has used one already. */
+    /** The reservations that the transaction may use; none if it has used one already. */
     matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>
       rows(statements.matchable, [chargerId, startedAt, id]),
 
-    /** At most `limit` of the live reservations of that interest, and the place in the log whose state they are. */
+    /**
+     * Up to `limit` live reservations that match the interest, and the place in the log of the snapshot they were read
+     * from.
+     */
     async liveOf(interest: Interest, limit: number): Promise<{ start: Start; reservations: Reservation[] }> {
       const { siteIds, chargerId, connectorId, reservationId, holders } = interest;
-      // One snapshot for both statements; it reads only, so it keeps nobody's events back.
+      // One snapshot for both statements; a transaction that only reads does not hold back the feed.
       return database.source.transaction('REPEATABLE READ', async (manager) => {
         const [row] = await manager.query<{ snapshot: string }[]>('SELECT pg_current_snapshot()::text AS snapshot');
         const start = startAt(row?.snapshot);

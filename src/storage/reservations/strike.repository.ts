@@ -1,14 +1,14 @@
-// The strikes of a site's idTags and groups, and what operators have pardoned, in PostgreSQL.
+// Reads the strikes of a site's idTags and groups, and stores pardons, in PostgreSQL.
 
 import type { Strike } from '../../model/site/strikes.ts';
 import type { Database, Statement } from '../database.ts';
 import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from './hold-facts.repository.ts';
 
-/** Of an idTag, or, without one, of a group. */
+/** The strikes of an idTag, or, if `idTag` is absent, of a group. */
 export interface StrikesOf {
   readonly idTag?: string;
   readonly parentIdTag?: string;
-  /** In lower case. */
+  /** The parentIdTag in lower case. */
   readonly group?: string;
   readonly strikes: readonly Strike[];
 }
@@ -38,7 +38,7 @@ export type StrikeRepository = ReturnType<typeof strikeRepository>;
 
 export function strikeRepository(database: Database) {
   return {
-    /** Since then, without what was pardoned; by idTag, and by group. */
+    /** The strikes since that time that were not pardoned, by idTag and by group. */
     async ofSite(siteId: string, since: Date): Promise<StrikesOf[]> {
       const [rows, pardons] = await Promise.all([
         database.query<Row & Record<string, unknown>>(statements.ofSite, [siteId, since]),

@@ -1,4 +1,5 @@
-// How a site is used, counted from the log of events and what is kept of its past, and the refusals that are noted in it.
+// Counts the usage of a site from the event log and from what is kept of dropped events, and appends refused requests
+// to the log.
 
 import type { Actor } from '../../model/events/event.ts';
 import type { Database, Statement } from '../database.ts';
@@ -12,7 +13,7 @@ export interface NotedRefusal {
   readonly at: Date;
   readonly actor: Actor;
   readonly code: string;
-  /** Of a policy's refusal: the rules that forbade it. */
+  /** If a policy refused: the rules that forbade the request. */
   readonly rules: readonly string[];
 }
 
@@ -32,7 +33,7 @@ export interface UsageCounts {
   readonly refusedBy: readonly { readonly reason: string; readonly count: number }[];
 }
 export interface UsageInBucket extends UsageCounts {
-  /** Its start. */
+  /** When the bucket begins. */
   readonly from: Date;
 }
 export interface Offender {
@@ -54,7 +55,7 @@ interface Query {
   readonly timeZone: string;
 }
 
-/** From the events, and from what is kept of those that were dropped. */
+/** The view `usage` unites the events with what is kept of dropped ones. */
 const COUNTED = `
   FROM usage WHERE site_id = $1 AND at >= $2 AND at < $3`;
 
@@ -66,7 +67,7 @@ const statements = {
       SELECT $1, 'REFUSAL', 'REFUSED', place.site_id, coalesce($2, ''), $4, $5, $6, $7, $8
       FROM (SELECT site_id FROM charger WHERE id = $2 UNION ALL SELECT id FROM site WHERE $2::text IS NULL AND id = $3) place`,
   },
-  // One pass, and few rows: the rest is counted from them.
+  // One pass that returns few rows, from which toCounts() derives the counts.
   tallies: {
     name: 'usage-tallies',
     text: `
@@ -74,7 +75,7 @@ const statements = {
              count(*)::integer AS count, coalesce(sum(held_seconds), 0)::double precision AS "heldSeconds" ${COUNTED}
       GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
   },
-  // A row for each bucket, and one without for the whole.
+  // One row for each bucket, and one with a null bucket for the whole time.
   waits: {
     name: 'usage-waits',
     text: `
@@ -107,7 +108,7 @@ export function usageRepository(database: Database) {
       await database.query(statements.noteRefusal, [...values, who.idTag ?? who.parentIdTag]);
     },
 
-    /** Buckets begin and end by the clocks of the time zone; one in which nothing happened is left out. */
+    /** Buckets begin and end by the clocks of the time zone; a bucket in which nothing happened is left out. */
     async usage({ siteId, from, until, bucket, timeZone }: Query): Promise<Usage> {
       const where = [siteId, from, until];
       const inBuckets = [...where, bucket.toLowerCase(), timeZone];
@@ -132,7 +133,7 @@ export function usageRepository(database: Database) {
   };
 }
 
-/** So many events of one kind in one bucket. */
+/** The number of events of one kind in one bucket. */
 interface Tally {
   readonly from: Date;
   readonly type: string;
@@ -146,7 +147,10 @@ interface Tally {
 function toCounts(tallies: readonly Tally[], medianWaitMinutes: number | undefined): UsageCounts {
   const sum = (which: (tally: Tally) => boolean) => tallies.filter(which).reduce((all, { count }) => all + count, 0);
   const moved = sum(({ type, reason }) => type === 'CANCELLED' && reason === 'MOVED');
-  /** Less those that a late message of a use corrected, in this bucket or an earlier one. */
+  /**
+   * Subtracts the ends that a late report of a use corrected. Such an end may lie in an earlier bucket: hence the floor
+   * of 0.
+   */
   const ended = (status: string) =>
     Math.max(0, sum(({ type }) => type === status) - sum((one) => one.type === 'USED' && one.fromStatus === status));
   const isRefusal = ({ type }: Tally) => type === 'REFUSED' || type === 'REJECTED';
@@ -168,7 +172,7 @@ function toCounts(tallies: readonly Tally[], medianWaitMinutes: number | undefin
   };
 }
 
-/** The most frequent first. */
+/** The refusals by reason, most frequent first. */
 function byFrequency(rows: readonly Tally[]) {
   const counts = new Map<string, number>();
   for (const { reason, count } of rows) {

@@ -1,5 +1,6 @@
-// The policies of sites as this process last read them. They may be old: whoever decides by them compares the version
-// with the database's, and forgets them where it differs.
+// Cache of the sites' policies in this process. An entry may be stale: ofSite() compares its version with the
+// database's; a caller that decides by ofCharger() must compare site and version itself, and call forget() if they
+// differ.
 
 import type { SitePolicies } from '../../model/site/policy.ts';
 import type { Sql } from '../database.ts';
@@ -14,8 +15,8 @@ export class KnownPolicies {
   constructor(private readonly policies: PolicyRepository) {}
 
   /**
-   * Undefined where there is no such charger. Within a transaction they are read on its connection: one that waited for
-   * another connection could wait for itself.
+   * Undefined if there is no such charger. Inside a transaction pass its `sql`: a second pooled connection there can
+   * exhaust the pool and deadlock.
    */
   async ofCharger(chargerId: string, sql?: Sql): Promise<SitePolicies | undefined> {
     const known = this.#ofSite.get(this.#siteOf.get(chargerId) ?? '');
@@ -27,7 +28,9 @@ export class KnownPolicies {
     return this.#remember(read);
   }
 
-  /** As they stand now; undefined where there is no such site. */
+  /**
+   * The current policies: reads them again if the version in the database differs. Undefined if there is no such site.
+   */
   async ofSite(siteId: string): Promise<SitePolicies | undefined> {
     const known = this.#ofSite.get(siteId);
     if (known && (await this.policies.version(siteId)) === known.version) return known;
@@ -35,7 +38,7 @@ export class KnownPolicies {
     return read && this.#remember(read);
   }
 
-  /** They have changed, or the charger stands elsewhere now. */
+  /** Drops a site's policies that have changed, and the site of a charger that may have moved. */
   forget({ siteId }: Pick<SitePolicies, 'siteId'>, chargerId?: string): void {
     this.#ofSite.delete(siteId);
     if (chargerId !== undefined) this.#siteOf.delete(chargerId);

@@ -1,9 +1,9 @@
-// The layers of sites' policies in PostgreSQL, and every version of them.
+// Stores the layers of the sites' policies, and every version of them, in PostgreSQL.
 import { isRefusal, type Refusal } from '../../model/refusals/refusal.ts';
 import type { PolicyFields, PolicyOverride, PolicyScope, SitePolicies } from '../../model/site/policy.ts';
 import type { Database, Sql, Statement } from '../database.ts';
 
-/** Which layer: the site's own (key ''), a charger's, or a group's. */
+/** Names a layer of a site: `key` is '' for the site's own, else the charger's id or the parentIdTag. */
 export interface Layer {
   readonly scope: PolicyScope;
   readonly key: string;
@@ -11,14 +11,14 @@ export interface Layer {
 
 export interface PolicyChange extends Layer {
   readonly version: number;
-  /** All that the layer says from then on; absent: the override was removed. */
+  /** All fields of the layer after the change; absent: the override was removed. */
   readonly fields?: PolicyFields;
   readonly timeZone: string;
   readonly changedBy: string;
   readonly changedAt: Date;
 }
 
-/** A layer as it is to be; without `fields` the override goes. */
+/** The new content of a layer; without `fields` the override is removed. */
 export interface LayerEdit extends Layer {
   readonly fields?: PolicyFields;
 }
@@ -49,7 +49,7 @@ const statements = {
       INSERT INTO site (id, name, time_zone, policy_version) VALUES ($1, $2, $3, 0)
       ON CONFLICT (id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone`,
   },
-  // Of a site that may be yet to be made.
+  // An advisory lock, because a new site has no row to lock yet.
   lock: { name: 'policy-lock', text: 'SELECT pg_advisory_xact_lock(7239, hashtext($1))' },
   grow: {
     name: 'policy-grow',
@@ -85,21 +85,22 @@ export function policyRepository(database: Database) {
   return {
     ofSites: (siteIds: readonly string[]) => policiesOf(database, siteIds),
 
-    /** Undefined where there is no such charger. */
+    /** Undefined if there is no such charger. */
     async ofCharger(chargerId: string, sql: Sql = database): Promise<SitePolicies | undefined> {
       const [row] = await sql.query<PoliciesRow>(statements.ofCharger, [chargerId]);
       return row && toPolicies(row);
     },
 
-    /** Undefined where there is no such site. */
+    /** Undefined if there is no such site. */
     async version(siteId: string): Promise<number | undefined> {
       const [row] = await database.query<{ version: number }>(statements.version, [siteId]);
       return row?.version;
     },
 
     /**
-     * One change, and one version more. `edit` sees the policies as they stand, which nobody else changes meanwhile;
-     * what it refuses is passed on, and nothing is changed. With `site`, that is saved, too.
+     * Makes one change and raises the version by one. `edit` gets the current policies under a lock, so that no other
+     * change comes in between; if it returns a refusal, nothing is changed and the refusal is returned. `site`, if
+     * given, is saved as well.
      */
     change(
       siteId: string,
@@ -122,7 +123,7 @@ export function policyRepository(database: Database) {
       });
     },
 
-    /** The newest first; of versions before `before`. */
+    /** The versions older than `before`, newest first. */
     async changes(siteId: string, first: number, before: number): Promise<PolicyChange[]> {
       type Row = Omit<PolicyChange, 'fields'> & { fields: PolicyFields | null };
       const rows = await database.query<Row>(statements.changes, [siteId, before, first]);

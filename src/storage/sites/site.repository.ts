@@ -1,4 +1,4 @@
-// Sites in PostgreSQL.
+// Stores sites in PostgreSQL.
 import { EntitySchema } from 'typeorm';
 import type { Site } from '../../model/site/site.ts';
 import { type Database, violatedConstraint } from '../database.ts';
@@ -33,7 +33,7 @@ export function siteRepository(database: Database, policies: PolicyRepository) {
       return withPolicies(await sites.createQueryBuilder('s').where('s.id = ANY(:ids)', { ids }).getMany());
     },
 
-    /** In the order of their ids; `after` is the last id of the page before. */
+    /** A page of sites, ordered by id; `after` is the last id of the previous page. */
     async page(filter: { siteIds?: readonly string[] }, first: number, after?: string): Promise<Site[]> {
       const query = sites.createQueryBuilder('s');
       if (filter.siteIds) query.andWhere('s.id = ANY(:siteIds)', { siteIds: filter.siteIds });
@@ -41,7 +41,7 @@ export function siteRepository(database: Database, policies: PolicyRepository) {
       return withPolicies(await query.orderBy('s.id').limit(first).getMany());
     },
 
-    /** `IN_USE` where chargers, or the history of chargers, belong to it. */
+    /** `IN_USE`: the site has chargers, or removed chargers whose history is kept. */
     async remove(id: string): Promise<'REMOVED' | 'NOT_FOUND' | 'IN_USE'> {
       try {
         return (await sites.delete({ id })).affected ? 'REMOVED' : 'NOT_FOUND';
