@@ -1,14 +1,15 @@
 // Creates and revokes API keys. A new key never has a permission that its creator lacks, and no API key creates
 // another.
+
 import { randomUUID } from 'node:crypto';
-import { addMs, type Clock } from '../common/clock.ts';
+import { addMs } from '../common/clock.ts';
 import { isUuid } from '../common/identifier.ts';
 import { type ApiKey, hashOf, newSecret, toText } from '../model/access/api-key.ts';
 import { type Caller, type Permission, permissions, type Reach, type Role } from '../model/access/caller.ts';
 import { permissionsOf } from '../model/access/rights.ts';
 import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
-import type { ApiKeyRepository } from '../storage/access/api-key.repository.ts';
+import type { AdministrationPorts } from './ports.ts';
 
 export interface CreateApiKeyInput {
   readonly name: string;
@@ -27,62 +28,56 @@ export interface CreatedApiKey {
   readonly secret: string;
 }
 
-export type CreateApiKey = (caller: Caller, input: CreateApiKeyInput) => Promise<CreatedApiKey | Refusal>;
-export type RevokeApiKey = (caller: Caller, id: string) => Promise<ApiKey | Refusal>;
-
 const DAY_MS = 86_400_000;
 const DEFAULT_DAYS = 365;
 const MAX_DAYS = 3660;
 
-export const createApiKey =
-  ({ keys, clock }: { readonly keys: ApiKeyRepository; readonly clock: Clock }): CreateApiKey =>
-  async (caller, input) => {
-    if (caller.apiKeyId !== undefined) return onlyPeople;
-    const now = clock.now();
-    const { name, expiresAt = addMs(now, DEFAULT_DAYS * DAY_MS) } = input;
-    const wrongName = checkIdentifier('name', name);
-    if (wrongName) return wrongName;
-    const reach = toReach(input);
-    if (isRefusal(reach)) return reach;
-    if (expiresAt <= now || expiresAt > addMs(now, MAX_DAYS * DAY_MS))
-      return invalidInput('expiresAt', `It must be in the future, and within ${MAX_DAYS} days.`);
-    const scopes = input.scopes ?? [...permissionsOf(reach.role, undefined)];
-    const wrong = checkScopes(reach.role, scopes, caller);
-    if (wrong) return wrong;
-    const createdBy = caller.subject;
-    const apiKey = {
-      id: randomUUID(),
-      name,
-      reach,
-      scopes: scopes as Permission[],
-      createdAt: now,
-      createdBy,
-      expiresAt,
-    };
-    const secret = newSecret();
-    await keys.insert(apiKey, hashOf(secret));
-    return { apiKey, secret: toText(apiKey.id, secret) };
-  };
+export async function createApiKey(
+  ports: AdministrationPorts,
+  caller: Caller,
+  input: CreateApiKeyInput,
+): Promise<CreatedApiKey | Refusal> {
+  const { apiKeys, clock } = ports;
 
-interface RevokePorts {
-  readonly keys: ApiKeyRepository;
-  readonly clock: Clock;
-  /** Drops the key from this node's cache of verified credentials. */
-  readonly forget: (id: string) => void;
+  if (caller.apiKeyId !== undefined) return onlyPeople;
+  const now = clock.now();
+  const { name, expiresAt = addMs(now, DEFAULT_DAYS * DAY_MS) } = input;
+  const wrongName = checkIdentifier('name', name);
+  if (wrongName) return wrongName;
+  const reach = toReach(input);
+  if (isRefusal(reach)) return reach;
+  if (expiresAt <= now || expiresAt > addMs(now, MAX_DAYS * DAY_MS))
+    return invalidInput('expiresAt', `It must be in the future, and within ${MAX_DAYS} days.`);
+  const scopes = input.scopes ?? [...permissionsOf(reach.role, undefined)];
+  const wrong = checkScopes(reach.role, scopes, caller);
+  if (wrong) return wrong;
+  const createdBy = caller.subject;
+  const apiKey = {
+    id: randomUUID(),
+    name,
+    reach,
+    scopes: scopes as Permission[],
+    createdAt: now,
+    createdBy,
+    expiresAt,
+  };
+  const secret = newSecret();
+  await apiKeys.insert(apiKey, hashOf(secret));
+  return { apiKey, secret: toText(apiKey.id, secret) };
 }
 
 /**
  * Other nodes may accept a revoked key for a few more seconds, from their caches; its open connections end within a
  * minute.
  */
-export const revokeApiKey =
-  ({ keys, clock, forget }: RevokePorts): RevokeApiKey =>
-  async (caller, id) => {
-    const revoked = isUuid(id) ? await keys.revoke(id, clock.now(), caller.subject) : undefined;
-    if (!revoked) return { code: 'API_KEY_NOT_FOUND', message: `There is no API key "${id}".` };
-    forget(revoked.id);
-    return revoked;
-  };
+export async function revokeApiKey(ports: AdministrationPorts, caller: Caller, id: string): Promise<ApiKey | Refusal> {
+  const { apiKeys, clock, forgetApiKey } = ports;
+
+  const revoked = isUuid(id) ? await apiKeys.revoke(id, clock.now(), caller.subject) : undefined;
+  if (!revoked) return { code: 'API_KEY_NOT_FOUND', message: `There is no API key "${id}".` };
+  forgetApiKey(revoked.id);
+  return revoked;
+}
 
 function toReach({ role, sites = [], idTags = [], groups = [] }: CreateApiKeyInput): Reach | InputRefusal {
   const given = { sites, idTags, groups };

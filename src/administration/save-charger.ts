@@ -1,16 +1,13 @@
 // Administration of chargers: save and remove.
 
-import type { Passwords } from '../charging/login/passwords.ts';
-import type { Clock } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';
 import type { Charger, SecurityProfile } from '../model/charger/charger.ts';
 import { MAX_CONNECTOR_ID } from '../model/charger/connector.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound } from '../model/refusals/not-found.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
-import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
-import type { SiteRepository } from '../storage/sites/site.repository.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
+import type { AdministrationPorts } from './ports.ts';
 
 export interface SaveChargerInput {
   readonly id: string;
@@ -26,65 +23,60 @@ export interface SaveChargerInput {
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
-export interface ChargerAdministrationPorts {
-  readonly chargers: ChargerRepository;
-  readonly sites: SiteRepository;
-  readonly passwords: Passwords;
-  /** Ends the charger's socket, so that it must log in again. */
-  readonly disconnect: (chargerId: string, reason: string) => void;
-  readonly clock: Clock;
-}
-
-export type SaveCharger = (caller: Caller, input: SaveChargerInput) => Promise<Charger | Refusal>;
-export type RemoveCharger = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
-
-export function saveCharger({ chargers, sites, passwords, disconnect }: ChargerAdministrationPorts): SaveCharger {
-  const save: SaveCharger = async (caller, input) => {
-    const { id, siteId, password, connectors } = input;
-    const [[before], [site], kept] = await Promise.all([
-      chargers.byIds([id]),
-      sites.byIds([siteId]),
-      chargers.belonging(id),
-    ]);
-    if (!mayAdministerSite(caller, siteId) || (kept && !mayAdministerSite(caller, kept.siteId))) return onlyOperators;
-    if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
-    const wrong =
-      checkId(id) ??
-      checkPassword(password, before !== undefined) ??
-      checkProfile(input.securityProfile, kept?.securityProfile) ??
-      checkConnectors(connectors);
-    if (wrong) return wrong;
-    const known = before && password !== undefined ? await chargers.credentials(id) : undefined;
-    const isSame = known && (await passwords.isPasswordOf(id, known.passwordHash, password ?? ''));
-    const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
-    const name = input.name ?? before?.name ?? id;
-    const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
-    // False if somebody else saved, moved or removed the charger meanwhile: then rights and input are checked again.
-    const isSaved = await chargers.save({ id, siteId, name, connectors, securityProfile, ...change }, kept?.siteId);
-    if (!isSaved) return save(caller, input);
-    if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
-    else if (before && securityProfile > before.securityProfile)
-      disconnect(id, `This charger must log in by security profile ${securityProfile}`);
-    const [saved] = await chargers.byIds([id]);
-    return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
-  };
-  return save;
+/** Creates or changes a charger; a removed one comes back. */
+export async function saveCharger(
+  ports: AdministrationPorts,
+  caller: Caller,
+  input: SaveChargerInput,
+): Promise<Charger | Refusal> {
+  const { chargers, sites, passwords, disconnect } = ports;
+  const { id, siteId, password, connectors } = input;
+  const [[before], [site], kept] = await Promise.all([
+    chargers.byIds([id]),
+    sites.byIds([siteId]),
+    chargers.belonging(id),
+  ]);
+  if (!mayAdministerSite(caller, siteId) || (kept && !mayAdministerSite(caller, kept.siteId))) return onlyOperators;
+  if (!site) return { code: 'SITE_NOT_FOUND', message: `There is no site "${siteId}"; save it first.` };
+  const wrong =
+    checkId(id) ??
+    checkPassword(password, before !== undefined) ??
+    checkProfile(input.securityProfile, kept?.securityProfile) ??
+    checkConnectors(connectors);
+  if (wrong) return wrong;
+  const known = before && password !== undefined ? await chargers.credentials(id) : undefined;
+  const isSame = known && (await passwords.isPasswordOf(id, known.passwordHash, password ?? ''));
+  const change = password === undefined || isSame ? {} : { passwordHash: await passwords.hash(password) };
+  const name = input.name ?? before?.name ?? id;
+  const securityProfile = (input.securityProfile ?? 1) as SecurityProfile;
+  // False if somebody else saved, moved or removed the charger meanwhile: then rights and input are checked again.
+  const isSaved = await chargers.save({ id, siteId, name, connectors, securityProfile, ...change }, kept?.siteId);
+  if (!isSaved) return saveCharger(ports, caller, input);
+  if (before && 'passwordHash' in change) disconnect(id, 'The password of this charger was changed');
+  else if (before && securityProfile > before.securityProfile)
+    disconnect(id, `This charger must log in by security profile ${securityProfile}`);
+  const [saved] = await chargers.byIds([id]);
+  return saved ?? { code: 'CHARGER_NOT_FOUND', message: `Charger "${id}" was removed at the same time.` };
 }
 
 /** Past reservations of the charger stay; it cannot be removed while a reservation is live. */
-export const removeCharger =
-  ({ chargers, disconnect, clock }: ChargerAdministrationPorts): RemoveCharger =>
-  async (caller, id) => {
-    const [before] = await chargers.byIds([id]);
-    if (!before || !mayAdministerSite(caller, before.siteId)) {
-      return chargerNotFound(id);
-    }
-    if (!(await chargers.remove(id, clock.now(), caller.subject))) {
-      return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };
-    }
-    disconnect(id, 'This charger was removed');
-    return { id };
-  };
+export async function removeCharger(
+  ports: AdministrationPorts,
+  caller: Caller,
+  id: string,
+): Promise<{ readonly id: string } | Refusal> {
+  const { chargers, disconnect, clock } = ports;
+
+  const [before] = await chargers.byIds([id]);
+  if (!before || !mayAdministerSite(caller, before.siteId)) {
+    return chargerNotFound(id);
+  }
+  if (!(await chargers.remove(id, clock.now(), caller.subject))) {
+    return { code: 'IN_USE', message: `Charger "${id}" has live reservations; cancel them first.` };
+  }
+  disconnect(id, 'This charger was removed');
+  return { id };
+}
 
 const onlyOperators: Refusal = {
   code: 'FORBIDDEN',

@@ -2,32 +2,28 @@
 
 import { type IdTag, maxIdTagLength, sameId } from '../model/charger/id-tag.ts';
 import { invalidInput } from '../model/refusals/input.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
-import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
+import type { AdministrationPorts } from './ports.ts';
 
-export type SaveIdTag = (input: IdTag) => Promise<IdTag | Refusal>;
-export type RemoveIdTag = (idTag: string) => Promise<{ readonly id: string } | Refusal>;
-
-export const saveIdTag =
-  (idTags: IdTagRepository): SaveIdTag =>
-  async (input) => {
-    const { idTag, parentIdTag } = input;
-    const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
-    if (wrong) return wrong;
-    if (sameId(idTag, parentIdTag)) {
-      return invalidInput('parentIdTag', 'An idTag cannot be its own group; give another parentIdTag, or none.');
-    }
-    await idTags.save(input);
-    return input;
-  };
+export async function saveIdTag({ idTags }: AdministrationPorts, input: IdTag): Promise<IdTag | Refusal> {
+  const { idTag, parentIdTag } = input;
+  const wrong = check('idTag', idTag) ?? (parentIdTag === undefined ? undefined : check('parentIdTag', parentIdTag));
+  if (wrong) return wrong;
+  if (sameId(idTag, parentIdTag)) {
+    return invalidInput('parentIdTag', 'An idTag cannot be its own group; give another parentIdTag, or none.');
+  }
+  await idTags.save(input);
+  return input;
+}
 
 /** Reservations made with the idTag stay, but it can no longer start a transaction. */
-export const removeIdTag =
-  (idTags: IdTagRepository): RemoveIdTag =>
-  async (idTag) => {
-    if (await idTags.remove(idTag)) return { id: idTag };
-    return { code: 'ID_TAG_NOT_FOUND', message: `There is no idTag "${idTag}".` };
-  };
+export async function removeIdTag(
+  { idTags }: AdministrationPorts,
+  idTag: string,
+): Promise<{ readonly id: string } | Refusal> {
+  if (await idTags.remove(idTag)) return { id: idTag };
+  return { code: 'ID_TAG_NOT_FOUND', message: `There is no idTag "${idTag}".` };
+}
 
 const LONGEST = maxIdTagLength('2.1');
 

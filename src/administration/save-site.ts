@@ -1,6 +1,5 @@
 // Use cases that administer sites and their policies: save and remove a site, save and remove an override.
 
-import type { Clock } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerEverySite, mayAdministerSite } from '../model/access/rights.ts';
 import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
@@ -9,16 +8,9 @@ import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
 import { type PolicyFields, resolvePolicy, type SitePolicies } from '../model/site/policy.ts';
 import { checkFields, checkTogether } from '../model/site/policy-fields.ts';
 import { isTimeZone, type Site } from '../model/site/site.ts';
-import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
-import type { Layer, PolicyRepository } from '../storage/sites/policy.repository.ts';
+import type { Layer } from '../storage/sites/policy.repository.ts';
 import type { SiteRepository } from '../storage/sites/site.repository.ts';
-
-export interface SiteAdministrationPorts {
-  readonly sites: SiteRepository;
-  readonly policies: PolicyRepository;
-  readonly chargers: ChargerRepository;
-  readonly clock: Clock;
-}
+import type { AdministrationPorts } from './ports.ts';
 
 export interface SaveSiteInput {
   readonly id: string;
@@ -39,77 +31,84 @@ export interface SaveOverrideInput extends OverrideKey {
   readonly policy: PolicyFields;
 }
 
-export type SaveSite = (caller: Caller, input: SaveSiteInput) => Promise<Site | Refusal>;
-export type RemoveSite = (caller: Caller, id: string) => Promise<{ readonly id: string } | Refusal>;
-export type SaveOverride = (caller: Caller, input: SaveOverrideInput) => Promise<Site | Refusal>;
-export type RemoveOverride = (caller: Caller, input: OverrideKey) => Promise<Site | Refusal>;
-
 /** Admins may create sites; an operator may only change its own. */
-export const saveSite =
-  ({ sites, policies, clock }: SiteAdministrationPorts): SaveSite =>
-  async (caller, input) => {
-    const { id, name, timeZone, policy } = input;
-    if (!mayAdministerSite(caller, id)) return onlyOwn;
-    const [known] = await sites.byIds([id]);
-    if (!known && !mayAdministerEverySite(caller)) return onlyOwn;
-    const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkFields(policy);
-    if (wrong) return wrong;
-    const edit = (before: SitePolicies | undefined) => {
-      const fields = { ...before?.fields, ...policy };
-      const after = { siteId: id, timeZone, version: 0, fields, overrides: before?.overrides ?? [] };
-      return checkLayers(after) ?? { scope: 'SITE' as const, key: '', fields };
-    };
-    const refused = await policies.change(id, edit, { by: caller.subject, at: clock.now(), site: { name, timeZone } });
-    return refused ?? (await reread(sites, id));
+export async function saveSite(
+  ports: AdministrationPorts,
+  caller: Caller,
+  input: SaveSiteInput,
+): Promise<Site | Refusal> {
+  const { sites, policyRows, clock } = ports;
+
+  const { id, name, timeZone, policy } = input;
+  if (!mayAdministerSite(caller, id)) return onlyOwn;
+  const [known] = await sites.byIds([id]);
+  if (!known && !mayAdministerEverySite(caller)) return onlyOwn;
+  const wrong = checkId(id) ?? checkName(name) ?? checkTimeZone(timeZone) ?? checkFields(policy);
+  if (wrong) return wrong;
+  const edit = (before: SitePolicies | undefined) => {
+    const fields = { ...before?.fields, ...policy };
+    const after = { siteId: id, timeZone, version: 0, fields, overrides: before?.overrides ?? [] };
+    return checkLayers(after) ?? { scope: 'SITE' as const, key: '', fields };
   };
+  const refused = await policyRows.change(id, edit, { by: caller.subject, at: clock.now(), site: { name, timeZone } });
+  return refused ?? (await reread(sites, id));
+}
 
 /** Saves the override of one charger or of one group, in place of the whole override before it. */
-export const saveOverride =
-  (ports: SiteAdministrationPorts): SaveOverride =>
-  async (caller, { policy, ...key }) => {
-    const layer = await checkLayer(ports, caller, key, { mustBeThere: true });
-    if (isRefusal(layer)) return layer;
-    const wrong = checkFields(policy);
-    if (wrong) return wrong;
-    const edit = (before: SitePolicies | undefined) => {
-      if (!before) return siteNotFound(key.siteId);
-      const { scope, key: name } = layer;
-      const others = before.overrides.filter((one) => !isSame(one, layer));
-      if (others.length >= MAX_OVERRIDES) return tooManyOverrides;
-      const override = { scope: scope === 'GROUP' ? scope : ('CHARGER' as const), key: name, fields: policy };
-      return checkLayers({ ...before, overrides: [...others, override] }) ?? { ...layer, fields: policy };
-    };
-    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
-    return refused ?? (await reread(ports.sites, key.siteId));
+export async function saveOverride(
+  ports: AdministrationPorts,
+  caller: Caller,
+  { policy, ...key }: SaveOverrideInput,
+): Promise<Site | Refusal> {
+  const layer = await checkLayer(ports, caller, key, { mustBeThere: true });
+  if (isRefusal(layer)) return layer;
+  const wrong = checkFields(policy);
+  if (wrong) return wrong;
+  const edit = (before: SitePolicies | undefined) => {
+    if (!before) return siteNotFound(key.siteId);
+    const { scope, key: name } = layer;
+    const others = before.overrides.filter((one) => !isSame(one, layer));
+    if (others.length >= MAX_OVERRIDES) return tooManyOverrides;
+    const override = { scope: scope === 'GROUP' ? scope : ('CHARGER' as const), key: name, fields: policy };
+    return checkLayers({ ...before, overrides: [...others, override] }) ?? { ...layer, fields: policy };
   };
+  const refused = await ports.policyRows.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+  return refused ?? (await reread(ports.sites, key.siteId));
+}
 
 /** Changes nothing if there is no such override. */
-export const removeOverride =
-  (ports: SiteAdministrationPorts): RemoveOverride =>
-  async (caller, key) => {
-    const layer = await checkLayer(ports, caller, key, { mustBeThere: false });
-    if (isRefusal(layer)) return layer;
-    const edit = (before: SitePolicies | undefined) => (before ? layer : siteNotFound(key.siteId));
-    const refused = await ports.policies.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
-    return refused ?? (await reread(ports.sites, key.siteId));
-  };
+export async function removeOverride(
+  ports: AdministrationPorts,
+  caller: Caller,
+  key: OverrideKey,
+): Promise<Site | Refusal> {
+  const layer = await checkLayer(ports, caller, key, { mustBeThere: false });
+  if (isRefusal(layer)) return layer;
+  const edit = (before: SitePolicies | undefined) => (before ? layer : siteNotFound(key.siteId));
+  const refused = await ports.policyRows.change(key.siteId, edit, { by: caller.subject, at: ports.clock.now() });
+  return refused ?? (await reread(ports.sites, key.siteId));
+}
 
-export const removeSite =
-  ({ sites }: Pick<SiteAdministrationPorts, 'sites'>): RemoveSite =>
-  async (caller, id) => {
-    if (!mayAdministerEverySite(caller)) return onlyOwn;
-    switch (await sites.remove(id)) {
-      case 'REMOVED':
-        return { id };
-      case 'NOT_FOUND':
-        return siteNotFound(id);
-      case 'IN_USE':
-        return {
-          code: 'IN_USE',
-          message: `Site "${id}" cannot be removed: it has, or had, chargers, and their history is kept.`,
-        };
-    }
-  };
+export async function removeSite(
+  ports: AdministrationPorts,
+  caller: Caller,
+  id: string,
+): Promise<{ readonly id: string } | Refusal> {
+  const { sites } = ports;
+
+  if (!mayAdministerEverySite(caller)) return onlyOwn;
+  switch (await sites.remove(id)) {
+    case 'REMOVED':
+      return { id };
+    case 'NOT_FOUND':
+      return siteNotFound(id);
+    case 'IN_USE':
+      return {
+        code: 'IN_USE',
+        message: `Site "${id}" cannot be removed: it has, or had, chargers, and their history is kept.`,
+      };
+  }
+}
 
 const MAX_OVERRIDES = 500;
 const tooManyOverrides = invalidInput('siteId', `A site has at most ${MAX_OVERRIDES} overrides; remove some first.`);
@@ -127,7 +126,7 @@ const isSame = (one: Layer, other: Layer): boolean =>
   (one.key === other.key || (one.scope === 'GROUP' && one.key.toLowerCase() === other.key.toLowerCase()));
 
 async function checkLayer(
-  { chargers }: SiteAdministrationPorts,
+  { chargers }: AdministrationPorts,
   caller: Caller,
   { siteId, chargerId, parentIdTag }: OverrideKey,
   { mustBeThere }: { readonly mustBeThere: boolean },

@@ -1,31 +1,13 @@
 // Applies to reservations what a charger reports by itself: connector states that drop, prove or contradict a hold, and
 // in OCPP 2.x updates about reservations that the charger ended. Available also activates waiting bookings.
 
-import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
-import type { Log } from '../common/log.ts';
+import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { DEBOUNCE_MS } from '../lifecycle/ask-again.ts';
-import type { Transition } from '../lifecycle/transition.ts';
+import { transition } from '../lifecycle/transition.ts';
 import type { OcppVersion } from '../model/charger/charger.ts';
 import { type ConnectorState, isOutOfOrder } from '../model/charger/connector.ts';
 import { isFirstAsked, isHolding, type ReservationUpdate, removalReason } from '../model/reservation/reservation.ts';
-import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
-import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
-
-export interface FollowPorts {
-  readonly reservations: ReservationRepository;
-  readonly chargers: ChargerRepository;
-  readonly transition: Transition;
-  readonly wakeSettler: (at: Date) => void;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-export type FollowConnectorState = (
-  chargerId: string,
-  version: OcppVersion,
-  connectorId: number,
-  state: ConnectorState,
-) => Promise<void>;
+import type { ChargingPorts } from './ports.ts';
 
 /** How long after its expiry date a charger without a clock, or one that was offline, may keep a reservation. */
 export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
@@ -36,36 +18,41 @@ export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
  * version, proves an acceptance whose answer was lost, or reveals a hold that has ended here. Available inside a hold
  * does not end it by itself.
  */
-export const followConnectorState = (ports: FollowPorts): FollowConnectorState => {
-  const { reservations, transition, clock } = ports;
-  const liveOn = async (chargerId: string) =>
+export async function followConnectorState(
+  ports: ChargingPorts,
+  chargerId: string,
+  version: OcppVersion,
+  connectorId: number,
+  state: ConnectorState,
+): Promise<void> {
+  const { reservations, clock } = ports;
+  const heldByCharger = async () =>
     (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
-  return async (chargerId, version, connectorId, state) => {
-    const isBroken = isOutOfOrder(state);
-    if (isBroken && version === '1.6') {
-      const dropped = (await liveOn(chargerId)).filter((one) => connectorId === 0 || one.connectorId === connectorId);
-      for (const one of dropped) await transition(one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
-    } else if (connectorId === 0) {
-      // connectorId 0 is the charger as a whole: its state affects holds only if 1.6 reports it out of order (above).
-    } else if (state === 'RESERVED') {
-      const live = await liveOn(chargerId);
-      const here = live.filter((one) => one.connectorId === connectorId);
-      const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
-      if (unknown) await transition(unknown, { type: 'accepted' }, 'CHARGER');
-      const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
-      if (!isExplained) await releaseGhosts(ports, chargerId, connectorId);
-    } else if (isBroken || state === 'AVAILABLE') {
-      // In 2.x, Available may mean that the idTag was presented: verify-hold.ts does not ask because of it alone.
-      await verifyLater(ports, chargerId, connectorId);
-      if (state === 'AVAILABLE' && (await reservations.activateOn(chargerId, connectorId, clock.now()))) {
-        ports.wakeSettler(clock.now());
-      }
+  const isBroken = isOutOfOrder(state);
+  if (isBroken && version === '1.6') {
+    const dropped = (await heldByCharger()).filter((one) => connectorId === 0 || one.connectorId === connectorId);
+    for (const one of dropped)
+      await transition(ports, one, { type: 'removed', reason: removalReason(state) }, 'CHARGER');
+  } else if (connectorId === 0) {
+    // connectorId 0 is the charger as a whole: its state affects holds only if 1.6 reports it out of order (above).
+  } else if (state === 'RESERVED') {
+    const live = await heldByCharger();
+    const here = live.filter((one) => one.connectorId === connectorId);
+    const unknown = here.find((one) => one.status === 'UNKNOWN' && isFirstAsked(one));
+    if (unknown) await transition(ports, unknown, { type: 'accepted' }, 'CHARGER');
+    const isExplained = here.length > 0 || live.some((one) => one.connectorId === 0);
+    if (!isExplained) await releaseGhosts(ports, chargerId, connectorId);
+  } else if (isBroken || state === 'AVAILABLE') {
+    // In 2.x, Available may mean that the idTag was presented: verify-hold.ts does not ask because of it alone.
+    await verifyLater(ports, chargerId, connectorId);
+    if (state === 'AVAILABLE' && (await reservations.activateOn(chargerId, connectorId, clock.now()))) {
+      ports.wakeSettler(clock.now());
     }
-  };
-};
+  }
+}
 
 /** Real connectors flicker: the hold is verified after a pause, which doubles with each earlier attempt. */
-async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+async function verifyLater(ports: ChargingPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock } = ports;
   const now = clock.now();
   const dueAt = await reservations.verifyLater(chargerId, connectorId, now, DEBOUNCE_MS);
@@ -73,7 +60,7 @@ async function verifyLater(ports: FollowPorts, chargerId: string, connectorId: n
 }
 
 /** The charger holds what has ended here (after a fault, or an expiry it missed): owes it a release. */
-async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId: number): Promise<void> {
+async function releaseGhosts(ports: ChargingPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock, log } = ports;
   const now = clock.now();
   const owed = await reservations.oweReleasesOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS), now);
@@ -86,23 +73,28 @@ async function releaseGhosts(ports: FollowPorts, chargerId: string, connectorId:
  * Records an OCPP 2.x ReservationStatusUpdate. An unknown reservation is logged; an ended one is annotated and keeps
  * its first end.
  */
-export const recordReservationUpdate =
-  ({ reservations, chargers, transition, log }: FollowPorts) =>
-  async (chargerId: string, reservationId: number, update: ReservationUpdate): Promise<void> => {
-    const reservation = await reservations.byWireId(chargerId, reservationId);
-    if (!reservation) {
-      log.info({ chargerId, reservationId, update }, 'a charger reported on a reservation that is not known here');
-      return;
-    }
-    if (!isHolding(reservation.status)) {
-      await reservations.annotate(reservation.id, update);
-      return;
-    }
-    if (update === 'EXPIRED') {
-      await transition(reservation, { type: 'expired' }, 'CHARGER');
-      return;
-    }
-    const { state } = await chargers.lastReport(chargerId, reservation.connectorId);
-    const reason = update === 'NO_TRANSACTION' ? update : removalReason(state);
-    await transition(reservation, { type: 'removed', reason }, 'CHARGER');
-  };
+export async function recordReservationUpdate(
+  ports: ChargingPorts,
+  chargerId: string,
+  reservationId: number,
+  update: ReservationUpdate,
+): Promise<void> {
+  const { reservations, chargers, log } = ports;
+
+  const reservation = await reservations.byWireId(chargerId, reservationId);
+  if (!reservation) {
+    log.info({ chargerId, reservationId, update }, 'a charger reported on a reservation that is not known here');
+    return;
+  }
+  if (!isHolding(reservation.status)) {
+    await reservations.annotate(reservation.id, update);
+    return;
+  }
+  if (update === 'EXPIRED') {
+    await transition(ports, reservation, { type: 'expired' }, 'CHARGER');
+    return;
+  }
+  const { state } = await chargers.lastReport(chargerId, reservation.connectorId);
+  const reason = update === 'NO_TRANSACTION' ? update : removalReason(state);
+  await transition(ports, reservation, { type: 'removed', reason }, 'CHARGER');
+}

@@ -1,23 +1,11 @@
 // Follows the connections of chargers: which node holds a socket, when its charger was last seen or booted, and which
 // reservations become due when it returns.
-import { addMs, type Clock } from '../common/clock.ts';
-import type { Log } from '../common/log.ts';
+
+import { addMs } from '../common/clock.ts';
 import type { BootReport, OcppVersion } from '../model/charger/charger.ts';
 import type { Admission } from '../model/charger/login.ts';
-import type { ChargerRepository, Connection } from '../storage/chargers/charger.repository.ts';
-import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
-
-export interface ConnectionPorts {
-  readonly chargers: ChargerRepository;
-  readonly reservations: ReservationRepository;
-  readonly nodeId: () => number;
-  readonly announce: () => void;
-  readonly wakeSettler: (at: Date) => void;
-  /** Closes the older socket of the same charger at another node. */
-  readonly supersede: (nodeId: number, chargerId: string, epoch: number) => void;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+import type { Connection } from '../storage/chargers/charger.repository.ts';
+import type { ChargingPorts } from './ports.ts';
 
 /**
  * Time for a returning charger to send its offline queue: a transaction start in it may have used an unsettled
@@ -25,67 +13,66 @@ export interface ConnectionPorts {
  */
 export const DRAIN_MS = 2000;
 
-export type ConnectCharger = (
+/** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */
+export async function connectCharger(
+  ports: ChargingPorts,
   chargerId: string,
   version: OcppVersion,
   admission: Admission,
-) => Promise<Connection | undefined>;
-
-/** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */
-export const connectCharger =
-  (ports: ConnectionPorts): ConnectCharger =>
-  async (chargerId, version, admission) => {
-    const now = ports.clock.now();
-    const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, admission, now);
-    if (!connection) return undefined;
-    const { supersededNode, nodeId, epoch } = connection;
-    if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);
-    const dueAt = addMs(now, DRAIN_MS);
-    try {
-      await ports.reservations.dueOnConnect(chargerId, dueAt, now);
-    } catch (error) {
-      // The charger is refused and will connect again.
-      await ports.chargers.disconnect(chargerId, connection, now).catch(() => {});
-      throw error;
-    }
-    ports.announce();
-    ports.wakeSettler(dueAt);
-    return connection;
-  };
-
-export type ReclaimCharger = (chargerId: string, connection: Connection) => Promise<Connection | undefined>;
+): Promise<Connection | undefined> {
+  const now = ports.clock.now();
+  const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, admission, now);
+  if (!connection) return undefined;
+  const { supersededNode, nodeId, epoch } = connection;
+  if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);
+  const dueAt = addMs(now, DRAIN_MS);
+  try {
+    await ports.reservations.dueOnConnect(chargerId, dueAt, now);
+  } catch (error) {
+    // The charger is refused and will connect again.
+    await ports.chargers.disconnect(chargerId, connection, now).catch(() => {});
+    throw error;
+  }
+  ports.announce();
+  ports.wakeSettler(dueAt);
+  return connection;
+}
 
 /**
  * Records a socket that this node still holds under the node's new id; undefined if a newer connection owns the
  * charger, or it was removed.
  */
-export const reclaimCharger =
-  ({ chargers, nodeId, clock, announce }: ConnectionPorts): ReclaimCharger =>
-  async (chargerId, connection) => {
-    const reclaimed = await chargers.reclaim(chargerId, nodeId(), connection, clock.now());
-    announce();
-    return reclaimed;
-  };
+export async function reclaimCharger(
+  ports: ChargingPorts,
+  chargerId: string,
+  connection: Connection,
+): Promise<Connection | undefined> {
+  const { chargers, nodeId, clock, announce } = ports;
+
+  const reclaimed = await chargers.reclaim(chargerId, nodeId(), connection, clock.now());
+  announce();
+  return reclaimed;
+}
 
 /** A charger that booted may have lost its holds: each is verified after DRAIN_MS, the time for its offline queue. */
-export const recordBoot =
-  ({ chargers, reservations, wakeSettler, clock }: ConnectionPorts) =>
-  async (chargerId: string, boot: BootReport): Promise<void> => {
-    const now = clock.now();
-    await chargers.recordBoot(chargerId, boot, now);
-    const dueAt = addMs(now, DRAIN_MS);
-    await reservations.dueOnBoot(chargerId, dueAt);
-    wakeSettler(dueAt);
-  };
+export async function recordBoot(ports: ChargingPorts, chargerId: string, boot: BootReport): Promise<void> {
+  const { chargers, reservations, wakeSettler, clock } = ports;
+
+  const now = clock.now();
+  await chargers.recordBoot(chargerId, boot, now);
+  const dueAt = addMs(now, DRAIN_MS);
+  await reservations.dueOnBoot(chargerId, dueAt);
+  wakeSettler(dueAt);
+}
 
 /** Does not wait for the database: a heartbeat is answered even if it cannot be stored. */
-export const recordSeen =
-  ({ chargers, clock, log }: ConnectionPorts) =>
-  async (chargerId: string): Promise<void> => {
-    chargers
-      .recordSeen(chargerId, clock.now())
-      .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not stored'));
-  };
+export async function recordSeen(ports: ChargingPorts, chargerId: string): Promise<void> {
+  const { chargers, clock, log } = ports;
+
+  chargers
+    .recordSeen(chargerId, clock.now())
+    .catch((error) => log.debug({ error, chargerId }, 'a heartbeat was not stored'));
+}
 
 const LARGE_SKEW_SECONDS = 60;
 
@@ -93,16 +80,20 @@ const LARGE_SKEW_SECONDS = 60;
  * Stores by how many seconds the charger's clock is ahead; `seconds` comes from a message that did not wait in its
  * offline queue.
  */
-export const recordClockSkew =
-  ({ chargers, log }: ConnectionPorts) =>
-  async (chargerId: string, seconds: number): Promise<void> => {
-    if (Math.abs(seconds) > LARGE_SKEW_SECONDS) log.warn({ chargerId, seconds }, 'the clock of a charger is off');
-    await chargers.recordClockSkew(chargerId, seconds);
-  };
+export async function recordClockSkew(ports: ChargingPorts, chargerId: string, seconds: number): Promise<void> {
+  const { chargers, log } = ports;
 
-export const disconnectCharger =
-  ({ chargers, announce, clock }: ConnectionPorts) =>
-  async (chargerId: string, connection: Connection): Promise<void> => {
-    await chargers.disconnect(chargerId, connection, clock.now());
-    announce();
-  };
+  if (Math.abs(seconds) > LARGE_SKEW_SECONDS) log.warn({ chargerId, seconds }, 'the clock of a charger is off');
+  await chargers.recordClockSkew(chargerId, seconds);
+}
+
+export async function disconnectCharger(
+  ports: ChargingPorts,
+  chargerId: string,
+  connection: Connection,
+): Promise<void> {
+  const { chargers, announce, clock } = ports;
+
+  await chargers.disconnect(chargerId, connection, clock.now());
+  announce();
+}

@@ -1,13 +1,7 @@
 // Makes a live hold due for the settler, in doubt if the charger's earlier reports no longer prove it.
-import { addMs, type Clock } from '../common/clock.ts';
+import { addMs } from '../common/clock.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
-import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
-
-export interface AskAgainPorts {
-  readonly reservations: ReservationRepository;
-  readonly wakeSettler: (at: Date) => void;
-  readonly clock: Clock;
-}
+import type { LifecyclePorts } from './transition.ts';
 
 /**
  * How long a connector state that contradicts a hold must last before the hold is verified: real connectors flicker.
@@ -16,7 +10,7 @@ export const DEBOUNCE_MS = 3000;
 
 /** The charger may hold something other than what is stored: makes the hold due at once. */
 export async function askAgain(
-  { reservations, wakeSettler, clock }: AskAgainPorts,
+  { reservations, wakeSettler, clock }: LifecyclePorts,
   id: string,
   options: { readonly isDoubted?: boolean; readonly givesBackClaim?: boolean } = {},
 ): Promise<void> {
@@ -30,7 +24,7 @@ export async function askAgain(
  * The charger may have dropped the hold: puts it in doubt, and makes it due once its connector has had time to report.
  */
 export async function doubt(
-  { reservations, wakeSettler, clock }: AskAgainPorts,
+  { reservations, wakeSettler, clock }: LifecyclePorts,
   id: string,
   options: { readonly givesBackClaim?: boolean } = {},
 ): Promise<void> {
@@ -42,7 +36,7 @@ export async function doubt(
 
 /** Puts each live hold of the charger that `isTouched` selects in doubt. */
 export async function doubtEach(
-  ports: AskAgainPorts,
+  ports: LifecyclePorts,
   chargerId: string,
   isTouched: (hold: Reservation) => boolean,
 ): Promise<void> {

@@ -2,14 +2,19 @@
 // Bulk expiry and notices (follow-up.repository.ts) and the ends of pre-empted holds (hold-connector.ts) bypass it. It
 // must not know why the change is wanted.
 import { addMs, type Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
 import type { Actor, ReservationEventType } from '../model/events/event.ts';
 import { apply, type Happening, isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
 import type { FollowUp } from '../storage/reservations/follow-up.repository.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
 
-export interface TransitionPorts {
+/** What every change of a reservation needs. */
+export interface LifecyclePorts {
   readonly reservations: ReservationRepository;
+  readonly chargers: ChargerRepository;
   readonly clock: Clock;
+  readonly log: Log;
   /** Notifies the feed that the log has grown. */
   readonly announce: () => void;
   /** Makes the settler run at that time. */
@@ -24,44 +29,41 @@ export interface Transitioned {
   readonly isChanged: boolean;
 }
 
-export type Transition = (
+export async function transition(
+  ports: LifecyclePorts,
   reservation: Reservation,
   happening: Happening,
   actor: Actor,
-  options?: { readonly isReleaseOwed?: boolean },
-) => Promise<Transitioned>;
-
-export const transition =
-  (ports: TransitionPorts): Transition =>
-  async (reservation, happening, actor, { isReleaseOwed = false } = {}) => {
-    const { reservations, clock } = ports;
-    for (let current = reservation; ; ) {
-      const at = clock.now();
-      const next = apply(current, happening, at);
-      if (!next) {
-        // The caller's copy may be outdated: read the row, and decide again if it is newer.
-        const newer = await reservations.byId(current.id);
-        if (!newer || newer.version === current.version) return { reservation: newer ?? current, isChanged: false };
-        current = newer;
-        continue;
-      }
-      const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
-      const isStored = await reservations.advance(
-        current,
-        next,
-        { type: eventTypes[happening.type](next), actor, at },
-        followUp,
-      );
-      if (isStored) {
-        ports.announce();
-        if (followUp.dueAt) ports.wakeSettler(followUp.dueAt);
-        return { reservation: next, isChanged: true };
-      }
+  { isReleaseOwed = false }: { readonly isReleaseOwed?: boolean } = {},
+): Promise<Transitioned> {
+  const { reservations, clock } = ports;
+  for (let current = reservation; ; ) {
+    const at = clock.now();
+    const next = apply(current, happening, at);
+    if (!next) {
+      // The caller's copy may be outdated: read the row, and decide again if it is newer.
       const newer = await reservations.byId(current.id);
-      if (!newer) throw new Error(`Reservation ${current.id} is gone`);
+      if (!newer || newer.version === current.version) return { reservation: newer ?? current, isChanged: false };
       current = newer;
+      continue;
     }
-  };
+    const followUp = followUpOf(next, happening, at, isReleaseOwed, ports.callLeaseMs);
+    const isStored = await reservations.advance(
+      current,
+      next,
+      { type: eventTypes[happening.type](next), actor, at },
+      followUp,
+    );
+    if (isStored) {
+      ports.announce();
+      if (followUp.dueAt) ports.wakeSettler(followUp.dueAt);
+      return { reservation: next, isChanged: true };
+    }
+    const newer = await reservations.byId(current.id);
+    if (!newer) throw new Error(`Reservation ${current.id} is gone`);
+    current = newer;
+  }
+}
 
 /** First pause before an unanswered command is tried again; it doubles with each attempt. */
 export const RETRY_MS = 2000;

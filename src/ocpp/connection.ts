@@ -2,22 +2,24 @@
 // schemas. A bad frame is answered with an error; only MAX_BAD_FRAMES of them in a row, or a frame that is too long,
 // close the socket. It must not know any action by name.
 import type { RawData, WebSocket } from 'ws';
-import { DRAIN_MS } from '../charging/follow-connection.ts';
+import { DRAIN_MS, recordClockSkew } from '../charging/follow-connection.ts';
+import type { ChargingPorts } from '../charging/ports.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import { endAtFault } from '../common/end-at-fault.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { RateLimit } from '../common/rate-limit.ts';
-import type { ChargerAnswer, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
+import { settleLateAnswer } from '../lifecycle/settle-reservation.ts';
+import type { ChargerAnswer, ChargerCommand, Outcome, ReservationCommand } from '../model/charger/charger-calls.ts';
 import { isDatabaseAway, isUnstorable } from '../storage/database.ts';
 import { OutgoingCalls, type WireOutcome } from './outgoing-calls.ts';
 import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './protocol/frames.ts';
-import type { ChargerUseCases, Protocol, WireCall } from './protocol/protocol.ts';
+import type { Protocol, WireCall } from './protocol/protocol.ts';
 import { instantOf } from './protocol/timestamp.ts';
 import type { Validation } from './protocol/validation.ts';
 
 export interface ConnectionPorts {
-  readonly useCases: ChargerUseCases;
+  readonly charging: ChargingPorts;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -115,7 +117,7 @@ export class Connection {
     const outcome = await this.#send(wire, this.ports.answerTimeoutMs, (payload) => {
       const answer = read(payload);
       if (!answer || !('id' in command)) return;
-      const settled = this.#whenPossible(() => this.ports.useCases.settleLateAnswer(this.chargerId, command, answer));
+      const settled = this.#whenPossible(() => this.#settleLate(command, answer));
       settled.catch((error) =>
         this.ports.log.error({ error, chargerId: this.chargerId }, 'a late answer was not settled'),
       );
@@ -162,11 +164,19 @@ export class Connection {
     this.#send(capabilityCall, CAPABILITY_TIMEOUT_MS)
       .then(async (outcome) => {
         if (outcome.type !== 'result' || validation.check('response', capabilityCall.action, outcome.payload)) return;
-        await this.ports.useCases.recordCapabilities(chargerId, this.protocol.decodeCapabilities(outcome.payload));
+        await this.ports.charging.chargers.recordCapabilities(
+          chargerId,
+          this.protocol.decodeCapabilities(outcome.payload),
+        );
       })
       .catch((error) =>
         this.ports.log.error({ error, chargerId }, 'the capabilities of a charger could not be stored'),
       );
+  }
+
+  #settleLate(command: ReservationCommand, answer: ChargerAnswer): Promise<void> {
+    const { charging } = this.ports;
+    return charging.background.track(settleLateAnswer(charging, this.chargerId, command, answer));
   }
 
   #send(call: WireCall, timeoutMs: number, onLateResult?: (payload: object) => void): Promise<WireOutcome> {
@@ -302,7 +312,7 @@ export class Connection {
     if (!act) return this.#write(errorFrame(id, 'NotImplemented', `"${action}" is not known here`, version));
     const violation = validation.check('request', action, payload);
     if (violation) return this.#write(errorFrame(id, violation.code, violation.description, version));
-    const { useCases, clock, heartbeatIntervalSeconds } = this.ports;
+    const { charging, clock, heartbeatIntervalSeconds } = this.ports;
     let isLearning = false;
     const learnCapabilities = () => {
       isLearning = true;
@@ -310,7 +320,15 @@ export class Connection {
     const tasks: (() => void)[] = [];
     const afterwards = (task: () => void) => void tasks.push(task);
     const { isEncrypted } = this;
-    const rest = { chargerId, version, isEncrypted, heartbeatIntervalSeconds, useCases, learnCapabilities, afterwards };
+    const rest = {
+      chargerId,
+      version,
+      isEncrypted,
+      heartbeatIntervalSeconds,
+      ports: charging,
+      learnCapabilities,
+      afterwards,
+    };
     const answer = await this.#whenPossible(() => act(payload, { ...rest, now: clock.now() }));
     if (protocol.keptOffline.includes(action)) this.#toldAt = clock.now();
     if (isLearning) this.#startedAt = clock.now();
@@ -347,7 +365,7 @@ export class Connection {
    * clock is off.
    */
   #noteSkew({ timestamp }: { readonly timestamp?: unknown }): void {
-    const { clock, useCases, log } = this.ports;
+    const { charging, clock, log } = this.ports;
     const now = clock.now();
     const at =
       typeof timestamp === 'string' && now > this.#quietAt(this.#inboundCount > 1) ? instantOf(timestamp) : undefined;
@@ -355,11 +373,10 @@ export class Connection {
     const seconds = Math.round((at.getTime() - now.getTime()) / 1000);
     if (this.#skewSeconds !== undefined && Math.abs(seconds - this.#skewSeconds) <= SKEW_NOISE_SECONDS) return;
     this.#skewSeconds = seconds;
-    useCases
-      .recordClockSkew(this.chargerId, Math.max(-MAX_INT32, Math.min(seconds, MAX_INT32)))
-      .catch((error) =>
-        log.debug({ error, chargerId: this.chargerId }, 'the clock skew of a charger could not be stored'),
-      );
+    const bounded = Math.max(-MAX_INT32, Math.min(seconds, MAX_INT32));
+    recordClockSkew(charging, this.chargerId, bounded).catch((error) =>
+      log.debug({ error, chargerId: this.chargerId }, 'the clock skew of a charger could not be stored'),
+    );
   }
 
   #fail(id: MessageId, action: string, error: unknown): void {

@@ -1,10 +1,12 @@
 // Where chargers connect: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
 // owns this node's open connections, one per charger (the newest wins), their logins and the liveness check.
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { connectCharger, disconnectCharger, reclaimCharger } from '../charging/follow-connection.ts';
 import type { ChargerAuthentication } from '../charging/login/authenticate-charger.ts';
 import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import { pause, withDeadline } from '../common/clock.ts';
@@ -204,7 +206,7 @@ export class Gateway implements ChargerCalls {
       ...(certificate && { certificate }),
       ...(user === chargerId && password && { password }),
     };
-    const found = await this.ports.useCases.authenticate(login);
+    const found = await this.ports.charging.logins.authenticate(login);
     if (found.verdict !== 'ACCEPTED') {
       const { verdict } = found;
       const problem = socket instanceof TLSSocket ? certificateProblemOf(socket) : undefined;
@@ -224,7 +226,7 @@ export class Gateway implements ChargerCalls {
       return;
     }
     // Recorded before the handshake, so that a charger which sees its socket open can be reserved at once.
-    const ownership = await this.ports.useCases.connect(chargerId, protocol.version, found.admission);
+    const ownership = await connectCharger(this.ports.charging, chargerId, protocol.version, found.admission);
     // The charger was removed, or its credentials changed, during the login: with 503 it comes again and logs in anew.
     if (!ownership) return refuse(503, 'Retry-After: 1\r\n');
     let isAccepted = false;
@@ -233,7 +235,7 @@ export class Gateway implements ChargerCalls {
       this.#entering.delete(socket);
       this.#accept(chargerId, webSocket, protocol, login.isEncrypted, ownership);
     });
-    if (!isAccepted) await this.ports.useCases.disconnect(chargerId, ownership);
+    if (!isAccepted) await disconnectCharger(this.ports.charging, chargerId, ownership);
   }
 
   /** True when a trusted proxy has terminated TLS: X-Forwarded-Proto is https, wss or absent. */
@@ -274,7 +276,7 @@ export class Gateway implements ChargerCalls {
     const before = this.#owned.get(connection);
     if (!before) return;
     try {
-      const ownership = await this.ports.useCases.reclaim(chargerId, before);
+      const ownership = await reclaimCharger(this.ports.charging, chargerId, before);
       if (ownership && !this.#owned.has(connection))
         await this.#recordEnd(chargerId, ownership); // The socket closed during the reclaim.
       else if (ownership) this.#owned.set(connection, ownership);
@@ -297,10 +299,10 @@ export class Gateway implements ChargerCalls {
 
   /** Retries while the database is away: until the end is stored, the charger counts as connected. */
   async #recordEnd(chargerId: string, ownership: Ownership): Promise<void> {
-    const { useCases, clock, log } = this.ports;
+    const { charging, clock, log } = this.ports;
     for (;;) {
       try {
-        return await useCases.disconnect(chargerId, ownership);
+        return await disconnectCharger(charging, chargerId, ownership);
       } catch (error) {
         const isOver = this.#phase.is !== 'open' || !isDatabaseAway(error);
         if (isOver) return log.error({ error, chargerId }, 'the end of a connection could not be stored');

@@ -5,7 +5,7 @@ import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import { siteNotFound } from '../model/refusals/not-found.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
 import type { Usage, UsageBucket, UsageRepository } from '../storage/reservations/usage.repository.ts';
 import type { KnownPolicies } from '../storage/sites/known-policies.ts';
 
@@ -16,8 +16,6 @@ export interface UsageInput {
   readonly bucket: UsageBucket;
 }
 
-export type ReadUsage = (caller: Caller, input: UsageInput) => Promise<Usage | Refusal>;
-
 const HOUR_MS = 60 * MINUTE_MS;
 const bucketMs: Record<UsageBucket, number> = {
   HOUR: HOUR_MS,
@@ -27,15 +25,24 @@ const bucketMs: Record<UsageBucket, number> = {
 };
 const MAX_BUCKETS = 1000;
 
-export const readUsage =
-  ({ usage, policies }: { readonly usage: UsageRepository; readonly policies: KnownPolicies }): ReadUsage =>
-  async (caller, { siteId, from, to, bucket }) => {
-    if (!mayAdministerSite(caller, siteId))
-      return { code: 'FORBIDDEN', message: 'Only admins and the operators of the site may see how it is used.' };
-    if (to <= from) return invalidInput('to', 'It must be later than from.');
-    if ((to.getTime() - from.getTime()) / bucketMs[bucket] > MAX_BUCKETS)
-      return invalidInput('bucket', `That is more than ${MAX_BUCKETS} buckets; choose larger ones, or a shorter time.`);
-    const known = await policies.ofSite(siteId);
-    if (!known) return siteNotFound(siteId);
-    return usage.usage({ siteId, from, until: to, bucket, timeZone: known.timeZone });
-  };
+export interface ReportPorts {
+  readonly usage: UsageRepository;
+  readonly policies: KnownPolicies;
+}
+
+export async function readUsage(
+  ports: ReportPorts,
+  caller: Caller,
+  { siteId, from, to, bucket }: UsageInput,
+): Promise<Usage | Refusal> {
+  const { usage, policies } = ports;
+
+  if (!mayAdministerSite(caller, siteId))
+    return { code: 'FORBIDDEN', message: 'Only admins and the operators of the site may see how it is used.' };
+  if (to <= from) return invalidInput('to', 'It must be later than from.');
+  if ((to.getTime() - from.getTime()) / bucketMs[bucket] > MAX_BUCKETS)
+    return invalidInput('bucket', `That is more than ${MAX_BUCKETS} buckets; choose larger ones, or a shorter time.`);
+  const known = await policies.ofSite(siteId);
+  if (!known) return siteNotFound(siteId);
+  return usage.usage({ siteId, from, until: to, bucket, timeZone: known.timeZone });
+}

@@ -3,7 +3,7 @@
 
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
-import { type AdmissionFacts, type OtherHold } from '../model/reservation/admission.ts';
+import type { AdmissionFacts, OtherHold } from '../model/reservation/admission.ts';
 import { fewestFree } from '../model/reservation/occupancy.ts';
 import { localDay, type Window } from '../model/site/opening-hours.ts';
 import {
@@ -43,13 +43,11 @@ export interface Known {
 
 /** Reads the facts under the current policy; returns undefined for an unknown charger. */
 export async function readFacts(
-  {
-    holds,
-    policies: known,
-    sql,
-  }: { readonly holds: Pick<HoldStore, 'facts'>; readonly policies: KnownPolicies; readonly sql?: Sql | undefined },
+  holds: Pick<HoldStore, 'facts'>,
+  known: KnownPolicies,
   asked: Asked,
   now: Date,
+  sql?: Sql,
 ): Promise<Known | undefined> {
   for (;;) {
     const policies = await known.ofCharger(asked.chargerId, sql);

@@ -1,13 +1,11 @@
 // extendReservation: prolongs a hold. The new end counts only once the charger has accepted it.
 
-import type { Background } from '../common/background.ts';
 import { addMs, withDeadline } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import { askAgain, doubt } from '../lifecycle/ask-again.ts';
-import { reasonOf, type SettlePorts, type SettleReserve, settleHeld } from '../lifecycle/settle-reservation.ts';
+import { reasonOf, settleHeld, settleReserve } from '../lifecycle/settle-reservation.ts';
+import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
-import { maySeeReservation } from '../model/access/rights.ts';
-import type { ChargerCalls } from '../model/charger/charger-calls.ts';
 import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound, type NotFoundRefusal, reservationNotFound } from '../model/refusals/not-found.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
@@ -25,11 +23,10 @@ import {
 import { isLive, type Reservation } from '../model/reservation/reservation.ts';
 import { decideExtension, type PolicyRefusal, policyRefusal } from '../model/site/decide.ts';
 import type { ReservationPolicy } from '../model/site/policy.ts';
-import type { HoldRepository } from '../storage/reservations/hold.repository.ts';
-import type { KnownPolicies } from '../storage/sites/known-policies.ts';
 import { type Known, readFacts } from './admission-facts.ts';
-import { findOwn } from './cancel-reservation.ts';
+import { findOwn } from './find-own.ts';
 import { isStorable } from './hold-input.ts';
+import type { ReservingPorts } from './ports.ts';
 
 export interface ExtendReservationInput {
   readonly id: string;
@@ -47,21 +44,6 @@ export type ExtendReservationRefusal =
   | ChargerRefusal
   | OfflineRefusal;
 
-export interface ExtendReservationPorts extends SettlePorts {
-  readonly holds: HoldRepository;
-  readonly policies: KnownPolicies;
-  readonly calls: ChargerCalls;
-  readonly settleReserve: SettleReserve;
-  readonly background: Background;
-  readonly answerTimeoutMs: number;
-  readonly callLeaseMs: number;
-}
-
-export type ExtendReservation = (
-  caller: Caller,
-  input: ExtendReservationInput,
-) => Promise<Reservation | ExtendReservationRefusal>;
-
 /** An extension takes up to three commands: the replacing ReserveNow, a cancel, and a ReserveNow with a fresh id. */
 const COMMANDS = 3;
 
@@ -70,39 +52,41 @@ const COMMANDS = 3;
  * with the old one. After a charger's refusal the reservation stays as it was if the charger proves to hold it still. A
  * booking is extended here alone: the charger does not know it yet.
  */
-export const extendReservation =
-  (ports: ExtendReservationPorts): ExtendReservation =>
-  async (caller, input) => {
-    const { reservations, transition, clock, wakeSettler, answerTimeoutMs, log } = ports;
-    const found = await findOwn(reservations, input, (one) => maySeeReservation(caller, one));
-    if (!found) return reservationNotFound;
-    if (!isLive(found.status)) return ended(found);
-    const { expiryDate } = input;
-    if (expiryDate < found.expiryDate) {
-      const message = `It must not be before ${found.expiryDate.toISOString()}; to end the reservation earlier, cancel it.`;
-      return invalidInput('expiryDate', message);
-    }
-    if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It must be before the year 10000.');
-    if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
-    if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
+export async function extendReservation(
+  ports: ReservingPorts,
+  caller: Caller,
+  input: ExtendReservationInput,
+): Promise<Reservation | ExtendReservationRefusal> {
+  const { reservations, clock, wakeSettler, answerTimeoutMs, log } = ports;
+  const found = await findOwn(reservations, caller, input);
+  if (!found) return reservationNotFound;
+  if (!isLive(found.status)) return ended(found);
+  const { expiryDate } = input;
+  if (expiryDate < found.expiryDate) {
+    const message = `It must not be before ${found.expiryDate.toISOString()}; to end the reservation earlier, cancel it.`;
+    return invalidInput('expiryDate', message);
+  }
+  if (!isStorable(expiryDate)) return invalidInput('expiryDate', 'It must be before the year 10000.');
+  if (found.expiryDate.getTime() === expiryDate.getTime()) return found;
+  if (found.status !== 'ACCEPTED' && found.status !== 'SCHEDULED') return notSettled(found);
 
-    const claimed = await claim(ports, found, expiryDate);
-    if (isRefusal(claimed)) return claimed;
-    if (found.enforcement === 'SERVER' || found.status === 'SCHEDULED')
-      return settledBy(await transition(found, { type: 'extended', expiryDate }, caller.role));
-    wakeSettler(claimed.until);
-    const asked = ports.background.track(ask(ports, found, expiryDate, claimed.policy));
-    asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
-    const answer = await withDeadline(clock, asked, COMMANDS * 2 * answerTimeoutMs);
-    return answer ?? (await reservations.byId(found.id)) ?? found;
-  };
+  const claimed = await claim(ports, found, expiryDate);
+  if (isRefusal(claimed)) return claimed;
+  if (found.enforcement === 'SERVER' || found.status === 'SCHEDULED')
+    return settledBy(await transition(ports, found, { type: 'extended', expiryDate }, caller.role));
+  wakeSettler(claimed.until);
+  const asked = ports.background.track(ask(ports, found, expiryDate, claimed.policy));
+  asked.catch((error) => log.error({ error, reservation: found.id }, 'the answer to an extension was not stored'));
+  const answer = await withDeadline(clock, asked, COMMANDS * 2 * answerTimeoutMs);
+  return answer ?? (await reservations.byId(found.id)) ?? found;
+}
 
 /**
  * Holds the connector here until the new end before the charger is asked, so that nobody else books it meanwhile. The
  * claim admits one extension at a time: two could reach the charger in another order than the database.
  */
 async function claim(
-  ports: ExtendReservationPorts,
+  ports: ReservingPorts,
   found: Reservation,
   expiryDate: Date,
 ): Promise<{ readonly until: Date; readonly policy: ReservationPolicy } | ExtendReservationRefusal> {
@@ -111,7 +95,12 @@ async function claim(
     const now = clock.now();
     const { chargerId, idTag, holderGroup, id, expiryDate: startsAt } = found;
     const who = present({ idTag, parentIdTag: holderGroup });
-    const known = await readFacts(ports, { ...who, chargerId, startsAt, expiryDate, except: id }, now);
+    const known = await readFacts(
+      ports.holds,
+      ports.policies,
+      { ...who, chargerId, startsAt, expiryDate, except: id },
+      now,
+    );
     if (!known) return chargerNotFound(chargerId);
     const refusal = check(known, found, expiryDate, now);
     if (refusal) return refusal;
@@ -143,12 +132,12 @@ function check(
 }
 
 async function ask(
-  ports: ExtendReservationPorts,
+  ports: ReservingPorts,
   found: Reservation,
   expiryDate: Date,
   policy: ReservationPolicy,
 ): Promise<Reservation | ExtendReservationRefusal> {
-  const { reservations, transition, calls } = ports;
+  const { reservations, calls } = ports;
   const outcome = await calls.call(found.chargerId, reserveCommand({ ...found, expiryDate }));
   switch (outcome.type) {
     case 'answer':
@@ -166,7 +155,9 @@ async function ask(
     }
     case 'timed-out':
     case 'connection-lost':
-      return settledBy(await transition(found, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER'));
+      return settledBy(
+        await transition(ports, found, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER'),
+      );
     case 'offline':
       // Nothing was sent: when the charger comes back, the verification asks for the unchanged expiry date.
       await askAgain(ports, found.id, { givesBackClaim: true });
@@ -181,23 +172,23 @@ async function ask(
  * here meanwhile.
  */
 async function replace(
-  ports: ExtendReservationPorts,
+  ports: ReservingPorts,
   found: Reservation,
   expiryDate: Date,
   answer: ChargerRefusal['answer'],
 ): Promise<Reservation | ExtendReservationRefusal> {
-  const { reservations, transition, calls, settleReserve } = ports;
+  const { reservations, calls } = ports;
   const cancelled = await calls.call(found.chargerId, cancelCommand(found));
   if (cancelled.type !== 'answer') {
-    await transition(found, { type: 'unverified', reason: 'TIMEOUT' }, 'SERVER');
+    await transition(ports, found, { type: 'unverified', reason: 'TIMEOUT' }, 'SERVER');
     return refused((await reservations.byId(found.id)) ?? found, answer);
   }
   const reservationId = await reservations.nextReservationId();
-  const replaced = await transition(found, { type: 'replaced', reservationId, expiryDate }, 'SERVER');
+  const replaced = await transition(ports, found, { type: 'replaced', reservationId, expiryDate }, 'SERVER');
   if (!replaced.isChanged) return settledBy(replaced);
   const outcome = await calls.call(found.chargerId, reserveCommand(replaced.reservation));
   if (outcome.type === 'offline') return replaced.reservation;
-  const { reservation } = await settleReserve(replaced.reservation, outcome);
+  const { reservation } = await settleReserve(ports, replaced.reservation, outcome);
   return reservation.status === 'REJECTED' ? refused(reservation, answer) : reservation;
 }
 

@@ -1,7 +1,8 @@
 // Makes a hold or a booking: reads the facts, decides, stores, and starts over if the facts changed in between. After
 // two lost races it locks the guards, so the wait is bounded by the requests ahead.
+
 import { randomUUID } from 'node:crypto';
-import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { actsForOthers, maySeeSite } from '../model/access/rights.ts';
@@ -10,11 +11,11 @@ import type { Actor } from '../model/events/event.ts';
 import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound } from '../model/refusals/not-found.ts';
 import {
+  type AdmissionFacts,
   type AdmissionRefusal,
   admit,
   chooseConnector,
   enforcementOf,
-  type HoldRequest,
   type OtherHold,
   reservationIdInUse,
   victimsOf,
@@ -23,26 +24,13 @@ import { type NotSettledRefusal, notSettled } from '../model/reservation/refusal
 import { apply, type Reservation } from '../model/reservation/reservation.ts';
 import { isReReservation } from '../model/site/decide.ts';
 import type { Sql } from '../storage/database.ts';
-import {
-  type HoldRepository,
-  type HoldStore,
-  holdStore,
-  type NewReservation,
-} from '../storage/reservations/hold.repository.ts';
-import { advanceIn } from '../storage/reservations/reservation.repository.ts';
-import type { KnownPolicies } from '../storage/sites/known-policies.ts';
-import { type Asked, type Known, readFacts } from './admission-facts.ts';
+import { type HoldStore, holdStore, type NewReservation } from '../storage/reservations/hold.repository.ts';
+import { advanceReservation } from '../storage/reservations/reservation.repository.ts';
+import { type Asked, readFacts } from './admission-facts.ts';
+import type { ReservingPorts } from './ports.ts';
 
-export interface HoldPorts {
-  readonly holds: HoldRepository;
-  readonly policies: KnownPolicies;
-  readonly announce: () => void;
-  readonly wakeSettler: (at: Date) => void;
-  readonly clock: Clock;
-  readonly callLeaseMs: number;
-}
-
-export interface HoldWish extends Omit<Asked, 'except'> {
+/** What is to be held, for whom and when; what the policy must decide on is `Asked`. */
+export interface HoldWish extends Asked {
   /** Stored as SCHEDULED and activated at its start, however soon that is. */
   readonly isBooking: boolean;
   readonly connectorId: number;
@@ -76,7 +64,7 @@ export const isInTheWay = (made: Made): made is InTheWay => typeof made === 'obj
  * released: they end in the same transaction, so that nobody else takes the connector in between.
  */
 export async function holdConnector(
-  ports: HoldPorts,
+  ports: ReservingPorts,
   caller: Caller,
   wish: HoldWish,
   ended: readonly Reservation[] = [],
@@ -118,7 +106,7 @@ function onlyUndone(error: unknown): Again | 'VICTIM_CHANGED' {
   throw error;
 }
 
-type AttemptPorts = HoldPorts & { readonly store: HoldStore };
+type AttemptPorts = ReservingPorts & { readonly store: HoldStore };
 
 async function decideAndStore(
   ports: AttemptPorts,
@@ -129,8 +117,7 @@ async function decideAndStore(
   sql: Sql | undefined,
 ): Promise<Made | Again> {
   const { chargerId, parentIdTag, idTag, movedFrom } = wish;
-  const asked: Asked = { ...wish, ...(movedFrom && { except: movedFrom.id }) };
-  const known = await readFacts({ holds: ports.store, policies: ports.policies, sql }, asked, now);
+  const known = await readFacts(ports.store, ports.policies, wish, now, sql);
   if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
   if (movedFrom && movedFrom.siteId !== known.facts.siteId) return chargerNotFound(chargerId);
   // The settler (actor SERVER) may move a reservation that it has claimed itself.
@@ -143,7 +130,7 @@ async function decideAndStore(
     return invalidInput('parentIdTag', `"${parentIdTag}" is not the parentIdTag of "${idTag}".`);
   }
   const facts = { ...known.facts, holds: known.facts.holds.filter(({ id }) => !ended.some((one) => one.id === id)) };
-  const request = chooseConnector(facts, toRequest(wish, known));
+  const request = chooseConnector(facts, { ...wish, expiryDate: known.expiryDate });
   const refusal = admit(facts, request, now);
   if (refusal?.code === 'RESERVED' && wish.preempt) {
     const victims = victimsOf(facts, request);
@@ -153,7 +140,7 @@ async function decideAndStore(
   }
   if (refusal) return refusal;
   if (sql) for (const one of ended) await end(sql, one, caller, now);
-  const made = await ports.store.insert(toNew(ports, caller, wish, request, { ...known, facts }, now), known.guards);
+  const made = await ports.store.insert(toNew(ports, caller, request, facts, now), known.guards);
   if (typeof made === 'object') return made;
   if (sql && ended.length > 0) throw new Undone(again);
   switch (made) {
@@ -168,29 +155,24 @@ async function decideAndStore(
   }
 }
 
-const toRequest = (wish: HoldWish, { expiryDate }: Known): HoldRequest => {
-  const { chargerId, connectorId, plugType, idTag, parentIdTag, startsAt, reservationId, isBooking } = wish;
-  const where = { chargerId, connectorId, startsAt, expiryDate, isBooking };
-  return { ...where, ...present({ plugType, idTag, parentIdTag, reservationId }) };
-};
-
 function toNew(
-  { callLeaseMs }: HoldPorts,
+  { callLeaseMs }: ReservingPorts,
   caller: Caller,
-  { startsAt, isBooking, idempotencyKey, requestDigest, movedFrom, actor = caller.role }: HoldWish,
-  request: HoldRequest,
-  { facts, expiryDate }: Pick<Known, 'facts' | 'expiryDate'>,
+  wish: HoldWish & { readonly expiryDate: Date },
+  facts: AdmissionFacts,
   now: Date,
 ): NewReservation {
+  const { movedFrom, actor = caller.role, ...wanted } = wish;
+  const { startsAt, expiryDate, isBooking } = wanted;
   const { policy } = facts;
   const begins = Math.max(startsAt.getTime(), now.getTime());
   const activateUntil = Math.min(begins + policy.activationTimeoutMinutes * MINUTE_MS, expiryDate.getTime());
   const leaseUntil = addMs(now, callLeaseMs);
   return {
-    ...request,
+    ...wanted,
     id: randomUUID(),
     status: isBooking ? 'SCHEDULED' : 'PENDING',
-    tokenType: facts.idTag?.tokenType ?? (request.idTag === undefined ? 'CENTRAL' : 'ISO14443'),
+    tokenType: facts.idTag?.tokenType ?? (wish.idTag === undefined ? 'CENTRAL' : 'ISO14443'),
     policyVersion: facts.policyVersion,
     createdAt: now,
     createdBy: movedFrom?.createdBy ?? caller.subject,
@@ -206,8 +188,6 @@ function toNew(
       activateUntil: isBooking ? new Date(activateUntil) : undefined,
       noShowMinutes: policy.noShowTimeoutMinutes,
       noticeMinutes: policy.endingNoticeMinutes,
-      idempotencyKey,
-      requestDigest,
       movedFrom: movedFrom?.id,
     }),
   };
@@ -222,6 +202,7 @@ async function end(sql: Sql, victim: Reservation, { role }: Caller, at: Date): P
       : ({ type: 'released', reason: victim.status === 'CANCELLING' ? victim.reason : 'PREEMPTED' } as const);
   const next = apply(victim, happening, at);
   const isStored =
-    next && (await advanceIn(sql)(victim, next, { type: 'CANCELLED', actor: role, at }, { isReleaseOwed: false }));
+    next &&
+    (await advanceReservation(sql, victim, next, { type: 'CANCELLED', actor: role, at }, { isReleaseOwed: false }));
   if (!isStored) throw new Undone('VICTIM_CHANGED');
 }

@@ -1,14 +1,11 @@
-// What reserveNow and scheduleReservation share: checks of the input and of the caller's right to the idTag, replay by
-// idempotency key, and the noting of refusals.
-import { createHash } from 'node:crypto';
+// The input of reserveNow and scheduleReservation, and what can be said of it before anything is read: is it sound, and
+// may the caller use the idTag?
+
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
-import { maySeeReservation, mayUseGroup, mayUseIdTag } from '../model/access/rights.ts';
+import { mayUseGroup, mayUseIdTag } from '../model/access/rights.ts';
 import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';
-import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
-import { type IdTagRefusal } from '../model/reservation/admission.ts';
-import type { Reservation } from '../model/reservation/reservation.ts';
-import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import type { IdTagRefusal } from '../model/reservation/admission.ts';
 
 export interface HoldInput {
   /** Exactly one of chargerId and siteId. */
@@ -24,17 +21,6 @@ export interface HoldInput {
   readonly reservationId?: number;
   readonly idempotencyKey?: string;
   readonly preempt?: boolean;
-}
-
-export interface IdempotencyRefusal extends Refusal {
-  readonly code: 'IDEMPOTENCY_KEY_REUSED';
-  readonly idempotencyKey: string;
-}
-
-/** Stored with a hold, so that a repeated request is recognised. */
-export interface HoldKey {
-  readonly idempotencyKey?: string;
-  readonly requestDigest?: string;
 }
 
 const MAX_INT32 = 2_147_483_647;
@@ -95,55 +81,4 @@ export function checkHolder(caller: Caller, { idTag, parentIdTag }: HoldInput): 
   if (mayUseGroup(caller, parentIdTag ?? '')) return undefined;
   const message = `The group "${parentIdTag}" is not one of yours.`;
   return { code: 'NOT_YOUR_ID_TAG', message, idTag: parentIdTag ?? '' };
-}
-
-const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal => ({
-  code: 'IDEMPOTENCY_KEY_REUSED',
-  message: 'This idempotencyKey was used for another request; use a new one for each reservation you want.',
-  idempotencyKey,
-});
-
-function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
-  const { idempotencyKey: _, waitMs: __, ...request } = input;
-  const members = Object.entries(request).filter(([, value]) => value !== undefined);
-  return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
-}
-
-/**
- * Returns the reservation that the caller made under the same key, or a refusal if that was another request; undefined
- * for a new request.
- */
-export async function findReplay(
-  reservations: ReservationRepository,
-  caller: Caller,
-  input: HoldInput,
-): Promise<Reservation | IdempotencyRefusal | undefined> {
-  if (input.idempotencyKey === undefined) return undefined;
-  const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
-  // A reservation that the caller may no longer see is not returned: the request is decided as a new one.
-  if (!found || !maySeeReservation(caller, found.reservation)) return undefined;
-  return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
-}
-
-/** Answers a repeated request under the same key as before; makes a new one, and notes its refusal. */
-export async function answerOnce<R extends Refusal>(
-  caller: Caller,
-  input: HoldInput,
-  ports: {
-    readonly replay: () => Promise<Reservation | R | IdempotencyRefusal | undefined>;
-    readonly make: (key: HoldKey) => Promise<Reservation | R | 'IDEMPOTENCY_KEY_USED'>;
-    readonly noteRefusal: (caller: Caller, input: HoldInput, refusal: Refusal) => void;
-  },
-): Promise<Reservation | R | IdempotencyRefusal> {
-  const replay = await ports.replay();
-  if (replay) return replay;
-  const { idempotencyKey } = input;
-  const made = await ports.make(idempotencyKey === undefined ? {} : { idempotencyKey, requestDigest: digestOf(input) });
-  if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
-  // The refusal may be caused by this very request, sent twice at the same time under the same key.
-  const twin = await ports.replay();
-  if (twin) return twin;
-  if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(idempotencyKey ?? '');
-  ports.noteRefusal(caller, input, made);
-  return made;
 }

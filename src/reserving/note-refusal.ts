@@ -1,23 +1,10 @@
 // Appends a refused request to the event log, so that the usage of a site counts refusals as well.
 
-import type { Background } from '../common/background.ts';
-import type { Clock } from '../common/clock.ts';
-import type { Log } from '../common/log.ts';
 import type { Caller } from '../model/access/caller.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
 import type { PolicyRefusal } from '../model/site/decide.ts';
-import type { UsageRepository } from '../storage/reservations/usage.repository.ts';
 import type { HoldInput } from './hold-input.ts';
-
-export interface NoteRefusalPorts {
-  readonly usage: UsageRepository;
-  readonly background: Background;
-  readonly announce: () => void;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-export type NoteRefusal = (caller: Caller, input: HoldInput, refusal: Refusal) => void;
+import type { ReservingPorts } from './ports.ts';
 
 /**
  * Codes that are not logged: mistakes of the caller, NOT_SETTLED, after which the caller tries again, and
@@ -29,14 +16,14 @@ const unnoted = new Set([
 ]);
 
 /** Runs in the background: the answer to the caller does not depend on it. */
-export const noteRefusal =
-  ({ usage, background, announce, clock, log }: NoteRefusalPorts): NoteRefusal =>
-  (caller, input, refusal) => {
-    if (unnoted.has(refusal.code)) return;
-    const rules = refusal.code === 'POLICY' ? (refusal as PolicyRefusal).reasons.map(({ rule }) => rule) : [];
-    const noted = usage.noteRefusal({ ...input, at: clock.now(), actor: caller.role, code: refusal.code, rules });
-    background
-      .track(noted)
-      .then(announce)
-      .catch((error) => log.warn({ error, code: refusal.code }, 'a refusal was not written to the event log'));
-  };
+export function noteRefusal(ports: ReservingPorts, caller: Caller, input: HoldInput, refusal: Refusal): void {
+  const { usage, background, announce, clock, log } = ports;
+
+  if (unnoted.has(refusal.code)) return;
+  const rules = refusal.code === 'POLICY' ? (refusal as PolicyRefusal).reasons.map(({ rule }) => rule) : [];
+  const noted = usage.noteRefusal({ ...input, at: clock.now(), actor: caller.role, code: refusal.code, rules });
+  background
+    .track(noted)
+    .then(announce)
+    .catch((error) => log.warn({ error, code: refusal.code }, 'a refusal was not written to the event log'));
+}

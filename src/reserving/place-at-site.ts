@@ -1,22 +1,16 @@
 // Finds connectors of a site that fit: free for the whole window, with the wanted plug, and, if it begins now, ready.
 
-import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { maySeeSite } from '../model/access/rights.ts';
 import { type NotFoundRefusal, siteNotFound } from '../model/refusals/not-found.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
 import { freePlaces, hasPlug, isTaken, type Place } from '../model/reservation/occupancy.ts';
 import type { Alternative } from '../model/reservation/reservation.ts';
 import type { Window } from '../model/site/opening-hours.ts';
 import { resolvePolicy } from '../model/site/policy.ts';
-import type { ChargerOccupancy, OccupancyRepository } from '../storage/reservations/occupancy.repository.ts';
-import type { KnownPolicies } from '../storage/sites/known-policies.ts';
-
-export interface PlacePorts {
-  readonly occupancy: OccupancyRepository;
-  readonly policies: KnownPolicies;
-  readonly clock: Clock;
-}
+import type { ChargerOccupancy } from '../storage/reservations/occupancy.repository.ts';
+import type { ReservingPorts } from './ports.ts';
 
 export interface NoPlaceRefusal extends Refusal {
   readonly code: 'NO_CONNECTOR_FREE';
@@ -36,7 +30,7 @@ interface Wanted {
  * the site counts, not that of a charger or a group.
  */
 export async function placesAtSite(
-  ports: PlacePorts,
+  ports: ReservingPorts,
   caller: Caller,
   siteId: string,
   { startsAt, expiryDate, durationMinutes, plugType, isBooking }: Wanted,
@@ -83,7 +77,7 @@ export function rankPlaces(
 
 /** Another connector of the site for the rest of a booking that cannot have its own. */
 export async function findAlternative(
-  { occupancy, policies, clock }: PlacePorts,
+  { occupancy, policies, clock }: ReservingPorts,
   booking: {
     readonly siteId: string;
     readonly chargerId: string;

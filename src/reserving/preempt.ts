@@ -1,53 +1,47 @@
 // Pre-empts: a group of higher priority takes the place of holds of lower priority, if the policy allows it. The new
 // hold is stored only once the charger has confirmed the cancel, in the transaction that ends the victims.
 
-import type { Transition } from '../lifecycle/transition.ts';
+import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
-import type { ChargerCalls } from '../model/charger/charger-calls.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
 import { cancelCommand } from '../model/reservation/commands.ts';
 import type { NotSettledRefusal } from '../model/reservation/refusals.ts';
 import { isLive, type Reservation } from '../model/reservation/reservation.ts';
-import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
-import { type HoldPorts, type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
-
-export interface PreemptPorts extends HoldPorts {
-  readonly reservations: ReservationRepository;
-  readonly calls: ChargerCalls;
-  readonly transition: Transition;
-}
-
-export type Hold = (caller: Caller, wish: HoldWish) => Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'>;
+import { type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+import type { ReservingPorts } from './ports.ts';
 
 /**
  * Makes the hold, after those in its way have ended if `preempt` is set. Refuses with NOT_SETTLED if a charger has not
  * confirmed: the victim stays CANCELLING and its cancel is sent again until the charger answers, so the client can
  * repeat the request.
  */
-export const holdOrPreempt =
-  (ports: PreemptPorts): Hold =>
-  async (caller, wish) => {
-    for (let ended: Reservation[] = []; ; ) {
-      const made = await holdConnector(ports, caller, wish, ended);
-      if (made === 'IDEMPOTENCY_KEY_USED' || isRefusal(made) || !isInTheWay(made)) return made;
-      ended = [];
-      for (const { id } of made.victims) {
-        const victim = await letGo(ports, caller, id);
-        if (isRefusal(victim)) return victim;
-        if (isLive(victim.status)) ended.push(victim);
-      }
+export async function holdOrPreempt(
+  ports: ReservingPorts,
+  caller: Caller,
+  wish: HoldWish,
+): Promise<Reservation | HoldRefusal | 'IDEMPOTENCY_KEY_USED'> {
+  for (let ended: Reservation[] = []; ; ) {
+    const made = await holdConnector(ports, caller, wish, ended);
+    if (made === 'IDEMPOTENCY_KEY_USED' || isRefusal(made) || !isInTheWay(made)) return made;
+    ended = [];
+    for (const { id } of made.victims) {
+      const victim = await releaseVictim(ports, caller, id);
+      if (isRefusal(victim)) return victim;
+      if (isLive(victim.status)) ended.push(victim);
     }
-  };
+  }
+}
 
 /**
  * Has the charger release the victim and returns the victim as it is then; a booking needs no release, since the
  * charger does not know it yet.
  */
-async function letGo({ reservations, calls, transition }: PreemptPorts, { role }: Caller, id: string) {
+async function releaseVictim(ports: ReservingPorts, { role }: Caller, id: string) {
+  const { reservations, calls } = ports;
   const victim = await reservations.byId(id);
   if (!victim) throw new Error(`Reservation ${id} is gone`);
   if (!isLive(victim.status) || victim.status === 'SCHEDULED') return victim;
-  const wished = await transition(victim, { type: 'cancel-requested', reason: 'PREEMPTED' }, role);
+  const wished = await transition(ports, victim, { type: 'cancel-requested', reason: 'PREEMPTED' }, role);
   const { reservation } = wished;
   if (reservation.status !== 'CANCELLING' || reservation.enforcement === 'SERVER') return reservation;
   const outcome = await calls.call(reservation.chargerId, cancelCommand(reservation));

@@ -1,23 +1,21 @@
 // What a caller may reserve at a charger or a site now, read before it reserves. The facts and the decision are those
 // of the request itself, so that both give the same answer.
 
-import { addMs, type Clock, MINUTE_MS } from '../common/clock.ts';
+import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { maySeeSite } from '../model/access/rights.ts';
 import { checkIdentifier, invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound, siteNotFound } from '../model/refusals/not-found.ts';
-import { type Refusal } from '../model/refusals/refusal.ts';
+import type { Refusal } from '../model/refusals/refusal.ts';
 import { type AdmissionFacts, type AdmissionRefusal, admit } from '../model/reservation/admission.ts';
 import { freeWindows, hasPlug } from '../model/reservation/occupancy.ts';
 import { blocks, latestOf, type PolicyReason, type PolicyRefusal } from '../model/site/decide.ts';
 import { type OpeningHours, openWindows, type Window } from '../model/site/opening-hours.ts';
 import { largestAnywhere, type ReservationPolicy, resolvePolicy, type SitePolicies } from '../model/site/policy.ts';
-import type { HoldRepository } from '../storage/reservations/hold.repository.ts';
-import type { OccupancyRepository } from '../storage/reservations/occupancy.repository.ts';
-import type { KnownPolicies } from '../storage/sites/known-policies.ts';
 import { readFacts } from './admission-facts.ts';
 import { checkHolder } from './hold-input.ts';
 import { rankPlaces } from './place-at-site.ts';
+import type { ReservingPorts } from './ports.ts';
 
 export interface OptionsInput {
   /** Exactly one of chargerId and siteId is given. */
@@ -55,64 +53,56 @@ export interface ReservationOptions {
   readonly freeWindows: readonly FreeWindow[];
 }
 
-export interface OptionsPorts {
-  readonly holds: HoldRepository;
-  readonly occupancy: OccupancyRepository;
-  readonly policies: KnownPolicies;
-  readonly clock: Clock;
-}
-
-export type ReadOptions = (caller: Caller, input: OptionsInput) => Promise<ReservationOptions | Refusal>;
-
 const HORIZON_MINUTES = 24 * 60;
 
-export const reservationOptions =
-  (ports: OptionsPorts): ReadOptions =>
-  async (caller, input) => {
-    const { chargerId, siteId, connectorId, idTag } = input;
-    if ((chargerId === undefined) === (siteId === undefined))
-      return invalidInput('chargerId', 'Give either chargerId or siteId.');
-    if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
-      return invalidInput('connectorId', 'It must be 0 or more, and 0 if siteId is given.');
-    const notYours = checkIdentifier('idTag', idTag) ?? checkHolder(caller, { connectorId, idTag });
-    if (notYours) return notYours;
-    const now = ports.clock.now();
-    const policies =
-      siteId === undefined ? await ports.policies.ofCharger(chargerId ?? '') : await ports.policies.ofSite(siteId);
-    if (!policies || !maySeeSite(caller, policies.siteId))
-      return siteId === undefined ? chargerNotFound(chargerId ?? '') : siteNotFound(siteId);
+export async function reservationOptions(
+  ports: ReservingPorts,
+  caller: Caller,
+  input: OptionsInput,
+): Promise<ReservationOptions | Refusal> {
+  const { chargerId, siteId, connectorId, idTag } = input;
+  if ((chargerId === undefined) === (siteId === undefined))
+    return invalidInput('chargerId', 'Give either chargerId or siteId.');
+  if (connectorId < 0 || (siteId !== undefined && connectorId > 0))
+    return invalidInput('connectorId', 'It must be 0 or more, and 0 if siteId is given.');
+  const notYours = checkIdentifier('idTag', idTag) ?? checkHolder(caller, { connectorId, idTag });
+  if (notYours) return notYours;
+  const now = ports.clock.now();
+  const policies =
+    siteId === undefined ? await ports.policies.ofCharger(chargerId ?? '') : await ports.policies.ofSite(siteId);
+  if (!policies || !maySeeSite(caller, policies.siteId))
+    return siteId === undefined ? chargerNotFound(chargerId ?? '') : siteNotFound(siteId);
 
-    // As far as the longest reservation of any layer may reach, but a day at least.
-    const horizon = Math.max(HORIZON_MINUTES, largestAnywhere(policies, 'maxDurationMinutes'));
-    const window = { from: now, until: addMs(now, horizon * MINUTE_MS) };
-    const chargers = await ports.occupancy.of(policies.siteId, window, chargerId);
-    // For a site, answers for the connector that the server would choose: one that is connected and ready now.
-    const soon = { from: now, until: addMs(now, MINUTE_MS) };
-    const reservable = chargers.filter(
-      (one) => one.isReservable || resolvePolicy(policies, { chargerId: one.chargerId }).serverSideHoldAllowed,
-    );
-    const [best] = siteId === undefined ? [] : rankPlaces(reservable, soon, () => true, true);
-    const place = best ?? { chargerId: chargerId ?? chargers[0]?.chargerId, connectorId };
-    if (place.chargerId === undefined)
-      return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
-    const asked = { chargerId: place.chargerId, connectorId: place.connectorId, idTag, startsAt: now };
-    const known = await readFacts(ports, asked, now);
-    if (!known || known.facts.siteId !== policies.siteId) return chargerNotFound(asked.chargerId);
+  // As far as the longest reservation of any layer may reach, but a day at least.
+  const horizon = Math.max(HORIZON_MINUTES, largestAnywhere(policies, 'maxDurationMinutes'));
+  const window = { from: now, until: addMs(now, horizon * MINUTE_MS) };
+  const chargers = await ports.occupancy.of(policies.siteId, window, chargerId);
+  // For a site, answers for the connector that the server would choose: one that is connected and ready now.
+  const soon = { from: now, until: addMs(now, MINUTE_MS) };
+  const reservable = chargers.filter(
+    (one) => one.isReservable || resolvePolicy(policies, { chargerId: one.chargerId }).serverSideHoldAllowed,
+  );
+  const [best] = siteId === undefined ? [] : rankPlaces(reservable, soon, () => true, true);
+  const place = best ?? { chargerId: chargerId ?? chargers[0]?.chargerId, connectorId };
+  if (place.chargerId === undefined) return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
+  const asked = { chargerId: place.chargerId, connectorId: place.connectorId, idTag, startsAt: now };
+  const known = await readFacts(ports.holds, ports.policies, asked, now);
+  if (!known || known.facts.siteId !== policies.siteId) return chargerNotFound(asked.chargerId);
 
-    const { facts, expiryDate } = known;
-    const open = openTimes(known.policies, window);
-    const free = chargers.flatMap((one) =>
-      freeWindows(one.places, one.holds, window)
-        .filter((each) => connectorId === 0 || each.connectorId === connectorId)
-        .flatMap(({ connectorId: id, windows }) =>
-          windows
-            .flatMap((each) => intersect(each, open({ chargerId: one.chargerId, group: facts.group })))
-            .map((each) => ({ chargerId: one.chargerId, connectorId: id, ...each })),
-        ),
-    );
-    const refusal = admit(facts, { ...asked, expiryDate, isBooking: false }, now);
-    return { ...describe(facts, refusal, free, now), freeWindows: free };
-  };
+  const { facts, expiryDate } = known;
+  const open = openTimes(known.policies, window);
+  const free = chargers.flatMap((one) =>
+    freeWindows(one.places, one.holds, window)
+      .filter((each) => connectorId === 0 || each.connectorId === connectorId)
+      .flatMap(({ connectorId: id, windows }) =>
+        windows
+          .flatMap((each) => intersect(each, open({ chargerId: one.chargerId, group: facts.group })))
+          .map((each) => ({ chargerId: one.chargerId, connectorId: id, ...each })),
+      ),
+  );
+  const refusal = admit(facts, { ...asked, expiryDate, isBooking: false }, now);
+  return { ...describe(facts, refusal, free, now), freeWindows: free };
+}
 
 /** Gives the open times for a charger and a group; each list of opening hours is evaluated once. */
 function openTimes(policies: SitePolicies, window: Window) {
@@ -175,36 +165,35 @@ export interface ConnectorAvailability {
   readonly windows: readonly Window[];
 }
 
-export type ReadAvailability = (
-  caller: Caller,
-  input: AvailabilityInput,
-) => Promise<readonly ConnectorAvailability[] | Refusal>;
-
 const MAX_RANGE_DAYS = 366;
 
 /** Free times for anybody: holds, bookings and opening hours count, the limits of the policy do not. */
-export const readAvailability =
-  ({ occupancy, policies }: Pick<OptionsPorts, 'occupancy' | 'policies'>): ReadAvailability =>
-  async (caller, { siteId, from, to, plugType }) => {
-    if (to <= from) return invalidInput('to', 'It must be later than from.');
-    if (to.getTime() - from.getTime() > MAX_RANGE_DAYS * 24 * 60 * MINUTE_MS)
-      return invalidInput('to', `It must be at most ${MAX_RANGE_DAYS} days after from.`);
-    const known = maySeeSite(caller, siteId) ? await policies.ofSite(siteId) : undefined;
-    if (!known) return siteNotFound(siteId);
-    const window = { from, until: to };
-    const chargers = await occupancy.of(siteId, window);
-    const openTo = openTimes(known, window);
-    return chargers.flatMap(({ chargerId, places, holds }) => {
-      const open = openTo({ chargerId });
-      const free = new Map(freeWindows(places, holds, window).map((one) => [one.connectorId, one.windows]));
-      return places
-        .filter((place) => hasPlug(place, plugType))
-        .map(({ connectorId, plugTypes }) => {
-          const windows = (free.get(connectorId) ?? []).flatMap((each) => intersect(each, open));
-          return { chargerId, connectorId, plugTypes, windows };
-        });
-    });
-  };
+export async function readAvailability(
+  ports: ReservingPorts,
+  caller: Caller,
+  { siteId, from, to, plugType }: AvailabilityInput,
+): Promise<readonly ConnectorAvailability[] | Refusal> {
+  const { occupancy, policies } = ports;
+
+  if (to <= from) return invalidInput('to', 'It must be later than from.');
+  if (to.getTime() - from.getTime() > MAX_RANGE_DAYS * 24 * 60 * MINUTE_MS)
+    return invalidInput('to', `It must be at most ${MAX_RANGE_DAYS} days after from.`);
+  const known = maySeeSite(caller, siteId) ? await policies.ofSite(siteId) : undefined;
+  if (!known) return siteNotFound(siteId);
+  const window = { from, until: to };
+  const chargers = await occupancy.of(siteId, window);
+  const openTo = openTimes(known, window);
+  return chargers.flatMap(({ chargerId, places, holds }) => {
+    const open = openTo({ chargerId });
+    const free = new Map(freeWindows(places, holds, window).map((one) => [one.connectorId, one.windows]));
+    return places
+      .filter((place) => hasPlug(place, plugType))
+      .map(({ connectorId, plugTypes }) => {
+        const windows = (free.get(connectorId) ?? []).flatMap((each) => intersect(each, open));
+        return { chargerId, connectorId, plugTypes, windows };
+      });
+  });
+}
 
 const intersect = (window: Window, others: readonly Window[]): Window[] =>
   others.flatMap(({ from, until }) => {

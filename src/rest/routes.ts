@@ -26,17 +26,16 @@ import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
 import type { EndedRefusal } from '../model/reservation/refusals.ts';
 import type { CancelReason, Reservation, ReservationStatus } from '../model/reservation/reservation.ts';
 import { reservationBody } from '../model/reservation/reservation-body.ts';
-import type { CancelReservation } from '../reserving/cancel-reservation.ts';
-import type { ReserveNow } from '../reserving/reserve-now.ts';
-import type { ReservationFilter, ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import { cancelReservation } from '../reserving/cancel-reservation.ts';
+import type { ReservingPorts } from '../reserving/ports.ts';
+import { reserveNow } from '../reserving/reserve-now.ts';
+import type { ReservationFilter } from '../storage/reservations/reservation.repository.ts';
 import { addEvents, type EventPorts } from './events.ts';
 import { refusalProblem, unanswered } from './refusal-problem.ts';
 import * as schemas from './schemas.ts';
 
 export interface RestPorts extends EventPorts {
-  readonly reserveNow: ReserveNow;
-  readonly cancelReservation: CancelReservation;
-  readonly reservations: ReservationRepository;
+  readonly reserving: ReservingPorts;
   readonly authenticate: Authenticate;
   readonly limits: RequestLimits;
   readonly audit: Audit;
@@ -97,7 +96,7 @@ export async function addRest(http: FastifyInstance, ports: RestPorts): Promise<
 }
 
 function addReservations(scope: FastifyInstance, ports: RestPorts): void {
-  const { reservations } = ports;
+  const { reservations } = ports.reserving;
   const security = [{ bearer: [] }];
   const changing = { tags: ['Reservations'], security, headers: schemas.idempotencyHeader };
 
@@ -121,7 +120,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
       const key = typeof idempotencyKey === 'string' ? { idempotencyKey } : {};
       const input = { ...rest, ...until, ...key, chargerId: request.params.id, connectorId };
       const made = orProblem(
-        await change(ports, request, 'reserveNow', input, (caller) => ports.reserveNow(caller, input)),
+        await change(ports, request, 'reserveNow', input, (caller) => reserveNow(ports.reserving, caller, input)),
       );
       if (made.status === 'PENDING' || made.status === 'UNKNOWN') throw unanswered(made);
       return reservationBody(made);
@@ -147,11 +146,11 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
       const { id, reservationId, ...how } = request.body ?? {};
       const which = { ...present({ id, reservationId }), ...how };
       const answer = await change(ports, request, 'cancelReservation', { chargerId, ...which }, async (caller) => {
-        if (id === undefined) return ports.cancelReservation(caller, { chargerId, ...which });
+        if (id === undefined) return cancelReservation(ports.reserving, caller, { chargerId, ...which });
         const found = reservationId === undefined ? await reservations.byId(id) : undefined;
         // A reservation of another charger counts as not found.
         const isHere = reservationId !== undefined || found?.chargerId === chargerId;
-        return isHere ? ports.cancelReservation(caller, which) : reservationNotFound;
+        return isHere ? cancelReservation(ports.reserving, caller, which) : reservationNotFound;
       });
       const before =
         isRefusal(answer) && answer.code === 'ALREADY_ENDED' ? (answer as EndedRefusal).reservation : undefined;

@@ -13,17 +13,16 @@
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
 import { addMs } from '../common/clock.ts';
 import { doubtEach } from '../lifecycle/ask-again.ts';
-import type { SettleCancel } from '../lifecycle/settle-reservation.ts';
+import { settleCancel, settleReserve } from '../lifecycle/settle-reservation.ts';
+import { transition } from '../lifecycle/transition.ts';
 import type { Outcome } from '../model/charger/charger-calls.ts';
 import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
 import { isFirstAsked, isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import { endMoved } from '../reserving/move-reservation.ts';
 import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
-import { type ActivatePorts, activate, refusalOf, retreat } from './activate-booking.ts';
+import { activate, refusalOf, retreat } from './activate-booking.ts';
+import type { SettlingPorts } from './ports.ts';
 import { askAnew, isBlind, type Progress, saysReserved, verifyHold } from './verify-hold.ts';
-
-export interface SettleDuePorts extends ActivatePorts {
-  readonly settleCancel: SettleCancel;
-}
 
 export type Duty = 'ACTIVATE' | 'LOST' | 'FIND_OUT' | 'CANCEL' | 'VERIFY' | 'RELEASE';
 
@@ -47,17 +46,17 @@ export function dutyOf({ status }: Reservation): Duty {
 /**
  * Returns DONE or CONFIRMED if nothing more is needed for the row as claimed; a row that has changed since is ignored.
  */
-export async function settleDue(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+export async function settleDue(ports: SettlingPorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
   const duty = dutyOf(reservation);
-  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await ports.endMoved(reservation, 'SERVER');
+  if (duty === 'VERIFY' && reservation.movedFrom !== undefined) await endMoved(ports, reservation, 'SERVER');
   if (duty !== 'ACTIVATE' && reservation.enforcement === 'SERVER') return settleHere(ports, reservation);
   switch (duty) {
     case 'ACTIVATE':
       return activate(ports, due);
     case 'LOST':
       // The frame may have reached the charger.
-      await ports.transition(reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
+      await transition(ports, reservation, { type: 'unanswered', reason: 'CHARGER_LOST' }, 'SERVER');
       return 'DONE';
     case 'FIND_OUT':
       return findOut(ports, due);
@@ -71,10 +70,10 @@ export async function settleDue(ports: SettleDuePorts, due: DueReservation): Pro
 }
 
 /** Settles a server-side hold without asking a charger. */
-async function settleHere({ transition }: SettleDuePorts, reservation: Reservation): Promise<Progress> {
-  if (reservation.status === 'PENDING') await transition(reservation, { type: 'accepted' }, 'SERVER');
+async function settleHere(ports: SettlingPorts, reservation: Reservation): Promise<Progress> {
+  if (reservation.status === 'PENDING') await transition(ports, reservation, { type: 'accepted' }, 'SERVER');
   if (reservation.status === 'CANCELLING') {
-    await transition(reservation, { type: 'released', reason: reservation.reason }, 'SERVER');
+    await transition(ports, reservation, { type: 'released', reason: reservation.reason }, 'SERVER');
   }
   return 'DONE';
 }
@@ -84,13 +83,13 @@ async function settleHere({ transition }: SettleDuePorts, reservation: Reservati
  * CALLERROR it sends a cancel, which proves that the charger does not hold it. If the first answer arrives meanwhile,
  * that stands and nothing is cancelled.
  */
-async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Progress> {
+async function findOut(ports: SettlingPorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
-  const { settleReserve, transition, reservations, chargers, calls } = ports;
+  const { reservations, chargers, calls } = ports;
   const { id, chargerId, connectorId, version } = reservation;
   const isReserved = async () => saysReserved(await chargers.lastReport(chargerId, connectorId), reservation);
   const accept = async (): Promise<Progress> => {
-    await transition(reservation, { type: 'accepted' }, 'CHARGER');
+    await transition(ports, reservation, { type: 'accepted' }, 'CHARGER');
     return 'DONE';
   };
   // If the charger accepted it before, Reserved does not show which expiry date it holds.
@@ -98,7 +97,7 @@ async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Prog
   const outcome = await calls.call(chargerId, reserveCommand(reservation));
   const isRefused = outcome.type === 'call-error' || (outcome.type === 'answer' && outcome.answer !== 'ACCEPTED');
   if (!isRefused) {
-    await settleReserve(reservation, outcome, { isRepeat: true });
+    await settleReserve(ports, reservation, outcome, { isRepeat: true });
     return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
   }
   const current = await reservations.byId(id);
@@ -113,23 +112,23 @@ async function findOut(ports: SettleDuePorts, due: DueReservation): Promise<Prog
     await retreat(ports, due, refusal);
     return 'DONE';
   }
-  const { reservation: settled, isChanged } = await settleReserve(reservation, outcome);
+  const { reservation: settled, isChanged } = await settleReserve(ports, reservation, outcome);
   // A late Accepted arrived while the cancel was on its way, and the cancel has removed what it accepted.
   if (!isChanged && settled.status === 'ACCEPTED') {
-    await transition(settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER', { isReleaseOwed: true });
+    await transition(ports, settled, { type: 'removed', reason: 'CHARGER_LOST' }, 'SERVER', { isReleaseOwed: true });
   }
   return 'DONE';
 }
 
-async function cancelAgain(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+async function cancelAgain(ports: SettlingPorts, reservation: Reservation): Promise<Progress> {
   if (reservation.status !== 'CANCELLING') return 'DONE';
   const outcome = await cancel(ports, reservation);
-  await ports.settleCancel(reservation, outcome, reservation.reason, 'SERVER');
+  await settleCancel(ports, reservation, outcome, reservation.reason, 'SERVER');
   return outcome.type === 'answer' ? 'DONE' : 'AGAIN';
 }
 
 /** Cancels an ended reservation on a charger that may still hold it. */
-async function release(ports: SettleDuePorts, reservation: Reservation): Promise<Progress> {
+async function release(ports: SettlingPorts, reservation: Reservation): Promise<Progress> {
   const { reservations, chargers, clock, log } = ports;
   const now = clock.now();
   const { chargerId, reservationId, connectorId, expiryDate, id } = reservation;
@@ -153,5 +152,5 @@ async function release(ports: SettleDuePorts, reservation: Reservation): Promise
   return 'DONE';
 }
 
-const cancel = ({ calls }: SettleDuePorts, reservation: Reservation): Promise<Outcome> =>
+const cancel = ({ calls }: SettlingPorts, reservation: Reservation): Promise<Outcome> =>
   calls.call(reservation.chargerId, cancelCommand(reservation));

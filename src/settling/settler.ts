@@ -3,23 +3,12 @@
 // so no two processes work on it, and one that dies delays it until the claim ends.
 
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
-import type { Background } from '../common/background.ts';
 import { addMs } from '../common/clock.ts';
-import type { Metrics } from '../common/metrics.ts';
 import { RETRY_MS } from '../lifecycle/transition.ts';
 import { isDatabaseAway } from '../storage/database.ts';
 import { type DueReservation, MAX_CLAIMED, MAX_ENDED } from '../storage/reservations/follow-up.repository.ts';
-import { dutyOf, type SettleDuePorts, settleDue } from './settle-due.ts';
-
-export interface SettlerPorts extends SettleDuePorts {
-  readonly announce: () => void;
-  readonly metrics: Metrics;
-  readonly background: Background;
-  readonly nodeId: () => number;
-  /** When the charger's offline queue counts as drained; in the past once it is. */
-  readonly drainedAt: (chargerId: string) => Date;
-  readonly callLeaseMs: number;
-}
+import type { SettlingPorts } from './ports.ts';
+import { dutyOf, settleDue } from './settle-due.ts';
 
 /** Longest sleep: rows that other nodes made due are found within it. */
 const POLL_MS = 1000;
@@ -41,7 +30,7 @@ export class Settler {
   #phase: Phase = { is: 'resting' };
   #cleanedAt: Date | undefined;
 
-  constructor(private readonly ports: SettlerPorts) {}
+  constructor(private readonly ports: SettlingPorts) {}
 
   /** Makes the settler run at `at`, unless it runs earlier anyway. */
   wake(at: Date): void {

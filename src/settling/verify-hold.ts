@@ -1,17 +1,14 @@
 // Verifies that the charger still holds a reservation that it accepted: after a boot, when the hold is in doubt (as
 // after a refused extension or start), and when a 1.6 connector says Available inside the hold.
 
-import { reasonOf, type SettlePorts, settleHeld } from '../lifecycle/settle-reservation.ts';
-import type { ChargerCalls } from '../model/charger/charger-calls.ts';
+import { reasonOf, settleHeld } from '../lifecycle/settle-reservation.ts';
+import { transition } from '../lifecycle/transition.ts';
 import { isInUse, isOutOfOrder } from '../model/charger/connector.ts';
 import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
 import { type RemovalReason, type Reservation, removalReason } from '../model/reservation/reservation.ts';
 import type { LastReport } from '../storage/chargers/charger.repository.ts';
 import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
-
-export interface VerifyPorts extends SettlePorts {
-  readonly calls: ChargerCalls;
-}
+import type { SettlingPorts } from './ports.ts';
 
 /**
  * CONFIRMED: the charger holds it. DONE: nothing more can be learned, or the reservation is no longer ACCEPTED. AGAIN:
@@ -37,7 +34,7 @@ const MAX_PATIENCE = 4;
  * Verifies by the connector's last report where that is proof; otherwise sends ReserveNow with the same id, which a
  * charger that has the reservation replaces with itself.
  */
-export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promise<Progress> {
+export async function verifyHold(ports: SettlingPorts, due: DueReservation): Promise<Progress> {
   const { reservation, confirmedAt, doubtedAt, attempts } = due;
   const { chargerId, connectorId, createdAt } = reservation;
   const report = await ports.chargers.lastReport(chargerId, connectorId);
@@ -69,14 +66,14 @@ export async function verifyHold(ports: VerifyPorts, due: DueReservation): Promi
  * For when nothing proves that the charger holds the reservation: cancels it there, so that it is certainly gone, and
  * sends ReserveNow again.
  */
-export async function askAnew(ports: VerifyPorts, reservation: Reservation): Promise<Progress> {
+export async function askAnew(ports: SettlingPorts, reservation: Reservation): Promise<Progress> {
   const cancelled = await ports.calls.call(reservation.chargerId, cancelCommand(reservation));
   if (cancelled.type !== 'answer') return 'AGAIN';
   const told = await ask(ports, reservation);
   return told === 'REFUSED' ? remove(ports, reservation, 'CHARGER_LOST') : told;
 }
 
-async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progress | 'REFUSED'> {
+async function ask(ports: SettlingPorts, reservation: Reservation): Promise<Progress | 'REFUSED'> {
   const outcome = await ports.calls.call(reservation.chargerId, reserveCommand(reservation));
   switch (outcome.type) {
     case 'answer': {
@@ -90,7 +87,7 @@ async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progre
       return 'AGAIN';
     case 'timed-out':
     case 'connection-lost':
-      await ports.transition(reservation, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER');
+      await transition(ports, reservation, { type: 'unverified', reason: reasonOf(outcome.type) }, 'SERVER');
       return 'AGAIN';
     default:
       return outcome satisfies never;
@@ -98,8 +95,8 @@ async function ask(ports: VerifyPorts, reservation: Reservation): Promise<Progre
 }
 
 /** Removes the reservation; if the charger may still hold it (CHARGER_LOST), a release is owed. */
-async function remove(ports: VerifyPorts, reservation: Reservation, reason: RemovalReason): Promise<Progress> {
+async function remove(ports: SettlingPorts, reservation: Reservation, reason: RemovalReason): Promise<Progress> {
   const isReleaseOwed = reason === 'CHARGER_LOST';
-  await ports.transition(reservation, { type: 'removed', reason }, 'CHARGER', { isReleaseOwed });
+  await transition(ports, reservation, { type: 'removed', reason }, 'CHARGER', { isReleaseOwed });
   return 'DONE';
 }

@@ -30,24 +30,17 @@ export interface SavedWebhook {
   readonly secret?: string;
 }
 
-interface Ports {
+export interface WebhookPorts {
   readonly webhooks: WebhookRepository;
   readonly feed: Pick<Feed, 'bounds'>;
-  readonly target: Target;
-  readonly secretKey: string;
+  /** Absent: webhooks are off, and every change is refused with WEBHOOKS_OFF. */
+  readonly delivery?: {
+    readonly target: Target;
+    readonly secretKey: string;
+    /** Makes this process look at once for webhooks to deliver to. */
+    readonly look: () => void;
+  };
   readonly clock: Clock;
-  /** Makes this process look at once for webhooks to deliver to. */
-  readonly look: () => void;
-}
-
-export interface ManageWebhooks {
-  save(caller: Caller, input: SaveWebhookInput): Promise<SavedWebhook | Refusal>;
-  remove(caller: Caller, id: string): Promise<{ readonly id: string } | Refusal>;
-  pause(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
-  /** Resumes where the webhook stopped, or after a cursor: all events since then are delivered, again if need be. */
-  resume(caller: Caller, id: string, after: string | undefined): Promise<SavedWebhook | Refusal>;
-  /** Changes the secret; for a day messages are signed with the old one as well. */
-  rotateSecret(caller: Caller, id: string): Promise<SavedWebhook | Refusal>;
 }
 
 const LIMITS = { ofAll: 1000, ofOne: 50 };
@@ -55,78 +48,98 @@ const MAX_LIST = 200;
 const DAY_MS = 86_400_000;
 const TYPE = /^(reservation|connector)\.[a-z_]{1,40}$/;
 
-/** Without a key for the secrets every operation is refused with WEBHOOKS_OFF. */
-export function manageWebhooks(ports: Ports | undefined): ManageWebhooks {
-  if (!ports) {
-    const off = async () => webhooksOff;
-    return { save: off, remove: off, pause: off, resume: off, rotateSecret: off };
-  }
-  const { webhooks, feed, target, secretKey, clock, look } = ports;
+/** Creates a webhook, or changes one that has an `id`. */
+export async function saveWebhook(
+  { webhooks, feed, delivery, clock }: WebhookPorts,
+  caller: Caller,
+  { id, name, url, siteIds, types }: SaveWebhookInput,
+): Promise<SavedWebhook | Refusal> {
+  if (!delivery) return webhooksOff;
+  if (!mayAdministerSites(caller, siteIds) || !may(caller, 'events:read')) return onlyOwn;
+  const wrong =
+    checkIdentifier('name', name) ?? checkList('siteIds', siteIds) ?? checkList('types', types) ?? checkTypes(types);
+  if (wrong) return wrong;
+  const before = id === undefined ? undefined : await findOwn(webhooks, caller, id);
+  if (before && isRefusal(before)) return before;
+  const wrongTarget = await delivery.target.check(url);
+  if (wrongTarget) return invalidInput('url', wrongTarget);
+  const settings = { name, url, ...(siteIds && { siteIds }), ...(types && { types }) };
+  if (before) return changed(delivery, before.id, await webhooks.update(before.id, settings, clock.now()));
+  const { end } = await feed.bounds();
+  const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, LIMITS);
+  if (!made) return invalidInput('id', TOO_MANY);
+  delivery.look();
+  return { webhook: made, secret: secretText(delivery.secretKey, made) };
+}
 
-  const findOwn = async (caller: Caller, id: string): Promise<Webhook | Refusal> => {
-    const found = isUuid(id) ? await webhooks.find(id) : undefined;
-    return found && mayAdministerSites(caller, found.siteIds) ? found : notFound(id);
-  };
-  const told = (id: string, webhook: Webhook | undefined): SavedWebhook | Refusal => {
-    look();
-    return webhook ? { webhook } : notFound(id);
-  };
+export async function removeWebhook(
+  { webhooks, delivery }: WebhookPorts,
+  caller: Caller,
+  id: string,
+): Promise<{ readonly id: string } | Refusal> {
+  if (!delivery) return webhooksOff;
+  const found = await findOwn(webhooks, caller, id);
+  if (isRefusal(found)) return found;
+  const isRemoved = await webhooks.remove(found.id);
+  delivery.look();
+  return isRemoved ? { id: found.id } : notFound(id);
+}
 
-  return {
-    async save(caller, { id, name, url, siteIds, types }) {
-      if (!mayAdministerSites(caller, siteIds) || !may(caller, 'events:read')) return onlyOwn;
-      const wrong =
-        checkIdentifier('name', name) ??
-        checkList('siteIds', siteIds) ??
-        checkList('types', types) ??
-        checkTypes(types);
-      if (wrong) return wrong;
-      const before = id === undefined ? undefined : await findOwn(caller, id);
-      if (before && isRefusal(before)) return before;
-      const wrongTarget = await target.check(url);
-      if (wrongTarget) return invalidInput('url', wrongTarget);
-      const settings = { name, url, ...(siteIds && { siteIds }), ...(types && { types }) };
-      if (before) return told(before.id, await webhooks.update(before.id, settings, clock.now()));
-      const { end } = await feed.bounds();
-      const made = await webhooks.insert(randomUUID(), settings, end, clock.now(), caller.subject, LIMITS);
-      if (!made) return invalidInput('id', TOO_MANY);
-      look();
-      return { webhook: made, secret: secretText(secretKey, made) };
-    },
+export async function pauseWebhook(
+  { webhooks, delivery }: WebhookPorts,
+  caller: Caller,
+  id: string,
+): Promise<SavedWebhook | Refusal> {
+  if (!delivery) return webhooksOff;
+  const found = await findOwn(webhooks, caller, id);
+  return isRefusal(found) ? found : changed(delivery, id, await webhooks.pause(found.id));
+}
 
-    async remove(caller, id) {
-      const found = await findOwn(caller, id);
-      if (isRefusal(found)) return found;
-      const isRemoved = await webhooks.remove(found.id);
-      look();
-      return isRemoved ? { id: found.id } : notFound(id);
-    },
+/** Resumes where the webhook stopped, or after a cursor: all events since then are delivered, again if need be. */
+export async function resumeWebhook(
+  { webhooks, feed, delivery, clock }: WebhookPorts,
+  caller: Caller,
+  id: string,
+  after: string | undefined,
+): Promise<SavedWebhook | Refusal> {
+  if (!delivery) return webhooksOff;
+  const found = await findOwn(webhooks, caller, id);
+  if (isRefusal(found)) return found;
+  // If the log was trimmed beyond the stored position, delivery resumes at the present start of the log.
+  const { horizon } = await feed.bounds();
+  const shortened = isBehind(horizon, found.position) ? horizon : undefined;
+  const at = after === undefined ? shortened : await placeOf(feed, after);
+  if (at && isRefusal(at)) return at;
+  return changed(delivery, id, await webhooks.resume(found.id, clock.now(), at));
+}
 
-    async pause(caller, id) {
-      const found = await findOwn(caller, id);
-      return isRefusal(found) ? found : told(id, await webhooks.pause(found.id));
-    },
+/** Changes the secret; for a day messages are signed with the old one as well. */
+export async function rotateWebhookSecret(
+  { webhooks, delivery, clock }: WebhookPorts,
+  caller: Caller,
+  id: string,
+): Promise<SavedWebhook | Refusal> {
+  if (!delivery) return webhooksOff;
+  const found = await findOwn(webhooks, caller, id);
+  if (isRefusal(found)) return found;
+  const rotated = await webhooks.rotateSecret(found.id, addMs(clock.now(), DAY_MS));
+  if (!rotated) return notFound(id);
+  delivery.look();
+  return { webhook: rotated, secret: secretText(delivery.secretKey, rotated) };
+}
 
-    async resume(caller, id, after) {
-      const found = await findOwn(caller, id);
-      if (isRefusal(found)) return found;
-      // If the log was trimmed beyond the stored position, delivery resumes at the present start of the log.
-      const { horizon } = await feed.bounds();
-      const shortened = isBehind(horizon, found.position) ? horizon : undefined;
-      const at = after === undefined ? shortened : await placeOf(feed, after);
-      if (at && isRefusal(at)) return at;
-      return told(id, await webhooks.resume(found.id, clock.now(), at));
-    },
+async function findOwn(webhooks: WebhookRepository, caller: Caller, id: string): Promise<Webhook | Refusal> {
+  const found = isUuid(id) ? await webhooks.find(id) : undefined;
+  return found && mayAdministerSites(caller, found.siteIds) ? found : notFound(id);
+}
 
-    async rotateSecret(caller, id) {
-      const found = await findOwn(caller, id);
-      if (isRefusal(found)) return found;
-      const changed = await webhooks.rotateSecret(found.id, addMs(clock.now(), DAY_MS));
-      if (!changed) return notFound(id);
-      look();
-      return { webhook: changed, secret: secretText(secretKey, changed) };
-    },
-  };
+function changed(
+  { look }: NonNullable<WebhookPorts['delivery']>,
+  id: string,
+  webhook: Webhook | undefined,
+): SavedWebhook | Refusal {
+  look();
+  return webhook ? { webhook } : notFound(id);
 }
 
 async function placeOf(feed: Pick<Feed, 'bounds'>, after: string): Promise<Position | InputRefusal> {

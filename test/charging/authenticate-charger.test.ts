@@ -1,6 +1,6 @@
 // Tests that guessing passwords slows down the guesser and nobody else. Checking a password takes no time here.
 import { describe, expect, it } from 'vitest';
-import { authenticateCharger } from '../../src/charging/login/authenticate-charger.ts';
+import { ChargerLogins } from '../../src/charging/login/authenticate-charger.ts';
 import type { Passwords } from '../../src/charging/login/passwords.ts';
 import { createMetrics } from '../../src/common/metrics.ts';
 import type { CertificateRepository } from '../../src/storage/chargers/certificate.repository.ts';
@@ -21,10 +21,10 @@ function door() {
   } as unknown as ChargerRepository;
   const clock = { now: () => now, after: () => () => {} };
   const certificates = {} as CertificateRepository;
-  const authenticate = authenticateCharger({ chargers, certificates, passwords, clock, metrics: createMetrics() });
+  const logins = new ChargerLogins({ chargers, certificates, passwords, clock, metrics: createMetrics() });
   const login = async (password: string | undefined, address: string, chargerId = 'CH1') =>
     (
-      await authenticate({
+      await logins.authenticate({
         ...{ chargerId, address, ...(password !== undefined && { password: Buffer.from(password) }) },
         ...{ isEncrypted: false, isOver: () => false },
       })

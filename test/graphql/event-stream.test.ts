@@ -126,7 +126,7 @@ describe('a stream for each operation', () => {
     );
     expect(await found.until((text) => text.startsWith('event'))).toContain('"id":"site"');
     const refused = await get('mutation { removeSite(id: "x") { __typename } }');
-    expect(await refused.until((text) => text.startsWith('event'))).toContain('cannot be asked for with GET');
+    expect(await refused.until((text) => text.startsWith('event'))).toContain('cannot be sent with GET');
   });
 
   it('a document that cannot be run is answered over the stream, with its errors in next and then complete', async () => {

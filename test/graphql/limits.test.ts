@@ -118,7 +118,7 @@ describe('a driver’s sockets and subscriptions', () => {
     const cleo = await driverToken('CLEO');
     const three = await Promise.all([open(cleo), open(cleo), open(cleo)]);
     expect(three.map(({ end }) => end)).toEqual(['acknowledged', 'acknowledged', 'acknowledged']);
-    expect((await open(cleo)).end).toEqual({ code: 1013, reason: 'A caller may have 3 sockets open' });
+    expect((await open(cleo)).end).toEqual({ code: 1013, reason: 'A caller may have 3 connections open' });
     expect((await open(await adminToken())).end).toBe('acknowledged');
     three[0]?.socket.close();
     await three[0]?.closed;

@@ -19,6 +19,7 @@ const at = (minutes: number, ms = 0) => new Date(now.getTime() + minutes * MINUT
 const window = (from: number, until: number, ms = 0) => ({ from: at(from, ms), until: at(until, ms) });
 
 const noFacts: PolicyFacts = {
+  group: 'fleet',
   timeZone: 'Europe/Berlin',
   ofIdTag: [],
   endsOfIdTag: [],
@@ -32,7 +33,6 @@ const request: PolicyRequest = {
   expiryDate: at(30),
   connectorId: 1,
   idTag: 'ANNA',
-  group: 'fleet',
 };
 
 function reasons(
@@ -148,8 +148,8 @@ const cases: Case[] = [
   {
     name: 'the groups that may reserve',
     policy: { allowedGroups: ['Fleet', 'VIP'] },
-    allowed: { asked: { group: 'FLEET' } },
-    refused: { asked: { group: 'fleets' } },
+    allowed: { facts: { group: 'FLEET' } },
+    refused: { facts: { group: 'fleets' } },
     reason: { rule: 'ALLOWED_GROUPS' },
   },
   {

@@ -25,7 +25,6 @@ export type ChargerAuthentication =
   | { readonly verdict: 'ACCEPTED'; readonly admission: Admission }
   | { readonly verdict: 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD' | 'WRONG_CERTIFICATE' | 'PROFILE_TOO_LOW' }
   | { readonly verdict: 'TOO_MANY_FAILURES' | 'TOO_MANY_LOGINS'; readonly retryAfterSeconds: number };
-export type AuthenticateCharger = (login: Login) => Promise<ChargerAuthentication>;
 
 interface Ports {
   readonly chargers: ChargerRepository;
@@ -54,23 +53,27 @@ const RETRY_SECONDS = 10;
  */
 const LOOK_MS = 1;
 
-export function authenticateCharger(ports: Ports): AuthenticateCharger {
-  const ofAddress = new RateLimits(OF_ADDRESS);
-  const ofCharger = new RateLimits(OF_CHARGER);
-  const ofUnasked = new RateLimits(UNASKED);
-  const cameFrom = new Map<string, string>();
-  return async (login) => {
-    const { clock, metrics } = ports;
+export class ChargerLogins {
+  readonly #ofAddress = new RateLimits(OF_ADDRESS);
+  readonly #ofCharger = new RateLimits(OF_CHARGER);
+  readonly #ofUnasked = new RateLimits(UNASKED);
+  /** The network from which a charger was last accepted. */
+  readonly #cameFrom = new Map<string, string>();
+
+  constructor(private readonly ports: Ports) {}
+
+  async authenticate(login: Login): Promise<ChargerAuthentication> {
+    const { clock, metrics } = this.ports;
     const { chargerId } = login;
     const network = networkOf(login.address);
-    const isFamiliar = cameFrom.get(chargerId) === network;
+    const isFamiliar = this.#cameFrom.get(chargerId) === network;
     const now = clock.now();
-    const failures = isFamiliar ? ofCharger.of(`${network} ${chargerId}`, now) : ofAddress.of(network, now);
-    const found = await check(ports, login, network, failures, ofUnasked);
+    const failures = isFamiliar ? this.#ofCharger.of(`${network} ${chargerId}`, now) : this.#ofAddress.of(network, now);
+    const found = await check(this.ports, login, network, failures, this.#ofUnasked);
     metrics.chargerLogins.inc({ verdict: found.verdict.toLowerCase() });
-    if (found.verdict === 'ACCEPTED') cameFrom.set(chargerId, network);
+    if (found.verdict === 'ACCEPTED') this.#cameFrom.set(chargerId, network);
     return found;
-  };
+  }
 }
 
 async function check(

@@ -25,12 +25,6 @@ export interface SigningRequest {
   readonly isEncrypted: boolean;
 }
 
-/**
- * Undefined if the request is not signed. Otherwise a function that sends the certificate in a Call of its own; call it
- * once the request is answered.
- */
-export type SignCertificate = (chargerId: string, request: SigningRequest) => Promise<(() => void) | undefined>;
-
 /** Limit for each charger, which needs about one certificate a year. */
 const REQUESTS = { perSecond: 1 / 60, burst: 3 };
 /**
@@ -39,16 +33,21 @@ const REQUESTS = { perSecond: 1 / 60, burst: 3 };
  */
 const MAX_CHAIN = 10_000;
 
-/**
- * Signs a charger's request; refuses if there is no authority, the connection is unencrypted, or requests come too
- * often.
- */
-export function signCertificate(ports: SignPorts): SignCertificate {
-  const { authority, certificates, calls, background, clock, log } = ports;
-  const requests = new RateLimits(REQUESTS);
-  return async (chargerId, { csr, requestId, isEncrypted }) => {
+export class CertificateSigner {
+  readonly #requests = new RateLimits(REQUESTS);
+
+  constructor(private readonly ports: SignPorts) {}
+
+  /**
+   * Signs a charger's request. Undefined if it is not signed: there is no authority, the connection is unencrypted, or
+   * requests come too often. Otherwise a function that sends the certificate in a Call of its own; call it once the
+   * request is answered.
+   */
+  async sign(chargerId: string, request: SigningRequest): Promise<(() => void) | undefined> {
+    const { authority, certificates, calls, background, clock, log } = this.ports;
+    const { csr, requestId, isEncrypted } = request;
     const now = clock.now();
-    if (!authority || !isEncrypted || requests.of(chargerId, now).tryTake(now, 1) > 0) return undefined;
+    if (!authority || !isEncrypted || this.#requests.of(chargerId, now).tryTake(now, 1) > 0) return undefined;
     try {
       const { chain, leaf, ...certificate } = await authority.sign(csr, chargerId);
       await certificates.recordIssue(chargerId, certificate);
@@ -67,5 +66,5 @@ export function signCertificate(ports: SignPorts): SignCertificate {
       log.warn({ chargerId, reason: error.message }, 'a certificate was not signed');
       return undefined;
     }
-  };
+  }
 }

@@ -1,4 +1,5 @@
 // API keys in the GraphQL API: admins list, create and revoke the keys of machine clients.
+
 import {
   Arg,
   Args,
@@ -14,12 +15,12 @@ import {
   Root,
   registerEnumType,
 } from 'type-graphql';
-import type { CreateApiKey, RevokeApiKey } from '../../administration/manage-api-keys.ts';
+import { createApiKey, revokeApiKey } from '../../administration/manage-api-keys.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
 import { fromNewestKey, newestKey } from '../../common/page.ts';
 import { present } from '../../common/present.ts';
 import type { ApiKey } from '../../model/access/api-key.ts';
 import type { Role } from '../../model/access/caller.ts';
-import type { ApiKeyRepository } from '../../storage/access/api-key.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
 import { InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/refusals.ts';
@@ -126,15 +127,11 @@ const ApiKeyConnection = pageTypes(ApiKeyType, 'ApiKey', 'API keys');
 
 @Resolver(() => ApiKeyType)
 export class ApiKeyResolver {
-  constructor(
-    private readonly keys: ApiKeyRepository,
-    private readonly create: CreateApiKey,
-    private readonly revoke: RevokeApiKey,
-  ) {}
+  constructor(private readonly ports: AdministrationPorts) {}
 
   @Query(() => ApiKeyConnection, { name: 'apiKeys', description: 'The API keys, newest first. Admins only.' })
   list(@Args(() => PageArgs) page: PageArgs): Promise<Page<ApiKey>> {
-    return readPage(page, newestKey, (limit, after) => this.keys.page(limit, fromNewestKey(after)));
+    return readPage(page, newestKey, (limit, after) => this.ports.apiKeys.page(limit, fromNewestKey(after)));
   }
 
   @Mutation(() => CreateApiKeyResult, {
@@ -146,7 +143,7 @@ export class ApiKeyResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { name, role, ...rest } = input;
-    return this.create(caller, { name, role, ...present(rest) });
+    return createApiKey(this.ports, caller, { name, role, ...present(rest) });
   }
 
   @Mutation(() => RevokeApiKeyResult, {
@@ -154,7 +151,7 @@ export class ApiKeyResolver {
       'Revokes an API key for good. Its open connections end within a minute, and the webhooks it created are paused. Admins only.',
   })
   revokeApiKey(@Arg('id', () => ID, { description: 'Its id.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.revoke(caller, id);
+    return revokeApiKey(this.ports, caller, id);
   }
 
   @FieldResolver(() => RoleEnum, { description: 'The role of the client.' })

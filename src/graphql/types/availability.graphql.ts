@@ -4,7 +4,8 @@ import { Arg, Args, ArgsType, Ctx, Field, ID, Int, ObjectType, Query, Resolver }
 import { present } from '../../common/present.ts';
 import type { RefusalCode } from '../../model/refusals/refusal.ts';
 import { isRefusal } from '../../model/refusals/refusal.ts';
-import type { ReadAvailability, ReadOptions } from '../../reserving/reservation-options.ts';
+import { type ReservingPorts } from '../../reserving/ports.ts';
+import { readAvailability, reservationOptions } from '../../reserving/reservation-options.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { IdTagRefused, InvalidInput, NotFound, RefusalCodeEnum, resultUnion } from '../operations/refusals.ts';
 import { PolicyReasonType, PolicyType } from './policy-type.graphql.ts';
@@ -156,10 +157,7 @@ const AvailabilityResult = resultUnion({
 
 @Resolver()
 export class AvailabilityResolver {
-  constructor(
-    private readonly readOptions: ReadOptions,
-    private readonly readAvailability: ReadAvailability,
-  ) {}
+  constructor(private readonly ports: ReservingPorts) {}
 
   @Query(() => ReservationOptionsResult, {
     description: 'What the caller may reserve here now: durations, quotas and free times, and the reasons against.',
@@ -168,7 +166,7 @@ export class AvailabilityResolver {
     @Args(() => ReservationOptionsArgs) { connectorId, idTag, ...place }: ReservationOptionsArgs,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.readOptions(caller, { connectorId, idTag, ...present(place) });
+    return reservationOptions(this.ports, caller, { connectorId, idTag, ...present(place) });
   }
 
   @Query(() => AvailabilityResult, {
@@ -182,7 +180,7 @@ export class AvailabilityResolver {
     plugType: string | null | undefined,
     @Ctx() { caller }: ApiContext,
   ) {
-    const found = await this.readAvailability(caller, { siteId, from, to, ...present({ plugType }) });
+    const found = await readAvailability(this.ports, caller, { siteId, from, to, ...present({ plugType }) });
     return isRefusal(found) ? found : { connectors: found };
   }
 }

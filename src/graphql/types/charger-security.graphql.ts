@@ -1,11 +1,12 @@
 // Security of chargers' connections in the API: passwords are changed, certificates renewed, revoked and listed.
+
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
-import type { ChangeChargerPassword } from '../../administration/change-charger-password.ts';
-import type { RenewChargerCertificate, RevokeChargerCertificate } from '../../administration/manage-certificates.ts';
+import { changeChargerPassword } from '../../administration/change-charger-password.ts';
+import { renewChargerCertificate, revokeChargerCertificate } from '../../administration/manage-certificates.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
 import { mayAdministerSite } from '../../model/access/rights.ts';
 import type { ChargerCertificate } from '../../model/charger/certificate.ts';
 import type { Charger } from '../../model/charger/charger.ts';
-import type { CertificateRepository } from '../../storage/chargers/certificate.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { InvalidInput, NotAllowed, NotFound, ReservationNotSupported, resultUnion } from '../operations/refusals.ts';
 import { ChargerType } from './charger.graphql.ts';
@@ -91,12 +92,7 @@ const RevokeChargerCertificateResult = resultUnion({
 
 @Resolver(() => ChargerType)
 export class ChargerSecurityResolver {
-  constructor(
-    private readonly certificatesOf: CertificateRepository['ofCharger'],
-    private readonly changePassword: ChangeChargerPassword,
-    private readonly renewCertificate: RenewChargerCertificate,
-    private readonly revokeCertificate: RevokeChargerCertificate,
-  ) {}
+  constructor(private readonly ports: AdministrationPorts) {}
 
   @Mutation(() => ChangeChargerPasswordResult, {
     description:
@@ -106,7 +102,7 @@ export class ChargerSecurityResolver {
     @Arg('id', () => ID, { description: 'The charger.' }) id: string,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.changePassword(caller, id);
+    return changeChargerPassword(this.ports, caller, id);
   }
 
   @Mutation(() => RenewChargerCertificateResult, {
@@ -117,7 +113,7 @@ export class ChargerSecurityResolver {
     @Arg('id', () => ID, { description: 'The charger.' }) id: string,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.renewCertificate(caller, id);
+    return renewChargerCertificate(this.ports, caller, id);
   }
 
   @Mutation(() => RevokeChargerCertificateResult, {
@@ -130,7 +126,7 @@ export class ChargerSecurityResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { chargerId, fingerprint } = input;
-    return this.revokeCertificate(caller, { chargerId, fingerprint });
+    return revokeChargerCertificate(this.ports, caller, { chargerId, fingerprint });
   }
 
   @FieldResolver(() => Int, {
@@ -147,6 +143,6 @@ export class ChargerSecurityResolver {
       'Its newest hundred certificates, newest first. Shown to admins, and operators of the site; else empty.',
   })
   certificates(@Root() { id, siteId }: Charger, @Ctx() { caller }: ApiContext): Promise<ChargerCertificate[]> | [] {
-    return mayAdministerSite(caller, siteId) ? this.certificatesOf(id) : [];
+    return mayAdministerSite(caller, siteId) ? this.ports.certificates.ofCharger(id) : [];
   }
 }

@@ -1,4 +1,5 @@
 // Chargers and connectors in the API.
+
 import {
   Arg,
   Args,
@@ -15,13 +16,13 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import type { RemoveCharger, SaveCharger } from '../../administration/save-charger.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
+import { removeCharger, saveCharger } from '../../administration/save-charger.ts';
 import { present } from '../../common/present.ts';
 import { may, maySeeReservation, maySeeSite, siteScope } from '../../model/access/rights.ts';
 import type { Charger } from '../../model/charger/charger.ts';
 import type { Connector } from '../../model/charger/connector.ts';
 import type { Reservation } from '../../model/reservation/reservation.ts';
-import type { ChargerRepository } from '../../storage/chargers/charger.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
 import { InUse, InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/refusals.ts';
@@ -174,11 +175,7 @@ const ChargerConnection = pageTypes(ChargerType, 'Charger', 'chargers');
 
 @Resolver(() => ChargerType)
 export class ChargerResolver {
-  constructor(
-    private readonly chargers: ChargerRepository,
-    private readonly save: SaveCharger,
-    private readonly remove: RemoveCharger,
-  ) {}
+  constructor(private readonly ports: AdministrationPorts) {}
 
   @Query(() => ChargerType, {
     nullable: true,
@@ -204,7 +201,7 @@ export class ChargerResolver {
     return readPage(
       page,
       ({ id }) => [id],
-      (limit, after) => this.chargers.page(filter, limit, after?.[0]),
+      (limit, after) => this.ports.chargers.page(filter, limit, after?.[0]),
     );
   }
 
@@ -216,14 +213,14 @@ export class ChargerResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { id, siteId, connectors, name, password, securityProfile } = input;
-    return this.save(caller, { id, siteId, connectors, ...present({ name, password, securityProfile }) });
+    return saveCharger(this.ports, caller, { id, siteId, connectors, ...present({ name, password, securityProfile }) });
   }
 
   @Mutation(() => RemoveChargerResult, {
     description: 'Removes a charger without live reservations and ends its connection. Its history stays.',
   })
   removeCharger(@Arg('id', () => ID, { description: 'Its OCPP identity.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.remove(caller, id);
+    return removeCharger(this.ports, caller, id);
   }
 
   @FieldResolver(() => SiteType, { description: 'The site where it stands.' })

@@ -1,4 +1,5 @@
 // GraphQL API of idTags and of authorization.
+
 import {
   Arg,
   Args,
@@ -13,14 +14,13 @@ import {
   Resolver,
   registerEnumType,
 } from 'type-graphql';
-import type { RemoveIdTag, SaveIdTag } from '../../administration/save-id-tag.ts';
-import type { AuthorizeIdTag } from '../../charging/authorize-id-tag.ts';
-import type { Clock } from '../../common/clock.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
+import { removeIdTag, saveIdTag } from '../../administration/save-id-tag.ts';
+import { type AuthorizingPorts, authorizeIdTag } from '../../charging/authorize-id-tag.ts';
 import { present } from '../../common/present.ts';
 import { maySeeSite, mayUseIdTag } from '../../model/access/rights.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
 import type { Authorization } from '../../model/reservation/authorize.ts';
-import type { IdTagRepository } from '../../storage/chargers/id-tag.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { badInput, forbidden } from '../operations/errors.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
@@ -147,11 +147,8 @@ const IdTagConnection = pageTypes(IdTagType, 'IdTag', 'idTags');
 @Resolver(() => IdTagType)
 export class IdTagResolver {
   constructor(
-    private readonly idTags: IdTagRepository,
-    private readonly authorizeIdTag: AuthorizeIdTag,
-    private readonly save: SaveIdTag,
-    private readonly remove: RemoveIdTag,
-    private readonly clock: Clock,
+    private readonly ports: AdministrationPorts,
+    private readonly charging: AuthorizingPorts,
   ) {}
 
   @Query(() => AuthorizationType, {
@@ -171,7 +168,7 @@ export class IdTagResolver {
     if (!mayUseIdTag(caller, idTag)) throw forbidden('A driver may ask only for its own idTags.');
     const charger = await load.charger(chargerId);
     if (!charger || !maySeeSite(caller, charger.siteId)) return undefined;
-    return this.authorizeIdTag(chargerId, connectorId, idTag, this.clock.now());
+    return authorizeIdTag(this.charging, chargerId, connectorId, idTag, this.ports.clock.now());
   }
 
   @Query(() => IdTagConnection, {
@@ -182,7 +179,7 @@ export class IdTagResolver {
     return readPage(
       page,
       ({ idTag }) => [idTag],
-      (limit, after) => this.idTags.page(limit, after?.[0]),
+      (limit, after) => this.ports.idTags.page(limit, after?.[0]),
     );
   }
 
@@ -190,13 +187,13 @@ export class IdTagResolver {
   saveIdTag(@Arg('input', () => SaveIdTagInput, { description: 'The idTag.' }) input: SaveIdTagInput) {
     const { idTag, tokenType, status } = input;
     const { parentIdTag, expiryDate } = present(input);
-    return this.save({ idTag, tokenType, status, ...present({ parentIdTag, expiryDate }) });
+    return saveIdTag(this.ports, { idTag, tokenType, status, ...present({ parentIdTag, expiryDate }) });
   }
 
   @Mutation(() => RemoveIdTagResult, {
     description: 'Removes an idTag: it can no longer start a transaction. For admins.',
   })
   removeIdTag(@Arg('idTag', () => ID, { description: 'The idTag.' }) idTag: string) {
-    return this.remove(idTag);
+    return removeIdTag(this.ports, idTag);
   }
 }

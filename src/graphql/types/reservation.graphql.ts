@@ -1,4 +1,5 @@
 // Reservations in the API: the mutations that make, move, extend and end them, and the queries.
+
 import {
   Arg,
   Args,
@@ -20,12 +21,13 @@ import { fromNewestKey, newestKey } from '../../common/page.ts';
 import { present } from '../../common/present.ts';
 import { may, maySeeReservation, maySeeSite, reservationShare } from '../../model/access/rights.ts';
 import type { CancelReason, Reservation } from '../../model/reservation/reservation.ts';
-import type { CancelReservation } from '../../reserving/cancel-reservation.ts';
-import type { ExtendReservation } from '../../reserving/extend-reservation.ts';
-import type { MoveReservation } from '../../reserving/move-reservation.ts';
-import type { ReserveNow } from '../../reserving/reserve-now.ts';
-import type { ScheduleReservation } from '../../reserving/schedule-reservation.ts';
-import type { ReservationFilter, ReservationRepository } from '../../storage/reservations/reservation.repository.ts';
+import { cancelReservation } from '../../reserving/cancel-reservation.ts';
+import { extendReservation } from '../../reserving/extend-reservation.ts';
+import { moveReservation } from '../../reserving/move-reservation.ts';
+import { type ReservingPorts } from '../../reserving/ports.ts';
+import { reserveNow } from '../../reserving/reserve-now.ts';
+import { scheduleReservation } from '../../reserving/schedule-reservation.ts';
+import type { ReservationFilter } from '../../storage/reservations/reservation.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
 import {
@@ -313,14 +315,7 @@ const ReservationConnection = pageTypes(ReservationType, 'Reservation', 'reserva
 
 @Resolver(() => ReservationType)
 export class ReservationResolver {
-  constructor(
-    private readonly reservations: ReservationRepository,
-    private readonly reserve: ReserveNow,
-    private readonly schedule: ScheduleReservation,
-    private readonly move: MoveReservation,
-    private readonly cancel: CancelReservation,
-    private readonly extend: ExtendReservation,
-  ) {}
+  constructor(private readonly ports: ReservingPorts) {}
 
   @Mutation(() => ReserveNowResult, {
     description: 'Holds a connector for an idTag, on the charger itself, until an expiry date.',
@@ -330,7 +325,7 @@ export class ReservationResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { connectorId, ...rest } = input;
-    return this.reserve(caller, { connectorId, ...present(rest) });
+    return reserveNow(this.ports, caller, { connectorId, ...present(rest) });
   }
 
   @Mutation(() => ScheduleReservationResult, {
@@ -343,7 +338,7 @@ export class ReservationResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { connectorId, startsAt, ...rest } = input;
-    return this.schedule(caller, { connectorId, startsAt, ...present(rest) });
+    return scheduleReservation(this.ports, caller, { connectorId, startsAt, ...present(rest) });
   }
 
   @Mutation(() => MoveReservationResult, {
@@ -355,7 +350,7 @@ export class ReservationResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { id, connectorId, ...rest } = input;
-    return this.move(caller, { id, connectorId, ...present(rest) });
+    return moveReservation(this.ports, caller, { id, connectorId, ...present(rest) });
   }
 
   @Mutation(() => CancelReservationResult, {
@@ -366,7 +361,7 @@ export class ReservationResolver {
     input: CancelReservationInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.cancel(caller, present(input));
+    return cancelReservation(this.ports, caller, present(input));
   }
 
   @Mutation(() => ExtendReservationResult, {
@@ -378,7 +373,7 @@ export class ReservationResolver {
     input: ExtendReservationInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.extend(caller, input);
+    return extendReservation(this.ports, caller, input);
   }
 
   @Query(() => ReservationType, {
@@ -389,7 +384,7 @@ export class ReservationResolver {
     @Arg('id', () => ID, { description: 'Key of the reservation in this API.' }) id: string,
     @Ctx() { caller }: ApiContext,
   ): Promise<Reservation | undefined> {
-    const found = isUuid(id) ? await this.reservations.byId(id) : undefined;
+    const found = isUuid(id) ? await this.ports.reservations.byId(id) : undefined;
     return found && maySeeReservation(caller, found) ? found : undefined;
   }
 
@@ -403,7 +398,9 @@ export class ReservationResolver {
   ): Promise<Page<Reservation>> {
     const { siteId, idTag, ...rest } = present(filter ?? {}) as PresentFilter;
     const wanted: ReservationFilter = { ...rest, ...reservationShare(caller, present({ siteId, idTag })) };
-    return readPage(page, newestKey, (limit, after) => this.reservations.page(wanted, limit, fromNewestKey(after)));
+    return readPage(page, newestKey, (limit, after) =>
+      this.ports.reservations.page(wanted, limit, fromNewestKey(after)),
+    );
   }
 
   @FieldResolver(() => ChargerType, {

@@ -1,4 +1,5 @@
 // GraphQL API of sites, their policies and the versions of these.
+
 import {
   Arg,
   Args,
@@ -15,20 +16,15 @@ import {
   Resolver,
   Root,
 } from 'type-graphql';
-import type {
-  OverrideKey,
-  RemoveOverride,
-  RemoveSite,
-  SaveOverride,
-  SaveSite,
-} from '../../administration/save-site.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
+import type { OverrideKey } from '../../administration/save-site.ts';
+import { removeOverride, removeSite, saveOverride, saveSite } from '../../administration/save-site.ts';
 import { noCursor } from '../../common/page.ts';
 import { present } from '../../common/present.ts';
 import { may, mayAdministerSite, maySeeSite, needsPermission, siteScope } from '../../model/access/rights.ts';
 import { type PolicyOverride, type ReservationPolicy, resolvePolicy } from '../../model/site/policy.ts';
 import type { Site } from '../../model/site/site.ts';
-import type { PolicyChange, PolicyRepository } from '../../storage/sites/policy.repository.ts';
-import type { SiteRepository } from '../../storage/sites/site.repository.ts';
+import type { PolicyChange } from '../../storage/sites/policy.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { forbidden } from '../operations/errors.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
@@ -131,14 +127,7 @@ const SiteConnection = pageTypes(SiteType, 'Site', 'sites');
 
 @Resolver(() => SiteType)
 export class SiteResolver {
-  constructor(
-    private readonly sites: SiteRepository,
-    private readonly policies: PolicyRepository,
-    private readonly save: SaveSite,
-    private readonly remove: RemoveSite,
-    private readonly saveOverride: SaveOverride,
-    private readonly removeOverride: RemoveOverride,
-  ) {}
+  constructor(private readonly ports: AdministrationPorts) {}
 
   @Query(() => SiteType, {
     nullable: true,
@@ -156,7 +145,7 @@ export class SiteResolver {
     return readPage(
       page,
       ({ id }) => [id],
-      (limit, after) => this.sites.page(siteScope(caller), limit, after?.[0]),
+      (limit, after) => this.ports.sites.page(siteScope(caller), limit, after?.[0]),
     );
   }
 
@@ -167,12 +156,12 @@ export class SiteResolver {
     @Arg('input', () => SaveSiteInput, { description: 'The site.' }) input: SaveSiteInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.save(caller, { ...input, policy: toFields(input.policy) });
+    return saveSite(this.ports, caller, { ...input, policy: toFields(input.policy) });
   }
 
   @Mutation(() => RemoveSiteResult, { description: 'Removes a site that never had a charger. For admins.' })
   removeSite(@Arg('id', () => ID, { description: 'Key of the site.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.remove(caller, id);
+    return removeSite(this.ports, caller, id);
   }
 
   @Mutation(() => SavePolicyOverrideResult, {
@@ -183,7 +172,7 @@ export class SiteResolver {
     @Arg('input', () => SavePolicyOverrideInput, { description: 'The override.' }) input: SavePolicyOverrideInput,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.saveOverride(caller, { ...toKey(input), policy: toFields(input.policy) });
+    return saveOverride(this.ports, caller, { ...toKey(input), policy: toFields(input.policy) });
   }
 
   @Mutation(() => SavePolicyOverrideResult, {
@@ -194,7 +183,7 @@ export class SiteResolver {
     @Arg('input', () => PolicyOverrideKey, { description: 'The override.' }) input: PolicyOverrideKey,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.removeOverride(caller, toKey(input));
+    return removeOverride(this.ports, caller, toKey(input));
   }
 
   @Query(() => PolicyChangeConnection, {
@@ -209,7 +198,7 @@ export class SiteResolver {
     return readPage(
       page,
       ({ version }) => [`${version}`],
-      (limit, after) => this.policies.changes(siteId, limit, after ? toVersion(after[0]) : NEWEST),
+      (limit, after) => this.ports.policyRows.changes(siteId, limit, after ? toVersion(after[0]) : NEWEST),
     );
   }
 

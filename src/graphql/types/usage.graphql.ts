@@ -1,4 +1,5 @@
 // GraphQL API of a site's usage and of its blocks for abuse, for admins and operators of the site.
+
 import {
   Arg,
   Ctx,
@@ -13,10 +14,11 @@ import {
   Resolver,
   registerEnumType,
 } from 'type-graphql';
-import type { LiftBlock, ReadBlocks } from '../../administration/blocks.ts';
+import { liftBlock, readBlocks } from '../../administration/blocks.ts';
+import { type AdministrationPorts } from '../../administration/ports.ts';
 import { present } from '../../common/present.ts';
 import { isRefusal } from '../../model/refusals/refusal.ts';
-import type { ReadUsage } from '../../reports/read-usage.ts';
+import { type ReportPorts, readUsage } from '../../reports/read-usage.ts';
 import type { UsageBucket } from '../../storage/reservations/usage.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/refusals.ts';
@@ -172,9 +174,8 @@ const LiftReservationBlockResult = resultUnion({
 @Resolver()
 export class UsageResolver {
   constructor(
-    private readonly readUsage: ReadUsage,
-    private readonly readBlocks: ReadBlocks,
-    private readonly liftBlock: LiftBlock,
+    private readonly administration: AdministrationPorts,
+    private readonly reports: ReportPorts,
   ) {}
 
   @Query(() => ReservationUsageResult, {
@@ -189,7 +190,7 @@ export class UsageResolver {
     bucket: UsageBucket,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.readUsage(caller, { siteId, from, to, bucket });
+    return readUsage(this.reports, caller, { siteId, from, to, bucket });
   }
 
   @Query(() => ReservationBlocksResult, {
@@ -200,7 +201,7 @@ export class UsageResolver {
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
     @Ctx() { caller }: ApiContext,
   ) {
-    const blocks = await this.readBlocks(caller, siteId);
+    const blocks = await readBlocks(this.administration, caller, siteId);
     return isRefusal(blocks) ? blocks : { blocks };
   }
 
@@ -213,6 +214,6 @@ export class UsageResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { siteId, ...who } = input;
-    return this.liftBlock(caller, { siteId, ...present(who) });
+    return liftBlock(this.administration, caller, { siteId, ...present(who) });
   }
 }

@@ -1,4 +1,5 @@
 // Webhooks in the API.
+
 import {
   Arg,
   Args,
@@ -20,8 +21,14 @@ import { present } from '../../common/present.ts';
 import { siteScope } from '../../model/access/rights.ts';
 import { toCursor } from '../../model/events/cursor.ts';
 import type { PauseReason, Webhook } from '../../model/events/webhook.ts';
-import type { WebhookRepository } from '../../storage/events/webhook.repository.ts';
-import type { ManageWebhooks } from '../../webhook/manage-webhooks.ts';
+import {
+  pauseWebhook,
+  removeWebhook,
+  resumeWebhook,
+  rotateWebhookSecret,
+  saveWebhook,
+  type WebhookPorts,
+} from '../../webhook/manage-webhooks.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
 import { InvalidInput, NotAllowed, NotFound, Refusal, resultUnion } from '../operations/refusals.ts';
@@ -146,10 +153,7 @@ const WebhookConnection = pageTypes(WebhookType, 'Webhook', 'webhooks');
 
 @Resolver(() => WebhookType)
 export class WebhookResolver {
-  constructor(
-    private readonly webhooks: WebhookRepository,
-    private readonly manage: ManageWebhooks,
-  ) {}
+  constructor(private readonly ports: WebhookPorts) {}
 
   @Query(() => WebhookConnection, {
     name: 'webhooks',
@@ -157,7 +161,7 @@ export class WebhookResolver {
   })
   list(@Args(() => PageArgs) page: PageArgs, @Ctx() { caller }: ApiContext): Promise<Page<Webhook>> {
     const { siteIds } = siteScope(caller);
-    return readPage(page, newestKey, (limit, after) => this.webhooks.page(limit, fromNewestKey(after), siteIds));
+    return readPage(page, newestKey, (limit, after) => this.ports.webhooks.page(limit, fromNewestKey(after), siteIds));
   }
 
   @Mutation(() => SaveWebhookResult, {
@@ -169,19 +173,19 @@ export class WebhookResolver {
     @Ctx() { caller }: ApiContext,
   ) {
     const { name, url, ...rest } = input;
-    return this.manage.save(caller, { name, url, ...present(rest) });
+    return saveWebhook(this.ports, caller, { name, url, ...present(rest) });
   }
 
   @Mutation(() => RemoveWebhookResult, { description: 'Removes a webhook. Admins, and operators of its sites.' })
   removeWebhook(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.manage.remove(caller, id);
+    return removeWebhook(this.ports, caller, id);
   }
 
   @Mutation(() => SaveWebhookResult, {
     description: 'Pauses a webhook: nothing is sent to it until it is resumed. Admins, and operators of its sites.',
   })
   pauseWebhook(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.manage.pause(caller, id);
+    return pauseWebhook(this.ports, caller, id);
   }
 
   @Mutation(() => SaveWebhookResult, {
@@ -197,7 +201,7 @@ export class WebhookResolver {
     after: string | null | undefined,
     @Ctx() { caller }: ApiContext,
   ) {
-    return this.manage.resume(caller, id, after ?? undefined);
+    return resumeWebhook(this.ports, caller, id, after ?? undefined);
   }
 
   @Mutation(() => SaveWebhookResult, {
@@ -205,7 +209,7 @@ export class WebhookResolver {
       'Gives a webhook a new secret; for a day its messages are signed with the old one, too. Admins, and operators of its sites.',
   })
   rotateWebhookSecret(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
-    return this.manage.rotateSecret(caller, id);
+    return rotateWebhookSecret(this.ports, caller, id);
   }
 
   @FieldResolver(() => String, { description: 'Everything up to this position in the event log was delivered.' })

@@ -1,7 +1,6 @@
 // Decides whether a hold or a booking may be made, from the facts of charger, site and idTag. Pure: it must not know
 // where the facts come from, nor send anything.
 
-import { present } from '../../common/present.ts';
 import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../charger/id-tag.ts';
@@ -38,8 +37,6 @@ export interface AdmissionFacts extends PolicyFacts {
    */
   readonly isReservationIdInUse: boolean;
   readonly idTag: IdTag | undefined;
-  /** In lower case; absent if the holder has no group. */
-  readonly group?: string;
   /** The priority of the hold's group, and whether the requesting group, of higher priority, may pre-empt the hold. */
   readonly priorityOf: (hold: OtherHold) => number;
   readonly isPreemptible: (hold: OtherHold) => boolean;
@@ -110,7 +107,7 @@ export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): A
   return (
     refuseConnector(facts, request) ??
     refuseIdTag(facts, request) ??
-    policyRefusal(decide(facts.policy, facts, { ...request, ...present({ group: facts.group }) }, now)) ??
+    policyRefusal(decide(facts.policy, facts, request, now)) ??
     refuseUnsupported(facts, request) ??
     refuseTaken(facts, request) ??
     (facts.isReservationIdInUse && reservationId !== undefined
@@ -144,7 +141,7 @@ function refuseConnector(
  * policy). Prefers connectors free for the whole window; for a hold that begins now, Available ones come first and
  * taken ones last.
  */
-export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): HoldRequest {
+export function chooseConnector<Request extends HoldRequest>(facts: AdmissionFacts, request: Request): Request {
   const { plugType, connectorId } = request;
   if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
   const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
@@ -154,7 +151,7 @@ export function chooseConnector(facts: AdmissionFacts, request: HoldRequest): Ho
   const rank = (one: Place) => (isNow && isTaken(one) ? 2 : isNow && one.state !== 'AVAILABLE' ? 1 : 0);
   const [best = fitting[0]] = free.toSorted((a, b) => rank(a) - rank(b) || a.connectorId - b.connectorId);
   const { plugType: _, ...rest } = request;
-  return best ? { ...rest, connectorId: best.connectorId } : request;
+  return best ? ({ ...rest, connectorId: best.connectorId } as Request) : request;
 }
 
 const mayChooseByPlug = (

@@ -1,7 +1,7 @@
 // Refusals of the use cases that change a reservation, and their messages.
 import type { ChargerAnswer } from '../charger/charger-calls.ts';
-import { type Refusal } from '../refusals/refusal.ts';
-import { type OfflineRefusal } from './admission.ts';
+import type { Refusal } from '../refusals/refusal.ts';
+import type { OfflineRefusal } from './admission.ts';
 import type { Reservation } from './reservation.ts';
 
 export interface EndedRefusal extends Refusal {

@@ -3,7 +3,7 @@
 // exactly at its limit is allowed; only the limits of strikes block once they are reached. This file must not know
 // where the facts come from.
 import { addMs, MINUTE_MS } from '../../common/clock.ts';
-import { type Refusal } from '../refusals/refusal.ts';
+import type { Refusal } from '../refusals/refusal.ts';
 import { firstOpen, localDay, openWindows, type Window } from './opening-hours.ts';
 import type { ReservationPolicy } from './policy.ts';
 import { blockedUntil, type Strike, type StrikeKind } from './strikes.ts';
@@ -58,11 +58,11 @@ export interface PolicyRequest {
   /** 0: the charger chooses. */
   readonly connectorId: number;
   readonly idTag?: string;
-  /** The parentIdTag that the reservation is for, or else the holder's own. */
-  readonly group?: string;
 }
 
 export interface PolicyFacts {
+  /** The parentIdTag that the reservation is for, or else the holder's own, in lower case; absent: no group. */
+  readonly group?: string;
   readonly timeZone: string;
   /**
    * Live reservations and bookings of the same idTag at the site that touch the request's window, widened by the
@@ -106,7 +106,7 @@ export function decide(
   const { startsAt } = request;
   return [
     policy.enabled ? undefined : { rule: 'ENABLED' as const, message: 'Reservations are not enabled here.' },
-    allowedGroups(policy, request),
+    allowedGroups(policy, facts),
     ...duration(policy, request),
     maxLeadTime(policy, startsAt, now),
     openingHours(policy, facts, request, { from: startsAt, until: request.expiryDate }),
@@ -114,7 +114,7 @@ export function decide(
       ? undefined
       : { rule: 'CONNECTOR_ZERO_ALLOWED' as const, message: 'Name a connector: the charger may not choose it here.' },
     maxActive('MAX_ACTIVE_PER_ID_TAG', 'idTag', policy.maxActivePerIdTag, request.idTag, facts.endsOfIdTag),
-    maxActive('MAX_ACTIVE_PER_GROUP', 'group', policy.maxActivePerGroup, request.group, facts.endsOfGroup),
+    maxActive('MAX_ACTIVE_PER_GROUP', 'group', policy.maxActivePerGroup, facts.group, facts.endsOfGroup),
     maxPerDay(policy, facts, request),
     cooldown(policy, facts, request),
     overlapping(policy, facts, { from: startsAt, until: request.expiryDate }),
@@ -216,7 +216,7 @@ export function isReReservation(
   return limit !== null && lastUnusedEnd !== undefined && now <= addMs(lastUnusedEnd, limit * MINUTE_MS);
 }
 
-function allowedGroups({ allowedGroups }: ReservationPolicy, { group }: PolicyRequest): PolicyReason | undefined {
+function allowedGroups({ allowedGroups }: ReservationPolicy, { group }: PolicyFacts): PolicyReason | undefined {
   const isAllowed = allowedGroups?.some((one) => one.toLowerCase() === group?.toLowerCase()) ?? true;
   if (isAllowed) return undefined;
   return {

@@ -1,5 +1,9 @@
 // Translates OCPP 1.6J to our terms and back. `actions` lists the calls that a 1.6 charger may make.
 
+import { authorizeIdTag } from '../../charging/authorize-id-tag.ts';
+import { recordBoot, recordSeen } from '../../charging/follow-connection.ts';
+import { recordStatus } from '../../charging/record-status.ts';
+import { recordEnergy, startTransaction, stopTransaction } from '../../charging/report-transaction.ts';
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Capabilities } from '../../model/charger/charger.ts';
@@ -11,17 +15,17 @@ import { instantOf } from '../protocol/timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
-  { chargerId, useCases, now, heartbeatIntervalSeconds, learnCapabilities },
+  { chargerId, ports, now, heartbeatIntervalSeconds, learnCapabilities },
 ) => {
   const { chargePointVendor, chargePointModel, chargePointSerialNumber, firmwareVersion } = payload;
   const rest = present({ serialNumber: chargePointSerialNumber, firmwareVersion });
-  await useCases.recordBoot(chargerId, { vendor: chargePointVendor, model: chargePointModel, ...rest });
+  await recordBoot(ports, chargerId, { vendor: chargePointVendor, model: chargePointModel, ...rest });
   learnCapabilities();
   return { status: 'Accepted', currentTime: now.toISOString(), interval: heartbeatIntervalSeconds };
 };
 
-const heartbeat: Action = async (_, { chargerId, useCases, now }) => {
-  await useCases.recordSeen(chargerId);
+const heartbeat: Action = async (_, { chargerId, ports, now }) => {
+  await recordSeen(ports, chargerId);
   return { currentTime: now.toISOString() };
 };
 
@@ -37,37 +41,37 @@ const states: Record<string, ConnectorState> = {
   Faulted: 'FAULTED',
 };
 
-const statusNotification: Action = async ({ connectorId, status, errorCode }, { chargerId, version, useCases }) => {
+const statusNotification: Action = async ({ connectorId, status, errorCode }, { chargerId, version, ports }) => {
   const error = errorCode === 'NoError' ? {} : { errorCode };
-  await useCases.recordStatus(chargerId, version, { connectorId, state: states[status] ?? 'UNKNOWN', ...error });
+  await recordStatus(ports, chargerId, version, { connectorId, state: states[status] ?? 'UNKNOWN', ...error });
   return {};
 };
 
-const authorize: Action = async ({ idTag }, { chargerId, useCases, now }) => ({
-  idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now),
+const authorize: Action = async ({ idTag }, { chargerId, ports, now }) => ({
+  idTagInfo: toIdTagInfo(await authorizeIdTag(ports, chargerId, 0, idTag, now), now),
 });
 
-const startTransaction: Action = async (payload, { chargerId, useCases, now }) => {
+const startTransactionCall: Action = async (payload, { chargerId, ports, now }) => {
   const { connectorId, idTag, meterStart, timestamp, reservationId } = payload;
   const label = reservationId > 0 ? { reservationId } : {};
   const start = { connectorId, idTag, meterStart, startedAt: instantOf(timestamp) ?? now, ...label };
-  const { wireId, authorization } = await useCases.startTransaction(chargerId, start);
+  const { wireId, authorization } = await startTransaction(ports, chargerId, start);
   return { transactionId: Number(wireId), idTagInfo: toIdTagInfo(authorization, now) };
 };
 
-const stopTransaction: Action = async ({ transactionId, timestamp, idTag }, { chargerId, useCases, now }) => {
-  await useCases.stopTransaction(chargerId, `${transactionId}`, instantOf(timestamp) ?? now);
+const stopTransactionCall: Action = async ({ transactionId, timestamp, idTag }, { chargerId, ports, now }) => {
+  await stopTransaction(ports, chargerId, `${transactionId}`, instantOf(timestamp) ?? now);
   if (idTag === undefined) return {};
-  return { idTagInfo: toIdTagInfo(await useCases.authorizeIdTag(chargerId, 0, idTag, now), now) };
+  return { idTagInfo: toIdTagInfo(await authorizeIdTag(ports, chargerId, 0, idTag, now), now) };
 };
 
-const meterValues: Action = async ({ transactionId }, { chargerId, useCases }) => {
-  if (transactionId !== undefined) await useCases.recordEnergy(chargerId, `${transactionId}`);
+const meterValues: Action = async ({ transactionId }, { chargerId, ports }) => {
+  if (transactionId !== undefined) await recordEnergy(ports, chargerId, `${transactionId}`);
   return {};
 };
 
-const signCertificate: Action = async ({ csr }, { chargerId, isEncrypted, useCases, afterwards }) => {
-  const send = await useCases.signCertificate(chargerId, { csr, isEncrypted });
+const signCertificate: Action = async ({ csr }, { chargerId, isEncrypted, ports, afterwards }) => {
+  const send = await ports.signer.sign(chargerId, { csr, isEncrypted });
   if (send) afterwards(send);
   return { status: send ? 'Accepted' : 'Rejected' };
 };
@@ -86,9 +90,9 @@ const actions: Record<string, Action> = {
   SecurityEventNotification: noted,
   SignCertificate: signCertificate,
   SignedFirmwareStatusNotification: noted,
-  StartTransaction: startTransaction,
+  StartTransaction: startTransactionCall,
   StatusNotification: statusNotification,
-  StopTransaction: stopTransaction,
+  StopTransaction: stopTransactionCall,
 };
 
 /** Chargers cache answers: a refusal because of a hold must expire soon. */

@@ -1,5 +1,10 @@
 // Translates OCPP 2.0.1 and 2.1 to our terms and back. `actions` lists the calls that a 2.x charger may make.
 
+import { authorizeIdTag } from '../../charging/authorize-id-tag.ts';
+import { recordReservationUpdate } from '../../charging/follow-charger.ts';
+import { recordBoot, recordSeen } from '../../charging/follow-connection.ts';
+import { recordStatus } from '../../charging/record-status.ts';
+import { reportTransaction } from '../../charging/report-transaction.ts';
 import { addMs } from '../../common/clock.ts';
 import { present } from '../../common/present.ts';
 import type { Capabilities, OcppVersion } from '../../model/charger/charger.ts';
@@ -13,16 +18,16 @@ import { instantOf } from '../protocol/timestamp.ts';
 
 const bootNotification: Action = async (
   payload,
-  { chargerId, useCases, now, heartbeatIntervalSeconds, learnCapabilities },
+  { chargerId, ports, now, heartbeatIntervalSeconds, learnCapabilities },
 ) => {
   const { vendorName, model, serialNumber, firmwareVersion } = payload.chargingStation;
-  await useCases.recordBoot(chargerId, { vendor: vendorName, model, ...present({ serialNumber, firmwareVersion }) });
+  await recordBoot(ports, chargerId, { vendor: vendorName, model, ...present({ serialNumber, firmwareVersion }) });
   learnCapabilities();
   return { status: 'Accepted', currentTime: now.toISOString(), interval: heartbeatIntervalSeconds };
 };
 
-const heartbeat: Action = async (_, { chargerId, useCases, now }) => {
-  await useCases.recordSeen(chargerId);
+const heartbeat: Action = async (_, { chargerId, ports, now }) => {
+  await recordSeen(ports, chargerId);
   return { currentTime: now.toISOString() };
 };
 
@@ -35,12 +40,9 @@ const states: Record<string, ConnectorState> = {
 };
 
 /** Our connector is the EVSE; its plugs are 2.x's connectors. */
-const statusNotification: Action = async (
-  { evseId, connectorId, connectorStatus },
-  { chargerId, version, useCases },
-) => {
+const statusNotification: Action = async ({ evseId, connectorId, connectorStatus }, { chargerId, version, ports }) => {
   const report = { connectorId: evseId, plug: connectorId, state: states[connectorStatus] ?? 'UNKNOWN' };
-  await useCases.recordStatus(chargerId, version, report);
+  await recordStatus(ports, chargerId, version, report);
   return {};
 };
 
@@ -50,24 +52,24 @@ interface EventData {
   readonly variable: { readonly name: string };
 }
 
-const notifyEvent: Action = async ({ eventData }: { eventData: EventData[] }, { chargerId, version, useCases }) => {
+const notifyEvent: Action = async ({ eventData }: { eventData: EventData[] }, { chargerId, version, ports }) => {
   for (const { actualValue, component, variable } of eventData) {
     const { evse } = component;
     const state = states[actualValue];
     if (variable.name !== 'AvailabilityState' || !evse || !state) continue;
     const plug = evse.connectorId === undefined ? {} : { plug: evse.connectorId };
-    await useCases.recordStatus(chargerId, version, { connectorId: evse.id, state, ...plug });
+    await recordStatus(ports, chargerId, version, { connectorId: evse.id, state, ...plug });
   }
   return {};
 };
 
-const authorize: Action = async ({ idToken }, { chargerId, useCases, now }) => ({
-  idTokenInfo: toIdTokenInfo(await useCases.authorizeIdTag(chargerId, 0, idToken.idToken, now), now),
+const authorize: Action = async ({ idToken }, { chargerId, ports, now }) => ({
+  idTokenInfo: toIdTokenInfo(await authorizeIdTag(ports, chargerId, 0, idToken.idToken, now), now),
 });
 
-const transactionEvent: Action = async (payload, { chargerId, useCases, now }) => {
+const transactionEvent: Action = async (payload, { chargerId, ports, now }) => {
   const { eventType, timestamp, triggerReason, transactionInfo, evse, idToken, reservationId } = payload;
-  const authorization = await useCases.reportTransaction({
+  const authorization = await reportTransaction(ports, {
     chargerId,
     wireId: transactionInfo.transactionId,
     at: instantOf(timestamp) ?? now,
@@ -90,18 +92,18 @@ const updates: Record<string, ReservationUpdate> = {
   NoTransaction: 'NO_TRANSACTION',
 };
 
-const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdateStatus }, { chargerId, useCases }) => {
+const reservationStatusUpdate: Action = async ({ reservationId, reservationUpdateStatus }, { chargerId, ports }) => {
   const update = updates[reservationUpdateStatus];
-  if (update) await useCases.recordReservationUpdate(chargerId, reservationId, update);
+  if (update) await recordReservationUpdate(ports, chargerId, reservationId, update);
   return {};
 };
 
-const signCertificate: Action = async (payload, { chargerId, isEncrypted, useCases, afterwards }) => {
+const signCertificate: Action = async (payload, { chargerId, isEncrypted, ports, afterwards }) => {
   const { csr, certificateType, requestId } = payload;
   // Certificates for ISO 15118 come from another CA.
   const isOurs = certificateType === undefined || certificateType === CERTIFICATE;
   const request = { csr, isEncrypted, ...present({ requestId }) };
-  const send = isOurs ? await useCases.signCertificate(chargerId, request) : undefined;
+  const send = isOurs ? await ports.signer.sign(chargerId, request) : undefined;
   if (send) afterwards(send);
   return { status: send ? 'Accepted' : 'Rejected' };
 };

@@ -3,7 +3,7 @@
 
 import { present } from '../../common/present.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
-import { type AdmissionFacts, type OtherHold } from '../../model/reservation/admission.ts';
+import type { AdmissionFacts, OtherHold } from '../../model/reservation/admission.ts';
 import type { Place, SiteHold, SitePlace } from '../../model/reservation/occupancy.ts';
 import type { PolicyFacts } from '../../model/site/decide.ts';
 import type { Window } from '../../model/site/opening-hours.ts';
@@ -182,32 +182,30 @@ export function toStrikes(rows: readonly RawStrike[]): Strike[] {
 }
 
 /** `sql` is the pool or a transaction. Returns undefined for an unknown charger. */
-export const factsIn =
-  (sql: Sql) =>
-  async (query: FactsQuery, now: Date): Promise<HoldFacts | undefined> => {
-    const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
-    const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
-      ...[chargerId, idTag, now, reservationId, parentIdTag, window.from, window.until, except],
-      ...[day?.from, day?.until, strikesSince, near?.from, wants.lastEnd, query.unusedSince, wants.site, near?.until],
-      ...[query.maxOfIdTag, query.maxOfGroup],
-    ]);
-    if (!row) return undefined;
-    const { idTag: tag, guards, ...facts } = row;
-    return {
-      ...(present(facts) as unknown as HoldFacts),
-      holds: row.holds.map((raw) => toWindow(raw) as OtherHold),
-      ofIdTag: (row.ofIdTag ?? []).map(toWindow),
-      endsOfIdTag: (row.endsOfIdTag ?? []).map(({ until }) => new Date(until)),
-      endsOfGroup: (row.endsOfGroup ?? []).map(({ until }) => new Date(until)),
-      startingThatDay: row.startingThatDay ?? 0,
-      strikesOfIdTag: toStrikes(row.strikesOfIdTag ?? []),
-      strikesOfGroup: toStrikes(row.strikesOfGroup ?? []),
-      sitePlaces: row.sitePlaces ?? [],
-      siteHolds: (row.siteHolds ?? []).map((raw) => toWindow(raw) as SiteHold),
-      guards: new Map(guards.map(({ key, version }) => [key, version])),
-      idTag: tag ? toIdTag(tag) : undefined,
-    };
+export async function readHoldFacts(sql: Sql, query: FactsQuery, now: Date): Promise<HoldFacts | undefined> {
+  const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
+  const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
+    ...[chargerId, idTag, now, reservationId, parentIdTag, window.from, window.until, except],
+    ...[day?.from, day?.until, strikesSince, near?.from, wants.lastEnd, query.unusedSince, wants.site, near?.until],
+    ...[query.maxOfIdTag, query.maxOfGroup],
+  ]);
+  if (!row) return undefined;
+  const { idTag: tag, guards, ...facts } = row;
+  return {
+    ...(present(facts) as unknown as HoldFacts),
+    holds: row.holds.map((raw) => toWindow(raw) as OtherHold),
+    ofIdTag: (row.ofIdTag ?? []).map(toWindow),
+    endsOfIdTag: (row.endsOfIdTag ?? []).map(({ until }) => new Date(until)),
+    endsOfGroup: (row.endsOfGroup ?? []).map(({ until }) => new Date(until)),
+    startingThatDay: row.startingThatDay ?? 0,
+    strikesOfIdTag: toStrikes(row.strikesOfIdTag ?? []),
+    strikesOfGroup: toStrikes(row.strikesOfGroup ?? []),
+    sitePlaces: row.sitePlaces ?? [],
+    siteHolds: (row.siteHolds ?? []).map((raw) => toWindow(raw) as SiteHold),
+    guards: new Map(guards.map(({ key, version }) => [key, version])),
+    idTag: tag ? toIdTag(tag) : undefined,
   };
+}
 
 const toIdTag = ({ expiryDate, parentIdTag, ...rest }: NonNullable<FactsRow['idTag']>): IdTag => ({
   ...(rest as IdTag),

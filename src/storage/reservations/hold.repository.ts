@@ -5,7 +5,7 @@ import type { TokenType } from '../../model/charger/id-tag.ts';
 import type { Actor } from '../../model/events/event.ts';
 import type { Enforcement, Reservation } from '../../model/reservation/reservation.ts';
 import { type Database, type Sql, type Statement, violatedConstraint } from '../database.ts';
-import { factsIn, type Guards } from './hold-facts.repository.ts';
+import { type FactsQuery, type Guards, readHoldFacts } from './hold-facts.repository.ts';
 import { aliased, appendEvent, type ReservationRow, toReservation } from './reservation-row.repository.ts';
 
 export interface NewReservation {
@@ -135,7 +135,7 @@ export type HoldStore = ReturnType<typeof holdStore>;
 /** `sql` is the pool or a transaction. */
 export function holdStore(sql: Sql) {
   return {
-    facts: factsIn(sql),
+    facts: (query: FactsQuery, now: Date) => readHoldFacts(sql, query, now),
 
     /** Stores the hold; on a conflict (a fact changed, or a constraint is violated) it stores nothing. */
     async insert(made: NewReservation, guards: Guards): Promise<Reservation | InsertConflict> {

@@ -116,28 +116,34 @@ const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
+/** The event of a transition. */
+export interface Step {
+  readonly type: ReservationEventType;
+  readonly actor: Actor;
+  readonly at: Date;
+}
+
 /**
  * Stores what `apply` made of `previous`; returns false if another change came first. `sql` is the pool or a
  * transaction.
  */
-export const advanceIn =
-  (sql: Sql) =>
-  async (
-    previous: Reservation,
-    next: Reservation,
-    event: { readonly type: ReservationEventType; readonly actor: Actor; readonly at: Date },
-    followUp: FollowUp,
-  ): Promise<boolean> => {
-    type OfSome = 'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId' | 'alternative';
-    const facts = next as Partial<Record<OfSome, unknown>>;
-    const changed = await sql.query(statements.advance, [
-      ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
-      ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
-      ...[previous.status, next.reservationId, next.expiryDate, next.extensions, next.acceptedAt, next.isLateCancel],
-      facts.alternative && JSON.stringify(facts.alternative),
-    ]);
-    return changed.length > 0;
-  };
+export async function advanceReservation(
+  sql: Sql,
+  previous: Reservation,
+  next: Reservation,
+  event: Step,
+  followUp: FollowUp,
+): Promise<boolean> {
+  type OfSome = 'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId' | 'alternative';
+  const facts = next as Partial<Record<OfSome, unknown>>;
+  const changed = await sql.query(statements.advance, [
+    ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
+    ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
+    ...[previous.status, next.reservationId, next.expiryDate, next.extensions, next.acceptedAt, next.isLateCancel],
+    facts.alternative && JSON.stringify(facts.alternative),
+  ]);
+  return changed.length > 0;
+}
 
 export type ReservationRepository = ReturnType<typeof reservationRepository>;
 
@@ -149,7 +155,8 @@ export function reservationRepository(database: Database) {
   return {
     ...followUps(database),
 
-    advance: advanceIn(database),
+    advance: (previous: Reservation, next: Reservation, step: Step, followUp: FollowUp) =>
+      advanceReservation(database, previous, next, step, followUp),
 
     /** Records the charger's first status update about an ended reservation; later ones change nothing. */
     async annotate(id: string, update: ReservationUpdate): Promise<void> {

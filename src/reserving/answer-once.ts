@@ -1,0 +1,70 @@
+// Answers a request that is sent twice under one idempotency key once: the second gets the reservation of the first.
+import { createHash } from 'node:crypto';
+import type { Caller } from '../model/access/caller.ts';
+import { maySeeReservation } from '../model/access/rights.ts';
+import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
+import type { Reservation } from '../model/reservation/reservation.ts';
+import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
+import type { HoldInput } from './hold-input.ts';
+import { noteRefusal } from './note-refusal.ts';
+import type { ReservingPorts } from './ports.ts';
+
+export interface IdempotencyRefusal extends Refusal {
+  readonly code: 'IDEMPOTENCY_KEY_REUSED';
+  readonly idempotencyKey: string;
+}
+
+/** Stored with a hold, so that a repeated request is recognised. */
+export interface HoldKey {
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+}
+
+const idempotencyKeyReused = (idempotencyKey: string): IdempotencyRefusal => ({
+  code: 'IDEMPOTENCY_KEY_REUSED',
+  message: 'This idempotencyKey was used for another request; use a new one for each reservation you want.',
+  idempotencyKey,
+});
+
+function digestOf(input: HoldInput & { readonly waitMs?: number }): string {
+  const { idempotencyKey: _, waitMs: __, ...request } = input;
+  const members = Object.entries(request).filter(([, value]) => value !== undefined);
+  return createHash('sha256').update(JSON.stringify(members.toSorted())).digest('base64url');
+}
+
+/**
+ * Returns the reservation that the caller made under the same key, or a refusal if that was another request; undefined
+ * for a new request.
+ */
+export async function findReplay(
+  reservations: ReservationRepository,
+  caller: Caller,
+  input: HoldInput,
+): Promise<Reservation | IdempotencyRefusal | undefined> {
+  if (input.idempotencyKey === undefined) return undefined;
+  const found = await reservations.byIdempotencyKey(caller.subject, input.idempotencyKey);
+  // A reservation that the caller may no longer see is not returned: the request is decided as a new one.
+  if (!found || !maySeeReservation(caller, found.reservation)) return undefined;
+  return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
+}
+
+/** Answers a repeated request under the same key as before; makes a new one, and notes its refusal. */
+export async function answerOnce<R extends Refusal>(
+  ports: ReservingPorts,
+  caller: Caller,
+  input: HoldInput,
+  replay: () => Promise<Reservation | R | IdempotencyRefusal | undefined>,
+  make: (key: HoldKey) => Promise<Reservation | R | 'IDEMPOTENCY_KEY_USED'>,
+): Promise<Reservation | R | IdempotencyRefusal> {
+  const before = await replay();
+  if (before) return before;
+  const { idempotencyKey } = input;
+  const made = await make(idempotencyKey === undefined ? {} : { idempotencyKey, requestDigest: digestOf(input) });
+  if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
+  // The refusal may be caused by this very request, sent twice at the same time under the same key.
+  const twin = await replay();
+  if (twin) return twin;
+  if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(idempotencyKey ?? '');
+  noteRefusal(ports, caller, input, made);
+  return made;
+}
