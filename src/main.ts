@@ -1,5 +1,4 @@
 // Reads the configuration, starts the app, stops it on SIGTERM and SIGINT.
-
 import { type Config, readConfig } from './app/config.ts';
 import { type App, startApp } from './app/start.ts';
 import { createLog } from './common/log.ts';

@@ -1,6 +1,5 @@
 // Reads and lifts a site's blocks: idTags and groups that may not reserve for a time, because of no-shows, late cancels
 // or re-reservations.
-
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';

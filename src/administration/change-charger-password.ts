@@ -1,6 +1,5 @@
 // changeChargerPassword: the server generates a password and sends it to the charger over the charger's own connection;
 // nobody else gets it.
-
 import { newPassword, type Passwords } from '../charging/login/passwords.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';

@@ -1,6 +1,5 @@
 // Creates and revokes API keys. A new key never has a permission that its creator lacks, and no API key creates
 // another.
-
 import { randomUUID } from 'node:crypto';
 import { addMs } from '../common/clock.ts';
 import { isUuid } from '../common/identifier.ts';

@@ -1,5 +1,4 @@
 // Certificates of chargers: an operator makes the charger ask for a new one, or revokes one.
-
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';
 import type { ChargerCertificate } from '../model/charger/certificate.ts';

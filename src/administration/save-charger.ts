@@ -1,5 +1,4 @@
 // Administration of chargers: save and remove.
-
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';
 import type { Charger, SecurityProfile } from '../model/charger/charger.ts';

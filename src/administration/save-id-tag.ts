@@ -1,5 +1,4 @@
 // Use cases that save and remove idTags. An idTag belongs to no site, so the permission covers all of them.
-
 import { type IdTag, maxIdTagLength, sameId } from '../model/charger/id-tag.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import type { Refusal } from '../model/refusals/refusal.ts';

@@ -1,5 +1,4 @@
 // Use cases that administer sites and their policies: save and remove a site, save and remove an override.
-
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerEverySite, mayAdministerSite } from '../model/access/rights.ts';
 import { checkIdentifier, type InputRefusal, invalidInput } from '../model/refusals/input.ts';

@@ -1,6 +1,5 @@
 // Turns an Authorization header (a token or an API key) into a Caller, for every protocol. It caches good credentials
 // for seconds and limits the bad credentials that one address may send.
-
 import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';

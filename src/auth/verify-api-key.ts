@@ -1,5 +1,4 @@
 // Verifies an API key and turns it into a Caller.
-
 import type { Background } from '../common/background.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';

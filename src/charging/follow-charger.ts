@@ -1,6 +1,5 @@
 // Applies to reservations what a charger reports by itself: connector states that drop, prove or contradict a hold, and
 // in OCPP 2.x updates about reservations that the charger ended. Available also activates waiting bookings.
-
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { DEBOUNCE_MS } from '../lifecycle/ask-again.ts';
 import { transition } from '../lifecycle/transition.ts';

@@ -1,6 +1,5 @@
 // Follows the connections of chargers: which node holds a socket, when its charger was last seen or booted, and which
 // reservations become due when it returns.
-
 import { addMs } from '../common/clock.ts';
 import type { BootReport, OcppVersion } from '../model/charger/charger.ts';
 import type { Admission } from '../model/charger/login.ts';

@@ -1,5 +1,4 @@
 // Handles a charger's report of the state of a connector, or (1.6, connectorId 0) of the charger itself.
-
 import type { OcppVersion } from '../model/charger/charger.ts';
 import { MAX_CONNECTOR_ID, type StatusReport } from '../model/charger/connector.ts';
 import { followConnectorState } from './follow-charger.ts';

@@ -1,6 +1,5 @@
 // Handles what a charger reports of its transactions: authorizes a start, uses the reservation that matches, and
 // records a breach if a refused transaction charges.
-
 import type { Presentation } from '../model/charger/transaction.ts';
 import type { Authorization } from '../model/reservation/authorize.ts';
 import type { Report } from '../storage/chargers/transaction.repository.ts';

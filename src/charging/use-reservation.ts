@@ -1,8 +1,8 @@
 import { doubtEach } from '../lifecycle/ask-again.ts';
 import { type LifecyclePorts, transition } from '../lifecycle/transition.ts';
-import { sameId } from '../model/charger/id-tag.ts';
 import type { Presentation, Transaction } from '../model/charger/transaction.ts';
-import { isHolder, matchUse } from '../model/reservation/match-use.ts';
+import { mayUse } from '../model/reservation/holder.ts';
+import { matchUse } from '../model/reservation/match-use.ts';
 import { isHolding, type Reservation } from '../model/reservation/reservation.ts';
 import type { ChargingPorts } from './ports.ts';
 
@@ -50,7 +50,7 @@ export async function useEarly(ports: EarlyUsePorts, booking: Reservation): Prom
   if (running?.idTag === undefined) return 'SOMEBODY_ELSE';
   const { id: transactionId, idTag, startedAt, connectorId } = running;
   const parentIdTag = (await idTags.find(idTag))?.parentIdTag;
-  if (!isHolder(booking, { idTag, ...(parentIdTag !== undefined && { parentIdTag }) })) return 'SOMEBODY_ELSE';
+  if (!mayUse(booking, { idTag, parentIdTag })) return 'SOMEBODY_ELSE';
   if (running.hasUsed) return 'HOLDER';
   const where = connectorId === undefined ? {} : { usedConnectorId: connectorId };
   await transition(ports, booking, { type: 'used', startedAt, transactionId, ...where }, 'CHARGER');
@@ -80,8 +80,7 @@ export async function recordBreach(ports: ChargingPorts, transaction: Transactio
   const { chargerId, connectorId, idTag } = transaction;
   const candidates = await reservations.matchable(transaction);
   const breached = candidates.find(
-    (one) =>
-      isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !sameId(one.idTag, idTag),
+    (one) => isHolding(one.status) && one.connectorId > 0 && one.connectorId === connectorId && !mayUse(one, { idTag }),
   );
   if (!breached || breached.isBreached) return;
   log.warn({ chargerId, connectorId, reservation: breached.id }, 'a held connector charges somebody else');

@@ -1,6 +1,5 @@
 // Applies a charger's answer, or its silence, to a reservation, for the maker of the Call: a use case, the settler, or
 // the gateway if the answer came late.
-
 import type { ChargerAnswer, Outcome, ReservationCommand } from '../model/charger/charger-calls.ts';
 import type { Actor } from '../model/events/event.ts';
 import {

@@ -4,10 +4,9 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
+import { NODE_LOCKS } from '../storage/advisory-locks.ts';
 import { type Database, DatabaseAway, type Statement } from '../storage/database.ts';
 
-/** First half of the advisory lock that a living node holds; the second half is the node's id. */
-const NODE_LOCKS = 7237;
 const SWEEP_MS = 1000;
 const CONNECT_MS = 5000;
 const KEEP_ALIVE_MS = 10_000;

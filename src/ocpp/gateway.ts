@@ -1,6 +1,5 @@
 // Where chargers connect: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
 // owns this node's open connections, one per charger (the newest wins), their logins and the liveness check.
-
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';

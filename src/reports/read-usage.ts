@@ -1,5 +1,4 @@
 // Reports how a site's reservations were used (reservationUsage in GraphQL), to admins and operators of the site.
-
 import { MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayAdministerSite } from '../model/access/rights.ts';

@@ -1,6 +1,5 @@
 // Reads the facts that a hold is decided on: asks the database only for what the site's policy needs, and makes
 // AdmissionFacts of the result.
-
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import type { AdmissionFacts, OtherHold } from '../model/reservation/admission.ts';

@@ -1,5 +1,4 @@
 // extendReservation: prolongs a hold. The new end counts only once the charger has accepted it.
-
 import { addMs, withDeadline } from '../common/clock.ts';
 import { present } from '../common/present.ts';
 import { askAgain, doubt } from '../lifecycle/ask-again.ts';

@@ -1,6 +1,5 @@
 // Makes a hold or a booking: reads the facts, decides, stores, and starts over if the facts changed in between. After
 // two lost races it locks the guards, so the wait is bounded by the requests ahead.
-
 import { randomUUID } from 'node:crypto';
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import { present } from '../common/present.ts';

@@ -1,7 +1,6 @@
 // moveReservation: moves a reservation to another connector without a moment in which the holder has neither. The new
 // one is made first, under all the rules; the old one ends once the new one holds. The settler finishes an interrupted
 // move.
-
 import { present } from '../common/present.ts';
 import { settleCancel } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';

@@ -1,5 +1,4 @@
 // Appends a refused request to the event log, so that the usage of a site counts refusals as well.
-
 import type { Caller } from '../model/access/caller.ts';
 import type { Refusal } from '../model/refusals/refusal.ts';
 import type { PolicyRefusal } from '../model/site/decide.ts';

@@ -1,5 +1,4 @@
 // Finds connectors of a site that fit: free for the whole window, with the wanted plug, and, if it begins now, ready.
-
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { maySeeSite } from '../model/access/rights.ts';

@@ -1,6 +1,5 @@
 // Pre-empts: a group of higher priority takes the place of holds of lower priority, if the policy allows it. The new
 // hold is stored only once the charger has confirmed the cancel, in the transaction that ends the victims.
-
 import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';

@@ -1,5 +1,4 @@
 // reserveNow: stores the hold, asks the charger, and answers with the charger's answer.
-
 import type { Caller } from '../model/access/caller.ts';
 import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';

@@ -1,6 +1,5 @@
 // scheduleReservation: books ahead. The window is held here from now on; the charger is asked only at the start
 // (activate-booking.ts).
-
 import type { Caller } from '../model/access/caller.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';

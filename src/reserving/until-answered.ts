@@ -1,5 +1,4 @@
 // Waits for a Call that another request or node made, until its reservation leaves PENDING.
-
 import { withDeadline } from '../common/clock.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
 import type { ReservingPorts } from './ports.ts';

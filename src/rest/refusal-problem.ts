@@ -1,5 +1,4 @@
 // A refusal of a use case as problem details (RFC 9457).
-
 import { type Problem, ProblemError } from '../http/problem.ts';
 import { type Refusal, refusals } from '../model/refusals/refusal.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';

@@ -1,7 +1,6 @@
 // Activates a booking at its start: asks the charger, and asks again while it is offline, in use or refuses, until the
 // site's activation timeout; then the booking fails and names an alternative connector. A holder who is already
 // charging uses the booking; the policy may move it away from an overstaying vehicle.
-
 import { useEarly } from '../charging/use-reservation.ts';
 import { settleReserve } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';

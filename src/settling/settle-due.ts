@@ -9,7 +9,6 @@
 //
 // It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and a result
 // is stored only over the version it was decided on.
-
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
 import { addMs } from '../common/clock.ts';
 import { doubtEach } from '../lifecycle/ask-again.ts';

@@ -1,7 +1,6 @@
 // Finds due work from rows alone, so that any process may die at any step: expiry, ending notices, and what
 // settle-due.ts does. One timer sleeps until the next due time. A row is claimed for longer than its commands can take,
 // so no two processes work on it, and one that dies delays it until the claim ends.
-
 import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
 import { addMs } from '../common/clock.ts';
 import { RETRY_MS } from '../lifecycle/transition.ts';

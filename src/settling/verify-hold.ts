@@ -1,6 +1,5 @@
 // Verifies that the charger still holds a reservation that it accepted: after a boot, when the hold is in doubt (as
 // after a refused extension or start), and when a 1.6 connector says Available inside the hold.
-
 import { reasonOf, settleHeld } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';
 import { isInUse, isOutOfOrder } from '../model/charger/connector.ts';

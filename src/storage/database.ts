@@ -2,6 +2,7 @@
 // pool for the hot path. It must not know the tables of the domain.
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { DataSource, type EntitySchema } from 'typeorm';
+import { MIGRATION_LOCK } from './advisory-locks.ts';
 import { migrations } from './migrations.ts';
 
 /** A statement prepared once per connection under its name. */
@@ -83,8 +84,6 @@ const QUERY_MS = 10_000;
  * again for each run, which takes longer than running them.
  */
 const PLAN_ONCE = '-c plan_cache_mode=force_generic_plan';
-
-const MIGRATION_LOCK = 7_237_001;
 
 /**
  * Without query timeouts: building an index on a large table, or waiting for another process that migrates, takes long.

@@ -1,5 +1,4 @@
 // Counts the open connections and subscriptions of each caller against that caller's limits.
-
 import type { Metrics } from '../common/metrics.ts';
 import type { Caller } from '../model/access/caller.ts';
 

@@ -1,5 +1,4 @@
 // Ends a long-lived connection once its caller's token or API key has expired, or the API key was revoked.
-
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Caller } from '../model/access/caller.ts';

@@ -1,6 +1,5 @@
 // Tests the rights of every role in every GraphQL operation, on its own objects and on others'; and that no query,
 // refusal or event, nor REST, tells a driver who holds a connector.
-
 import { readFileSync } from 'node:fs';
 import {
   buildSchema,

@@ -1,5 +1,4 @@
 // Our server as a child of a benchmark: what `npm start` runs, plus an answer with its CPU and memory usage.
-
 import { readConfig } from '../../src/app/config.ts';
 import { startApp } from '../../src/app/start.ts';
 

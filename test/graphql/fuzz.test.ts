@@ -1,5 +1,4 @@
 // Fuzz tests of the GraphQL API: random inputs, documents and bodies get an answer and never cause an internal error.
-
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import {

@@ -1,6 +1,5 @@
 // The API as the internet meets it: document limits, trusted documents, CORS and security headers, rate limits, slow
 // clients.
-
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

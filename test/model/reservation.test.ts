@@ -7,62 +7,7 @@ import {
   type Reservation,
   type ReservationStatus,
 } from '../../src/model/reservation/reservation.ts';
-
-const at = new Date('2026-05-01T10:05:00Z');
-const facts = {
-  id: 'r',
-  reservationId: 7,
-  siteId: 'site',
-  chargerId: 'CH1',
-  connectorId: 1,
-  idTag: 'ANNA',
-  tokenType: 'ISO14443',
-  startsAt: new Date('2026-05-01T10:00:00Z'),
-  expiryDate: new Date('2026-05-01T10:30:00Z'),
-  createdAt: new Date('2026-05-01T10:00:00Z'),
-  createdBy: 'anna',
-  version: 3,
-  isBreached: false,
-  enforcement: 'CHARGER',
-  policyVersion: 1,
-  isBooking: false,
-  extensions: 0,
-  isLateCancel: false,
-  isReReservation: false,
-} as const;
-
-const in_: Record<ReservationStatus, Reservation> = {
-  SCHEDULED: { ...facts, status: 'SCHEDULED' },
-  PENDING: { ...facts, status: 'PENDING' },
-  UNKNOWN: { ...facts, status: 'UNKNOWN', reason: 'TIMEOUT' },
-  ACCEPTED: { ...facts, status: 'ACCEPTED' },
-  CANCELLING: { ...facts, status: 'CANCELLING', reason: 'DRIVER_REQUEST' },
-  USED: { ...facts, status: 'USED', endedAt: at, transactionId: 't' },
-  CANCELLED: { ...facts, status: 'CANCELLED', endedAt: at, reason: 'DRIVER_REQUEST' },
-  EXPIRED: { ...facts, status: 'EXPIRED', endedAt: facts.expiryDate, reason: 'NO_SHOW' },
-  REMOVED: { ...facts, status: 'REMOVED', endedAt: at, reason: 'CHARGER_FAULTED' },
-  REJECTED: { ...facts, status: 'REJECTED', endedAt: at, reason: 'OCCUPIED' },
-  FAILED: { ...facts, status: 'FAILED', endedAt: at, reason: 'OFFLINE' },
-};
-
-const happenings: Record<string, Happening> = {
-  accepted: { type: 'accepted' },
-  refused: { type: 'refused', reason: 'OCCUPIED' },
-  unanswered: { type: 'unanswered', reason: 'TIMEOUT' },
-  unreachable: { type: 'unreachable' },
-  unverified: { type: 'unverified', reason: 'TIMEOUT' },
-  extended: { type: 'extended', expiryDate: new Date('2026-05-01T11:00:00Z') },
-  replaced: { type: 'replaced', reservationId: 8, expiryDate: new Date('2026-05-01T11:00:00Z') },
-  'cancel-requested': { type: 'cancel-requested', reason: 'OPERATOR_REQUEST' },
-  activated: { type: 'activated' },
-  postponed: { type: 'postponed', reason: 'OCCUPIED' },
-  abandoned: { type: 'abandoned', reason: 'OFFLINE' },
-  released: { type: 'released', reason: 'OPERATOR_REQUEST' },
-  removed: { type: 'removed', reason: 'CHARGER_FAULTED' },
-  expired: { type: 'expired' },
-  'used inside the hold': { type: 'used', startedAt: new Date('2026-05-01T10:04:00Z'), transactionId: 't' },
-  'used after it': { type: 'used', startedAt: new Date('2026-05-01T10:31:00Z'), transactionId: 't' },
-};
+import { at, happenings, reservationsIn } from '../support/reservations.ts';
 
 /**
  * The whole table: the status that each happening makes of each status; a status that is not listed does not change.
@@ -92,10 +37,10 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
 };
 
 describe.each(Object.entries(table))('an extension: %s', (name, changes) => {
-  it.each(Object.keys(in_) as ReservationStatus[])(
+  it.each(Object.keys(reservationsIn) as ReservationStatus[])(
     'a reservation in %s gets the status that the table lists, or stays as it is',
     (status) => {
-      const next = apply(in_[status], happenings[name] as Happening, at);
+      const next = apply(reservationsIn[status], happenings[name] as Happening, at);
       expect(next?.status).toBe(changes[status]);
       if (!next) return;
       expect(next.version).toBe(4);
@@ -105,23 +50,23 @@ describe.each(Object.entries(table))('an extension: %s', (name, changes) => {
 });
 
 it('a reservation that expires while CANCELLING becomes CANCELLED and keeps its reason', () => {
-  expect(apply(in_.CANCELLING, { type: 'expired' }, at)).toMatchObject({
+  expect(apply(reservationsIn.CANCELLING, { type: 'expired' }, at)).toMatchObject({
     status: 'CANCELLED',
     reason: 'DRIVER_REQUEST',
   });
 });
 
 it('a breach is recorded once and leaves the reservation ACCEPTED', () => {
-  const breached = apply(in_.ACCEPTED, { type: 'breached' }, at);
+  const breached = apply(reservationsIn.ACCEPTED, { type: 'breached' }, at);
   expect(breached).toMatchObject({ status: 'ACCEPTED', isBreached: true, version: 4 });
   expect(breached && apply(breached, { type: 'breached' }, at)).toBeUndefined();
 });
 
 describe('which reservation a start uses', () => {
   const startedAt = new Date('2026-05-01T10:05:00Z');
-  const one = { ...in_.ACCEPTED, id: 'one' };
-  const anywhere = { ...in_.ACCEPTED, id: 'anywhere', connectorId: 0, reservationId: 8 };
-  const grouped = { ...in_.ACCEPTED, id: 'grouped', idTag: 'CLEO', parentIdTag: 'FLEET', reservationId: 9 };
+  const one = { ...reservationsIn.ACCEPTED, id: 'one' };
+  const anywhere = { ...reservationsIn.ACCEPTED, id: 'anywhere', connectorId: 0, reservationId: 8 };
+  const grouped = { ...reservationsIn.ACCEPTED, id: 'grouped', idTag: 'CLEO', parentIdTag: 'FLEET', reservationId: 9 };
   const use = (all: Reservation[], presented: object) =>
     matchUse(all, { connectorId: 1, idTag: 'ANNA', startedAt, ...presented })?.id;
 

@@ -1,5 +1,4 @@
 // API keys in the GraphQL API: admins list, create and revoke the keys of machine clients.
-
 import {
   Arg,
   Args,

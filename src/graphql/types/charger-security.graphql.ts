@@ -1,5 +1,4 @@
 // Security of chargers' connections in the API: passwords are changed, certificates renewed, revoked and listed.
-
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
 import { changeChargerPassword } from '../../administration/change-charger-password.ts';
 import { renewChargerCertificate, revokeChargerCertificate } from '../../administration/manage-certificates.ts';

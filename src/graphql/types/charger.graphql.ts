@@ -1,5 +1,4 @@
 // Chargers and connectors in the API.
-
 import {
   Arg,
   Args,

@@ -1,5 +1,4 @@
 // GraphQL API of idTags and of authorization.
-
 import {
   Arg,
   Args,

@@ -1,5 +1,4 @@
 // Reservations in the API: the mutations that make, move, extend and end them, and the queries.
-
 import {
   Arg,
   Args,

@@ -1,5 +1,4 @@
 // GraphQL API of sites, their policies and the versions of these.
-
 import {
   Arg,
   Args,

@@ -1,5 +1,4 @@
 // GraphQL API of a site's usage and of its blocks for abuse, for admins and operators of the site.
-
 import {
   Arg,
   Ctx,

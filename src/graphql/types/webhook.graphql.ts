@@ -1,5 +1,4 @@
 // Webhooks in the API.
-
 import {
   Arg,
   Args,

@@ -1,6 +1,7 @@
 // Decides who may do what: which operations (a permission, by role and scope), and on which objects (by sites, idTags
 // and groups). GraphQL, its subscriptions and REST share these rules.
 import { sameId } from '../charger/id-tag.ts';
+import { belongsTo } from '../reservation/holder.ts';
 import type { Reservation } from '../reservation/reservation.ts';
 import { type Caller, type Permission, permissions, type Role } from './caller.ts';
 
@@ -111,11 +112,9 @@ export const actsForOthers = (caller: Caller): boolean => caller.role !== 'DRIVE
 /** A driver sees what is held for its idTags, and what is held for its groups without an idTag. */
 export function maySeeReservation(
   caller: Caller,
-  { siteId, idTag, parentIdTag }: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,
+  reservation: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,
 ): boolean {
-  if (caller.role !== 'DRIVER') return maySeeSite(caller, siteId);
-  if (idTag !== undefined) return mayUseIdTag(caller, idTag);
-  return parentIdTag !== undefined && mayUseGroup(caller, parentIdTag);
+  return caller.role === 'DRIVER' ? belongsTo(reservation, caller) : maySeeSite(caller, reservation.siteId);
 }
 
 /** Equal texts mean equal rights: callers with the same text see the same data. */

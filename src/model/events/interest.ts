@@ -1,6 +1,6 @@
 // Which events a subscriber gets: those it asked for, cut down to its rights (auth/caller-interest.ts). Also routes
 // each event to the subscribers that may be interested in it.
-import { sameId } from '../charger/id-tag.ts';
+import { belongsTo, type Holders } from '../reservation/holder.ts';
 import type { LogEvent } from './event.ts';
 
 /** A member that is left out does not restrict. */
@@ -17,11 +17,6 @@ export interface Interest {
   readonly holders?: Holders;
 }
 
-export interface Holders {
-  readonly idTags: readonly string[];
-  readonly groups: readonly string[];
-}
-
 export function isOfInterest(event: LogEvent, interest: Interest): boolean {
   const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
   return (
@@ -31,13 +26,8 @@ export function isOfInterest(event: LogEvent, interest: Interest): boolean {
     (connectorId === undefined || event.connectorId === connectorId) &&
     (event.kind !== 'RESERVATION' ||
       ((reservationId === undefined || event.reservation.id === reservationId) &&
-        (holders === undefined || isHeldBy(event.reservation, holders))))
+        (holders === undefined || belongsTo(event.reservation, holders))))
   );
-}
-
-function isHeldBy({ idTag, parentIdTag }: { idTag?: string; parentIdTag?: string }, { idTags, groups }: Holders) {
-  if (idTag !== undefined) return idTags.some((one) => sameId(one, idTag));
-  return groups.some((one) => sameId(one, parentIdTag));
 }
 
 /** Identifiers of drivers and groups are compared without regard to case. */

@@ -1,6 +1,5 @@
 // Decides whether a hold or a booking may be made, from the facts of charger, site and idTag. Pure: it must not know
 // where the facts come from, nor send anything.
-
 import type { OcppVersion } from '../charger/charger.ts';
 import { type ConnectorState, standardPlugType } from '../charger/connector.ts';
 import { type IdTag, maxIdTagLength, statusOf } from '../charger/id-tag.ts';

@@ -1,8 +1,9 @@
 // Decides whether an idTag may start here now. Pure: from the idTag, the connectors and the holds of one charger. The
 // API shows the decision as it is, ocpp/ translates it. The decision never reveals who holds the connector.
 import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
-import { type IdTag, type IdTagStatus, sameId, statusOf } from '../charger/id-tag.ts';
+import { type IdTag, type IdTagStatus, statusOf } from '../charger/id-tag.ts';
 import type { IntruderStatus } from '../site/policy.ts';
+import { mayUse, type Presented } from './holder.ts';
 
 /** The part of a reservation that a decision needs. */
 export interface Hold {
@@ -48,11 +49,13 @@ export function authorize(
   const status = statusOf(idTag, now);
   if (status !== 'ACCEPTED' || idTag === undefined) return { status, ...parent };
 
+  const { idTag: presented, parentIdTag } = idTag;
+  const holder = { idTag: presented, parentIdTag };
   const holds = charger.holds.filter((hold) => hold.expiryDate > now);
-  const others = holds.filter((hold) => !isHeldFor(hold, idTag));
+  const others = holds.filter((hold) => !mayUse(hold, holder));
   if (others.length === 0) return { status, ...parent };
 
-  const openConnectors = openTo(idTag, connectorId, charger, holds);
+  const openConnectors = openTo(holder, connectorId, charger, holds);
   const isOpen = connectorId === 0 ? openConnectors.length > 0 : openConnectors.includes(connectorId);
   if (isOpen) return { status, ...parent, openConnectors };
   const specific = others.find((hold) => connectorId !== 0 && hold.connectorId === connectorId);
@@ -60,14 +63,7 @@ export function authorize(
   return { status: 'RESERVED', reservedUntil, ...parent, openConnectors };
 }
 
-/**
- * Whether the idTag is the holder, or a member of the reservation's group. A parentIdTag that is presented as an idTag
- * is not a member.
- */
-export const isHeldFor = (hold: Pick<Hold, 'idTag' | 'parentIdTag'>, idTag: IdTag): boolean =>
-  sameId(hold.idTag, idTag.idTag) || sameId(hold.parentIdTag, idTag.parentIdTag);
-
-function openTo(idTag: IdTag, asked: number, charger: ChargerHolds, holds: readonly Hold[]): number[] {
+function openTo(holder: Presented, asked: number, charger: ChargerHolds, holds: readonly Hold[]): number[] {
   const inOrder = charger.connectors.filter(({ connectorId, state }) => connectorId === asked || !isOutOfOrder(state));
   // A request for the whole charger may come to stop a transaction, so its connectors in use count; a request for one
   // connector comes from a driver in front of it, so other connectors in use do not.
@@ -77,12 +73,12 @@ function openTo(idTag: IdTag, asked: number, charger: ChargerHolds, holds: reado
   const holdOf = (connectorId: number) => holds.find((hold) => hold.connectorId === connectorId);
   const own = candidates.filter((id) => {
     const hold = holdOf(id);
-    return hold !== undefined && isHeldFor(hold, idTag);
+    return hold !== undefined && mayUse(hold, holder);
   });
   const free = candidates.filter((id) => holdOf(id) === undefined);
   const anywhere = holds.filter((hold) => hold.connectorId === 0);
   // One connector must stay free for each hold that names none, unless such a hold is this idTag's own.
-  const isFreeEnough = anywhere.some((hold) => isHeldFor(hold, idTag)) || free.length > anywhere.length;
+  const isFreeEnough = anywhere.some((hold) => mayUse(hold, holder)) || free.length > anywhere.length;
   return (isFreeEnough ? [...own, ...free] : own).toSorted((a, b) => a - b);
 }
 

@@ -1,5 +1,4 @@
 // Builds the commands of a reservation. The same reservation always gives the same command, so it can be sent again.
-
 import { present } from '../../common/present.ts';
 import type { CancelCommand, ReserveCommand } from '../charger/charger-calls.ts';
 import type { Reservation } from './reservation.ts';

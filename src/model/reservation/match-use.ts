@@ -1,8 +1,8 @@
 // Finds the reservation that a starting transaction uses. Pure. The charger's own label (reservationId) is a hint: it
 // counts only if the idTag or group fits too; without one, idTag or group, connector and window decide.
 import { addMs } from '../../common/clock.ts';
-import { sameId, type TokenType } from '../charger/id-tag.ts';
 import type { Presentation } from '../charger/transaction.ts';
+import { mayUse } from './holder.ts';
 import { isLive, type Reservation } from './reservation.ts';
 
 /** A charger's clock may be slow: a start stamped up to this long before the hold still counts as within it. */
@@ -15,25 +15,13 @@ export function matchUse(
   const here = reservations.filter((reservation) => isHere(reservation, presented));
   const labelled = here.find((reservation) => reservation.reservationId === presented.reservationId);
   // With the label, the same idTag counts whatever token type the charger reports.
-  if (labelled && isHolder(labelled, { ...presented, tokenType: labelled.tokenType })) return labelled;
-  const fitting = here.filter((reservation) => isHolder(reservation, presented));
+  if (labelled && mayUse(labelled, { ...presented, tokenType: labelled.tokenType })) return labelled;
+  const fitting = here.filter((reservation) => mayUse(reservation, presented));
   const inWindow = fitting.filter(
     (reservation) => presented.startedAt >= addMs(reservation.startsAt, -CLOCK_TOLERANCE_MS),
   );
   return inWindow.toSorted(byPreference)[0];
 }
-
-export function isHolder(
-  reservation: Reservation,
-  presented: Pick<Presentation, 'idTag' | 'tokenType'> & { readonly parentIdTag?: string },
-): boolean {
-  const isSameTag =
-    sameId(reservation.idTag, presented.idTag) && isSameType(reservation.tokenType, presented.tokenType);
-  return isSameTag || sameId(reservation.parentIdTag, presented.parentIdTag);
-}
-
-/** 2.x compares token and type; 1.6 has no types. */
-const isSameType = (held: TokenType, presented: TokenType | undefined) => presented === undefined || presented === held;
 
 /** A hold without a connector fits any connector of the charger; a start without a connector fits any hold. */
 const isHere = (reservation: Reservation, { connectorId }: Presentation) =>

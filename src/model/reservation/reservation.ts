@@ -11,7 +11,6 @@
 //   CANCELLING CancelReservation is unanswered -> CANCELLED, USED, REMOVED
 //   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, with one audited correction: CANCELLED, EXPIRED,
 //   REMOVED or FAILED becomes USED by a transaction that began inside the hold by its own timestamp.
-
 import { present } from '../../common/present.ts';
 import type { ConnectorState } from '../charger/connector.ts';
 import type { TokenType } from '../charger/id-tag.ts';
@@ -152,14 +151,17 @@ export const liveStatuses = ['SCHEDULED', ...holdingStatuses] as const satisfies
 export const isLive = (status: ReservationStatus): status is LiveStatus =>
   (liveStatuses as readonly string[]).includes(status);
 
-/** The final status of each live status at the expiry date. An unanswered cancel ends as CANCELLED. */
+/**
+ * The end of a live reservation at its expiry date, by its status. `keepsReason`: the reason that it has already, if any,
+ * stays: why a cancel was asked for, or why a booking could not be activated.
+ */
 export const atExpiry = {
-  SCHEDULED: { status: 'FAILED', reason: 'TIMEOUT' },
-  PENDING: { status: 'FAILED', reason: 'TIMEOUT' },
-  UNKNOWN: { status: 'FAILED', reason: 'TIMEOUT' },
-  ACCEPTED: { status: 'EXPIRED', reason: 'NO_SHOW' },
-  CANCELLING: { status: 'CANCELLED', reason: undefined },
-} as const;
+  SCHEDULED: { status: 'FAILED', reason: 'TIMEOUT', keepsReason: true },
+  PENDING: { status: 'FAILED', reason: 'TIMEOUT', keepsReason: false },
+  UNKNOWN: { status: 'FAILED', reason: 'TIMEOUT', keepsReason: false },
+  ACCEPTED: { status: 'EXPIRED', reason: 'NO_SHOW', keepsReason: false },
+  CANCELLING: { status: 'CANCELLED', reason: 'NO_SHOW', keepsReason: true },
+} as const satisfies Record<LiveStatus, { status: FinalStatus; reason: Reason; keepsReason: boolean }>;
 
 /**
  * Returns the reservation after the happening, with version + 1; `undefined` if the happening does not apply to its
@@ -225,8 +227,8 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
     case 'expired': {
       if (!isLive(status)) return undefined;
       const outcome = atExpiry[status];
-      const reason = 'reason' in reservation && status === 'CANCELLING' ? reservation.reason : outcome.reason;
-      return end(reservation, outcome.status, reason ?? 'NO_SHOW', at);
+      const before = 'reason' in reservation ? reservation.reason : undefined;
+      return end(reservation, outcome.status, (outcome.keepsReason ? before : undefined) ?? outcome.reason, at);
     }
     case 'used': {
       if (!isLive(status) && !mayBeCorrected(reservation, happening.startedAt)) return undefined;

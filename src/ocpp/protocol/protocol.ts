@@ -1,6 +1,5 @@
 // What the gateway needs of an OCPP version: actions that answer a charger's calls, and the translation of our commands
 // and the charger's answers to them.
-
 import type { ChargingPorts } from '../../charging/ports.ts';
 import type { Capabilities, OcppVersion } from '../../model/charger/charger.ts';
 import type { ChargerAnswer, ChargerCommand } from '../../model/charger/charger-calls.ts';

@@ -1,5 +1,4 @@
 // Translates OCPP 1.6J to our terms and back. `actions` lists the calls that a 1.6 charger may make.
-
 import { authorizeIdTag } from '../../charging/authorize-id-tag.ts';
 import { recordBoot, recordSeen } from '../../charging/follow-connection.ts';
 import { recordStatus } from '../../charging/record-status.ts';

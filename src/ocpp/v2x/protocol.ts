@@ -1,5 +1,4 @@
 // Translates OCPP 2.0.1 and 2.1 to our terms and back. `actions` lists the calls that a 2.x charger may make.
-
 import { authorizeIdTag } from '../../charging/authorize-id-tag.ts';
 import { recordReservationUpdate } from '../../charging/follow-charger.ts';
 import { recordBoot, recordSeen } from '../../charging/follow-connection.ts';

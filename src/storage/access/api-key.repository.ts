@@ -1,5 +1,4 @@
 // API keys in PostgreSQL.
-
 import { present } from '../../common/present.ts';
 import type { ApiKey } from '../../model/access/api-key.ts';
 import type { Permission, Reach } from '../../model/access/caller.ts';

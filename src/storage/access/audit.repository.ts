@@ -1,5 +1,4 @@
 // The audit log in PostgreSQL; a trigger there refuses to update, delete or truncate entries.
-
 import { present } from '../../common/present.ts';
 import type { AuditEntry, Source } from '../../model/access/audit-entry.ts';
 import type { Role } from '../../model/access/caller.ts';

@@ -2,6 +2,7 @@
 import { present } from '../../common/present.ts';
 import type { Position } from '../../model/events/cursor.ts';
 import type { PauseReason, Webhook } from '../../model/events/webhook.ts';
+import { WEBHOOK_LOCKS } from '../advisory-locks.ts';
 import type { Database, Statement } from '../database.ts';
 
 interface Row {
@@ -39,7 +40,7 @@ export const PAUSED = `paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED
 const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
 const statements = {
-  lock: { name: 'webhook-lock', text: 'SELECT pg_advisory_xact_lock(7240, 0)' },
+  lock: { name: 'webhook-lock', text: `SELECT pg_advisory_xact_lock(${WEBHOOK_LOCKS}, 0)` },
   insert: {
     name: 'webhook-insert',
     text: `

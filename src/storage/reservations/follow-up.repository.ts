@@ -56,12 +56,13 @@ const statements = {
         ORDER BY least(expiry_date, no_show_at) LIMIT ${MAX_ENDED} FOR UPDATE SKIP LOCKED
       ), changed AS (
         UPDATE reservation r SET status = rule.new_status, version = version + 1, ended_at = $1,
-          reason = CASE WHEN r.status IN ('CANCELLING', 'SCHEDULED') THEN coalesce(r.reason, rule.reason) ELSE rule.reason END,
+          reason = coalesce(CASE WHEN rule.keeps_reason THEN r.reason END, rule.reason),
           due_at = CASE WHEN r.enforcement = 'CHARGER' AND r.status <> 'SCHEDULED'
             THEN CASE WHEN r.expiry_date <= $1 THEN $3::timestamptz ELSE $1 END END,
           is_release_owed = r.enforcement = 'CHARGER' AND r.status <> 'SCHEDULED', attempts = 0, claimed_until = NULL,
           extending_to = NULL
-        FROM due, unnest($4::text[], $5::text[], $6::text[]) AS rule (old_status, new_status, reason)
+        FROM due, unnest($4::text[], $5::text[], $6::text[], $7::boolean[])
+          AS rule (old_status, new_status, reason, keeps_reason)
         WHERE r.id = due.id AND rule.old_status = due.old_status
         RETURNING ${aliasedOfR}, due.old_status
       ), logged AS (${appendEvent('changed', 'c.old_status', "$1::timestamptz, 'RESERVATION', c.status")})
@@ -201,7 +202,8 @@ export function followUps(database: Database) {
       const rules = Object.entries(atExpiry) as [LiveStatus, (typeof atExpiry)[LiveStatus]][];
       const ended = await database.query<ReservationRow>(statements.expire, [
         ...[now, 'SERVER', releaseCheckAt],
-        ...[rules.map(([from]) => from), rules.map(([, to]) => to.status), rules.map(([, to]) => to.reason ?? null)],
+        ...[rules.map(([from]) => from), rules.map(([, to]) => to.status)],
+        ...[rules.map(([, to]) => to.reason), rules.map(([, to]) => to.keepsReason)],
       ]);
       return ended.map(toReservation);
     },

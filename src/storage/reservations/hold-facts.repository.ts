@@ -1,6 +1,5 @@
 // Reads from PostgreSQL the facts that a hold is decided on, in one statement and so from one snapshot; skips what no
 // layer of the policy needs.
-
 import { present } from '../../common/present.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
 import type { AdmissionFacts, OtherHold } from '../../model/reservation/admission.ts';

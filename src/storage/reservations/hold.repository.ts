@@ -1,6 +1,5 @@
 // Stores holds in PostgreSQL. One statement stores a hold and increments the guards of everything that it counts for;
 // if a guard has changed since the decision, nothing is stored.
-
 import type { TokenType } from '../../model/charger/id-tag.ts';
 import type { Actor } from '../../model/events/event.ts';
 import type { Enforcement, Reservation } from '../../model/reservation/reservation.ts';

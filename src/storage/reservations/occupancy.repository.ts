@@ -1,5 +1,4 @@
 // Reads from PostgreSQL what is held and booked at a site in a window of time.
-
 import type { Held, Place } from '../../model/reservation/occupancy.ts';
 import type { Window } from '../../model/site/opening-hours.ts';
 import type { Database, Statement } from '../database.ts';

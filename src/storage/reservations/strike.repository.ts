@@ -1,5 +1,4 @@
 // Reads the strikes of a site's idTags and groups, and stores pardons, in PostgreSQL.
-
 import type { Strike } from '../../model/site/strikes.ts';
 import type { Database, Statement } from '../database.ts';
 import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from './hold-facts.repository.ts';

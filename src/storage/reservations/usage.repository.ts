@@ -1,6 +1,5 @@
 // Counts the usage of a site from the event log and from what is kept of dropped events, and appends refused requests
 // to the log.
-
 import type { Actor } from '../../model/events/event.ts';
 import type { Database, Statement } from '../database.ts';
 

@@ -1,7 +1,6 @@
 // Cache of the sites' policies in this process. An entry may be stale: ofSite() compares its version with the
 // database's; a caller that decides by ofCharger() must compare site and version itself, and call forget() if they
 // differ.
-
 import type { SitePolicies } from '../../model/site/policy.ts';
 import type { Sql } from '../database.ts';
 import type { PolicyRepository } from './policy.repository.ts';

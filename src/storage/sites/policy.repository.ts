@@ -1,6 +1,7 @@
 // Stores the layers of the sites' policies, and every version of them, in PostgreSQL.
 import { isRefusal, type Refusal } from '../../model/refusals/refusal.ts';
 import type { PolicyFields, PolicyOverride, PolicyScope, SitePolicies } from '../../model/site/policy.ts';
+import { POLICY_LOCKS } from '../advisory-locks.ts';
 import type { Database, Sql, Statement } from '../database.ts';
 
 /** Names a layer of a site: `key` is '' for the site's own, else the charger's id or the parentIdTag. */
@@ -50,7 +51,7 @@ const statements = {
       ON CONFLICT (id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone`,
   },
   // An advisory lock, because a new site has no row to lock yet.
-  lock: { name: 'policy-lock', text: 'SELECT pg_advisory_xact_lock(7239, hashtext($1))' },
+  lock: { name: 'policy-lock', text: `SELECT pg_advisory_xact_lock(${POLICY_LOCKS}, hashtext($1))` },
   grow: {
     name: 'policy-grow',
     text: `UPDATE site SET policy_version = policy_version + 1 WHERE id = $1 RETURNING policy_version AS version, time_zone AS "timeZone"`,
