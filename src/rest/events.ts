@@ -1,12 +1,6 @@
-// GET /events: the event log as Server-Sent Events. The id of each is its cursor, so that a browser's EventSource (or
-// any client that sends Last-Event-ID) resumes without a gap.
-import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Clock } from '../common/clock.ts';
-import type { Log } from '../common/log.ts';
-import type { Metrics } from '../common/metrics.ts';
 import { present } from '../common/present.ts';
-import type { Feed, Following } from '../event-log/feed.ts';
+import type { Feed } from '../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../event-log/resume.ts';
 import { type Problem, ProblemError } from '../http/problem.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -16,26 +10,12 @@ import type { LogEvent } from '../model/events/event.ts';
 import { eventBody } from '../model/events/event-body.ts';
 import type { Interest } from '../model/events/interest.ts';
 import { CursorExpired, type Entry } from '../storage/events/event-log.repository.ts';
-import type { CallerQuota } from '../streams/caller-quota.ts';
-import { onExpiry } from '../streams/expiry.ts';
-import { Outbox, type Writer } from '../streams/outbox.ts';
-import {
-  COMMENT,
-  EVENT_STREAM_HEADERS,
-  KEEP_ALIVE_MS,
-  MAX_CLOSING_MS,
-  ResponseChannel,
-} from '../streams/response-channel.ts';
+import type { LivePorts } from '../streams/live-connection.ts';
+import { COMMENT, LiveResponse } from '../streams/live-response.ts';
 import { eventsQuery } from './schemas.ts';
 
-export interface EventPorts {
+export interface EventPorts extends LivePorts {
   readonly feed: Feed;
-  readonly quota: CallerQuota;
-  readonly writer: Writer;
-  readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Metrics;
 }
 
 interface Query {
@@ -79,12 +59,9 @@ export function addEvents(
       const { 'last-event-id': last } = request.headers;
       const start = await startOf(ports.feed, typeof last === 'string' && last !== '' ? last : after);
       if (isClosing) throw new ProblemError(stopping);
-      const refused = ports.quota.connect(caller);
+      const stream = new Stream(ports, () => streams.delete(stream));
+      const refused = stream.enter(caller);
       if (refused) throw new ProblemError({ status: 429, code: 'TOO_MANY_STREAMS', detail: `${refused}.` });
-      const stream = new Stream(ports, caller, () => {
-        ports.quota.disconnect(caller);
-        streams.delete(stream);
-      });
       streams.add(stream);
       reply.hijack();
       stream.open(reply, interest, start);
@@ -135,76 +112,44 @@ function textOf(event: LogEvent): Buffer {
 }
 
 class Stream {
-  readonly #channel = new ResponseChannel();
-  readonly #outbox: Outbox;
-  #following: Following | undefined;
-  #callOffExpiry: () => void;
-  #callOffKeepAlive: () => void = () => {};
-  #isEnded = false;
+  readonly #live: LiveResponse;
 
   constructor(
     private readonly ports: EventPorts,
-    caller: Caller,
-    private readonly onEnd: () => void,
+    onEnd: () => void,
   ) {
-    this.#outbox = new Outbox(this.#channel, ports.writer, () => {
-      // A slow client is disconnected; it resumes with the id of the last event it received.
-      ports.metrics.slowConsumers.inc();
-      void this.close();
-    });
-    this.#callOffExpiry = onExpiry(ports, caller, () => void this.close());
+    // A slow client is disconnected; it resumes with the id of the last event it received.
+    const close = () => void this.close();
+    this.#live = new LiveResponse(ports, { expire: close, overflow: close, ended: onEnd });
+  }
+
+  /** At the caller's limit returns why not, as a message. */
+  enter(caller: Caller): string | undefined {
+    return this.#live.enter(caller);
   }
 
   open(reply: FastifyReply, interest: Interest, start: Start): void {
-    const response = reply.raw;
-    if (response.destroyed) {
-      this.#end();
-      return;
-    }
-    response.once('close', () => this.#end());
-    response.on('error', () => this.#end());
-    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
-    this.#channel.attach(response);
-    this.#outbox.put([COMMENT]);
-    this.#keepAlive();
-    this.#following = this.ports.feed.follow(interest, start, {
+    if (!this.#live.attach(reply)) return;
+    const running = this.#live.begin(undefined);
+    const following = this.ports.feed.follow(interest, start, {
       take: (entry, isMissed) => this.#take(entry, isMissed),
       fail: (error) => {
         this.ports.log.warn({ error }, 'a stream of events ended');
         void this.close();
       },
     });
+    // A stream has one credential: a request with another one opens another stream.
+    running.subscription = { stop: following.stop, renew: async () => {} };
   }
 
-  /** Resolves when the client has taken everything that was written, or after MAX_CLOSING_MS. */
   close(): Promise<void> {
-    this.#outbox.finish();
-    return this.#channel.end(() => {
-      this.#end();
-      return this.ports.clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());
-    });
+    return this.#live.close();
   }
 
   #take({ event }: Entry, isMissed: boolean): Promise<void> | undefined {
-    this.#outbox.put([textOf(event)]);
-    if (this.#isEnded) return undefined;
-    return isMissed ? this.#outbox.room() : this.#outbox.turn();
-  }
-
-  #keepAlive(): void {
-    this.#callOffKeepAlive = this.ports.clock.after(KEEP_ALIVE_MS, () => {
-      this.#keepAlive();
-      this.#outbox.put([COMMENT]);
-    });
-  }
-
-  #end(): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
-    this.#callOffExpiry();
-    this.#callOffKeepAlive();
-    this.#following?.stop();
-    this.#outbox.clear();
-    this.onEnd();
+    const { outbox } = this.#live;
+    outbox.put([textOf(event)]);
+    if (this.#live.isEnded) return undefined;
+    return isMissed ? outbox.room() : outbox.turn();
   }
 }

@@ -2,17 +2,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Channel } from './outbox.ts';
 
-export const EVENT_STREAM_HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-};
-/** A comment of Server-Sent Events: it keeps the stream alive, and clients ignore it. */
-export const COMMENT = Buffer.from(':\n\n');
-export const KEEP_ALIVE_MS = 12_000;
-/** How long a client may take to receive the last bytes before its response is destroyed. */
-export const MAX_CLOSING_MS = 5000;
-
 /** The response may be attached after the first message was put; until then messages wait in the outbox. */
 export class ResponseChannel implements Channel {
   #response: ServerResponse | undefined;

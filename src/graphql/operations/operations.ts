@@ -6,7 +6,7 @@ import { withDeadline } from '../../common/clock.ts';
 import { once } from '../../common/once.ts';
 import type { Source } from '../../model/access/audit-entry.ts';
 import type { Caller } from '../../model/access/caller.ts';
-import type { Progress } from '../../streams/outbox.ts';
+import type { LiveConnection, Running } from '../../streams/live-connection.ts';
 import { Documents, type Operation, type Request } from './documents.ts';
 import { maskError, timedOut, toGraphQLError } from './errors.ts';
 import { costOfFailure } from './limits.ts';
@@ -28,7 +28,7 @@ export class Operations {
 
   /**
    * The operation, or the errors for which it cannot be run. A subscription counts against the caller's quota from here
-   * on, so `open` must follow.
+   * on, so `subscribe` must follow.
    */
   prepare(request: Request, caller: Caller): Charged | readonly GraphQLError[] {
     try {
@@ -50,35 +50,52 @@ export class Operations {
   }
 
   /**
-   * Starts a subscription: its messages and its failure go to the sink until it is stopped. Returns the errors if it
-   * could not start.
+   * Starts a subscription on a connection: each message goes out between `head` and `tail`, a failure to `fail`. Returns
+   * the errors if it could not start.
    */
-  async open(operation: Operation, caller: Caller, sink: Sink): Promise<OpenSubscription | readonly GraphQLError[]> {
-    const end = once(() => this.ports.quota.unsubscribe(caller));
-    const failing = {
-      send: (message) => sink.send(message),
-      room: () => sink.room(),
-      turn: () => sink.turn(),
+  async subscribe(
+    live: LiveConnection,
+    id: string | undefined,
+    running: Running,
+    operation: Operation,
+    caller: Caller,
+    { head, tail, fail }: { readonly head: Buffer; readonly tail: Buffer; fail(error: unknown): void },
+  ): Promise<readonly GraphQLError[] | undefined> {
+    const { outbox } = live;
+    const uncount = once(() => this.ports.quota.unsubscribe(caller));
+    const sink: Sink = {
+      send: (message) => outbox.put([head, message.json, tail], message.at, running.progress),
+      room: () => outbox.room(),
+      turn: () => outbox.turn(),
       fail: (error) => {
-        end();
-        sink.fail(error);
+        uncount();
+        fail(error);
       },
-    } satisfies Sink;
+    };
+    let opened: Subscription | readonly GraphQLError[];
     try {
-      const opened = await Subscription.open(this.#subscribing, operation, caller, failing);
-      if (!(opened instanceof Subscription)) {
-        end();
-        return opened;
-      }
-      const stop = () => {
-        end();
-        opened.stop();
-      };
-      return { stop, renew: (renewed) => opened.renew(renewed) };
+      opened = await Subscription.open(this.#subscribing, operation, caller, sink);
     } catch (error) {
-      end();
+      uncount();
       throw error;
     }
+    if (!(opened instanceof Subscription)) {
+      uncount();
+      return opened;
+    }
+    const subscription = opened;
+    const stop = () => {
+      uncount();
+      subscription.stop();
+    };
+    if (!live.isRunning(id, running)) {
+      // The client stopped the operation, or is gone.
+      stop();
+      return undefined;
+    }
+    running.subscription = { stop, renew: (renewed) => subscription.renew(renewed) };
+    if (live.caller && live.caller !== caller) await subscription.renew(live.caller);
+    return undefined;
   }
 
   /**
@@ -117,25 +134,4 @@ const tooManySubscriptions = (limit: number): GraphQLError =>
 /** An operation whose cost has been taken from the caller's budget. */
 export interface Charged extends Operation {
   readonly budget: Budget;
-}
-
-/** An operation of a connection; `subscription` is set once a subscription has started. */
-export interface Running {
-  readonly progress: Progress;
-  /** Aborted when nobody waits for the query or mutation any longer. */
-  readonly leaving: AbortController;
-  subscription?: OpenSubscription;
-}
-
-export const newRunning = (): Running => ({ progress: {}, leaving: new AbortController() });
-
-/** Stops an operation whose client has completed it or is gone. */
-export function leave(running: Running | undefined): void {
-  running?.leaving.abort();
-  running?.subscription?.stop();
-}
-
-export interface OpenSubscription {
-  stop(): void;
-  renew(caller: Caller): Promise<void>;
 }

@@ -1,23 +1,16 @@
 // GraphQL over Server-Sent Events, for clients whose proxies forbid WebSockets: one stream for each operation, or one
 // stream for all operations of a client (the two modes of the graphql-sse protocol).
 import { randomUUID } from 'node:crypto';
-import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Caller } from '../../model/access/caller.ts';
 import { toCursor } from '../../model/events/cursor.ts';
-import { expired, onExpiry } from '../../streams/expiry.ts';
-import { Outbox } from '../../streams/outbox.ts';
-import {
-  COMMENT,
-  EVENT_STREAM_HEADERS,
-  KEEP_ALIVE_MS,
-  MAX_CLOSING_MS,
-  ResponseChannel,
-} from '../../streams/response-channel.ts';
+import { expired } from '../../streams/expiry.ts';
+import type { Running } from '../../streams/live-connection.ts';
+import { LiveResponse } from '../../streams/live-response.ts';
 import type { Request } from '../operations/documents.ts';
 import { unauthenticated } from '../operations/errors.ts';
-import { type Charged, leave, newRunning, type Operations, type Running } from '../operations/operations.ts';
+import type { Charged, Operations } from '../operations/operations.ts';
 import { authenticate } from '../operations/request-context.ts';
 
 /** How long a reserved stream waits for its client to open it. */
@@ -40,13 +33,12 @@ export function serveEventStreams(http: FastifyInstance, path: string, operation
   const open = (caller: Caller, token?: string): EventStream => {
     if (isClosing)
       throw refusal(503, 'SERVICE_UNAVAILABLE', 'The server is stopping; connect again, perhaps to another one.');
-    const refused = operations.ports.quota.connect(caller);
-    if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
-    const stream = new EventStream(operations, caller, () => {
-      operations.ports.quota.disconnect(caller);
+    const stream = new EventStream(operations, () => {
       streams.delete(stream);
       if (token !== undefined) shared.delete(token);
     });
+    const refused = stream.enter(caller);
+    if (refused) throw refusal(429, 'TOO_MANY_STREAMS', `${refused}.`);
     streams.add(stream);
     if (token !== undefined) shared.set(token, stream);
     return stream;
@@ -185,72 +177,55 @@ interface Result {
 
 /** One stream, and the operations whose messages go over it. */
 class EventStream {
-  readonly #channel = new ResponseChannel();
-  readonly #outbox: Outbox;
-  /** Operations by their ids; the only operation of an unshared stream has the id undefined. */
-  readonly #open = new Map<string | undefined, Running>();
-  #caller: Caller;
-  #callOffExpiry: () => void = () => {};
-  #callOffTimer: () => void = () => {};
-  #isEnded = false;
+  readonly #live: LiveResponse;
+  #callOffOpening: () => void = () => {};
 
   constructor(
     private readonly operations: Operations,
-    caller: Caller,
-    private readonly onEnd: () => void,
+    onEnd: () => void,
   ) {
-    this.#outbox = new Outbox(this.#channel, operations.ports.writer, () => this.#endSlow());
-    this.#caller = caller;
-    this.#waitForExpiry();
+    this.#live = new LiveResponse(operations.ports, {
+      expire: (caller) => this.#endWith(() => unauthenticated(`${expired(caller)}; get another.`)),
+      overflow: () => this.#endSlow(),
+      ended: () => {
+        this.#callOffOpening();
+        onEnd();
+      },
+    });
+  }
+
+  /** Call it first; at the caller's limit returns why not, as a message. */
+  enter(caller: Caller): string | undefined {
+    return this.#live.enter(caller);
   }
 
   get caller(): Caller {
-    return this.#caller;
+    const { caller } = this.#live;
+    if (!caller) throw new Error('Nobody has entered this stream');
+    return caller;
   }
 
   /** Gives the stream the rights of that caller, and the lifetime of that caller's credential. */
   renew(caller: Caller): void {
-    if (caller === this.#caller) return;
-    this.#caller = caller;
-    this.#waitForExpiry();
-    for (const { subscription } of this.#open.values()) void subscription?.renew(caller);
-  }
-
-  #waitForExpiry(): void {
-    this.#callOffExpiry();
-    const expire = () => this.#endWith(() => unauthenticated(`${expired(this.#caller)}; get another.`));
-    this.#callOffExpiry = onExpiry(this.operations.ports, this.#caller, expire);
+    void this.#live.renew(caller);
   }
 
   get isOpen(): boolean {
-    return this.#channel.isAttached;
+    return this.#live.isAttached;
   }
 
   has(id: string): boolean {
-    return this.#open.has(id);
+    return this.#live.has(id);
   }
 
   /** Closes the reserved stream if nobody opens it in time. */
   expectOpening(): void {
-    this.#callOffTimer = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
+    this.#callOffOpening = this.operations.ports.clock.after(MAX_UNOPENED_MS, () => void this.close());
   }
 
   attach(reply: FastifyReply): void {
-    const response = reply.raw;
-    // The stream may have ended, or its client gone, while the token was checked.
-    if (this.#isEnded || response.destroyed) {
-      response.destroy();
-      this.#end();
-      return;
-    }
-    this.#callOffTimer();
-    response.once('close', () => this.#end());
-    response.on('error', () => this.#end());
-    response.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...EVENT_STREAM_HEADERS });
-    this.#channel.attach(response);
-    // Some browsers show a stream as open only after the first bytes.
-    this.#keepAlive();
-    this.#outbox.put([COMMENT]);
+    this.#callOffOpening();
+    this.#live.attach(reply);
   }
 
   /** Runs the only operation of the stream, which ends with it; errors of the request are sent over the stream, too. */
@@ -261,10 +236,9 @@ class EventStream {
   }
 
   async run(id: string | undefined, operation: Charged, address: string): Promise<void> {
-    const running = newRunning();
-    this.#open.set(id, running);
+    const running = this.#live.begin(id);
     const finish = (result: Result) => {
-      if (this.#open.get(id) === running) this.#finish(id, result);
+      if (this.#live.finish(id, running)) this.#finish(id, result);
     };
     const { caller } = this;
     try {
@@ -273,40 +247,26 @@ class EventStream {
         return finish(await this.operations.execute(operation, caller, source, running.leaving));
       }
       const [head, tail] = id === undefined ? [NEXT, END] : [nextOf(id), NEXT_END];
-      const opened = await this.operations.open(operation, caller, {
-        send: (message) => this.#outbox.put([head, message.json, tail], message.at, running.progress),
-        room: () => this.#outbox.room(),
-        turn: () => this.#outbox.turn(),
-        fail: (error) => finish({ errors: [error] }),
-      });
-      if (!('stop' in opened)) return finish({ errors: opened });
-      // The operation was stopped, or the stream has ended, meanwhile; the id may be another operation's by now.
-      if (this.#open.get(id) !== running) return opened.stop();
-      running.subscription = opened;
-      if (this.caller !== caller) await opened.renew(this.caller);
+      const wrap = { head, tail, fail: (error: unknown) => finish({ errors: [error] }) };
+      const errors = await this.operations.subscribe(this.#live, id, running, operation, caller, wrap);
+      if (errors) finish({ errors });
     } catch (error) {
       finish({ errors: [error] });
     }
   }
 
   stop(id: string): void {
-    leave(this.#open.get(id));
-    this.#open.delete(id);
+    this.#live.stop(id);
   }
 
   /** Ends the stream; resolves when the client has taken everything, or MAX_CLOSING_MS is over. */
   close(): Promise<void> {
-    this.#outbox.finish();
-    return this.#channel.end(() => {
-      this.#end();
-      return this.operations.ports.clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());
-    });
+    return this.#live.close();
   }
 
   /** Sends the last result of an operation and its `complete`. */
   #finish(id: string | undefined, { data, errors, extensions }: Result): void {
-    if (this.#isEnded) return;
-    this.#open.delete(id);
+    if (this.#live.isEnded) return;
     const shown = errors?.map((error) => this.operations.mask(error));
     const payload = {
       ...(shown && { errors: shown }),
@@ -316,12 +276,11 @@ class EventStream {
     const result = id === undefined ? payload : { id, payload };
     const complete = id === undefined ? '' : ` ${JSON.stringify({ id })}`;
     const text = `event: next\ndata: ${JSON.stringify(result)}\n\nevent: complete\ndata:${complete}\n\n`;
-    this.#outbox.put([Buffer.from(text)]);
+    this.#live.outbox.put([Buffer.from(text)]);
     if (id === undefined) void this.close();
   }
 
   #endSlow(): void {
-    this.operations.ports.metrics.slowConsumers.inc();
     const message = 'Events came faster than they were read; subscribe again after the last cursor.';
     this.#endWith(({ progress: { at } }) => {
       const lastCursor = at && toCursor(at);
@@ -330,29 +289,11 @@ class EventStream {
   }
 
   #endWith(errorOf: (running: Running) => GraphQLError): void {
-    for (const [id, running] of [...this.#open]) {
+    for (const [id, running] of this.#live.operations) {
       running.subscription?.stop();
-      this.#finish(id, { errors: [errorOf(running)] });
+      if (this.#live.finish(id, running)) this.#finish(id, { errors: [errorOf(running)] });
     }
     void this.close();
-  }
-
-  #keepAlive(): void {
-    this.#callOffTimer = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
-      this.#keepAlive();
-      this.#outbox.put([COMMENT]); // Last, because an overflow ends the stream and its timer.
-    });
-  }
-
-  #end(): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
-    this.#callOffExpiry();
-    this.#callOffTimer();
-    for (const running of this.#open.values()) leave(running);
-    this.#open.clear();
-    this.#outbox.clear();
-    this.onEnd();
   }
 }
 

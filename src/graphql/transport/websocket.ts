@@ -20,11 +20,11 @@ import { RateLimit } from '../../common/rate-limit.ts';
 import { refuseUpgrade } from '../../common/refuse-upgrade.ts';
 import type { Caller } from '../../model/access/caller.ts';
 import { toCursor } from '../../model/events/cursor.ts';
-import { expired, onExpiry } from '../../streams/expiry.ts';
+import { expired } from '../../streams/expiry.ts';
 import { FrameChannel } from '../../streams/frame-channel.ts';
-import { Outbox } from '../../streams/outbox.ts';
-import type { Operation, Request } from '../operations/documents.ts';
-import { type Charged, leave, newRunning, type Operations, type Running } from '../operations/operations.ts';
+import { LiveConnection, MAX_CLOSING_MS, type Running } from '../../streams/live-connection.ts';
+import type { Request } from '../operations/documents.ts';
+import type { Charged, Operations } from '../operations/operations.ts';
 import { authenticate } from '../operations/request-context.ts';
 
 const MAX_MESSAGE_BYTES = 100_000;
@@ -35,9 +35,8 @@ const MAX_MESSAGE_BYTES = 100_000;
 const TRY_AGAIN_LATER = 1013;
 const GOING_AWAY = 1001;
 const MAX_REASON_BYTES = 123;
-/** Time between pings. A client from which nothing came after two pings is taken for gone at the third. */
-const KEEP_ALIVE_MS = 12_000;
-const MAX_CLOSING_MS = 5000;
+/** Unanswered pings after which the client is taken for gone. */
+const MAX_UNHEARD = 2;
 /** How long a socket may take to send connection_init. */
 const MAX_INIT_MS = 3000;
 /** Messages of one socket; a dashboard begins with many at once. A socket that sends more is read more slowly. */
@@ -45,10 +44,7 @@ const MESSAGES = { perSecond: 200, burst: 2000 };
 
 type Params = { readonly authorization?: unknown; readonly Authorization?: unknown };
 
-type Phase =
-  | { readonly is: 'opened' }
-  | { readonly is: 'initialising' }
-  | { readonly is: 'acknowledged'; readonly caller: Caller };
+type Phase = { readonly is: 'opened' } | { readonly is: 'initialising' } | { readonly is: 'acknowledged' };
 
 export interface WebSocketEdge {
   /** Closes every socket with 1001 and refuses new ones. */
@@ -86,14 +82,11 @@ export function serveWebSocket(http: FastifyInstance, path: string, operations: 
 /** One socket of a client, and its operations. */
 class Client {
   #phase: Phase = { is: 'opened' };
-  #callOffExpiry: () => void = () => {};
-  #callOffKeepAlive: () => void = () => {};
   #unheard = 0;
   /** Renewals run one after the other, in the order of their pings. */
   #renewing: Promise<void> = Promise.resolve();
   readonly #callOffInit: () => void;
-  readonly #outbox: Outbox;
-  readonly #open = new Map<string, Running>();
+  readonly #live: LiveConnection;
   readonly #rate: RateLimit;
 
   constructor(
@@ -105,14 +98,22 @@ class Client {
     const { clock, log } = operations.ports;
     this.#rate = new RateLimit(MESSAGES, clock.now());
     const channel = new FrameChannel(socket, connection);
-    this.#outbox = new Outbox(channel, operations.ports.writer, () => this.#closeSlow());
+    this.#live = new LiveConnection(operations.ports, channel, {
+      keepAlive: () => this.#ping(),
+      // 4403 makes the client reconnect with another token.
+      expire: (caller) => this.#close(CloseCode.Forbidden, expired(caller)),
+      overflow: () => this.#closeSlow(),
+    });
     this.#callOffInit = clock.after(MAX_INIT_MS, () => {
       if (this.#phase.is === 'opened')
         this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
     });
     socket.on('error', (error) => log.info({ error: error.message }, 'a client socket failed'));
     endAtFault(socket, clock);
-    socket.once('close', () => this.#end());
+    socket.once('close', () => {
+      this.#callOffInit();
+      this.#live.end();
+    });
     socket.on('pong', () => {
       this.#unheard = 0;
     });
@@ -121,7 +122,7 @@ class Client {
       return;
     }
     socket.on('message', (data) => this.#receive(`${data}`));
-    this.#keepAlive();
+    this.#live.startKeepAlive();
   }
 
   /** Closes the socket with 1001; resolves when it is closed. */
@@ -170,9 +171,7 @@ class Client {
       case 'subscribe':
         return this.#subscribe(message.id, message.payload);
       case 'complete':
-        leave(this.#open.get(message.id));
-        this.#open.delete(message.id);
-        return;
+        return this.#live.stop(message.id);
       default: // Messages that only a server sends.
         this.#close(CloseCode.BadRequest, 'Invalid message received');
     }
@@ -187,10 +186,9 @@ class Client {
     if (this.socket.readyState !== this.socket.OPEN) return;
     if (caller === 'unknown') return this.#close(TRY_AGAIN_LATER, 'The token cannot be checked now');
     if (!caller) return this.#close(CloseCode.Forbidden, 'Forbidden');
-    const refused = this.operations.ports.quota.connect(caller);
+    const refused = this.#live.enter(caller);
     if (refused) return this.#close(TRY_AGAIN_LATER, refused);
-    this.socket.once('close', () => this.operations.ports.quota.disconnect(caller));
-    this.#be(caller);
+    this.#phase = { is: 'acknowledged' };
     this.#say({ type: MessageType.ConnectionAck });
   }
 
@@ -216,18 +214,8 @@ class Client {
     if (this.#phase.is !== 'acknowledged') return;
     const caller = await this.#authenticate(header);
     if (caller === 'unknown') return; // The present token stays valid until it expires.
-    if (caller?.subject !== this.#phase.caller.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
-    this.#be(caller);
-    await Promise.all([...this.#open.values()].map(({ subscription }) => subscription?.renew(caller)));
-  }
-
-  #be(caller: Caller): void {
-    if (this.socket.readyState !== this.socket.OPEN) return;
-    this.#phase = { is: 'acknowledged', caller };
-    this.#callOffExpiry();
-    // 4403 makes the client reconnect with another token.
-    const expire = () => this.#close(CloseCode.Forbidden, expired(caller));
-    this.#callOffExpiry = onExpiry(this.operations.ports, caller, expire);
+    if (caller?.subject !== this.#live.caller?.subject) return this.#close(CloseCode.Forbidden, 'Forbidden');
+    if (caller && this.socket.readyState === this.socket.OPEN) await this.#live.renew(caller);
   }
 
   /** Undefined: the token is not valid. 'unknown': it cannot be checked now. */
@@ -243,20 +231,28 @@ class Client {
   }
 
   async #subscribe(id: string, request: Request): Promise<void> {
-    if (this.#phase.is !== 'acknowledged') return this.#close(CloseCode.Unauthorized, 'Unauthorized');
-    if (this.#open.has(id)) {
+    const { caller } = this.#live;
+    if (this.#phase.is !== 'acknowledged' || !caller) return this.#close(CloseCode.Unauthorized, 'Unauthorized');
+    if (this.#live.has(id)) {
       return this.#close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
     }
-    const { caller } = this.#phase;
     const prepared = this.operations.prepare(request, caller);
     if (!('kind' in prepared)) return this.#fail(id, prepared);
-    const running = newRunning();
-    this.#open.set(id, running);
+    const running = this.#live.begin(id);
+    const fail = (error: unknown) => {
+      if (this.#live.finish(id, running)) this.#fail(id, [error]);
+    };
     try {
-      if (prepared.kind === 'subscription') await this.#begin(id, running, prepared, caller);
-      else this.#finish(id, running, await this.#execute(prepared, caller, running));
+      if (prepared.kind !== 'subscription') {
+        this.#finish(id, running, await this.#execute(prepared, caller, running));
+        return;
+      }
+      const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+      const wrap = { head, tail: TAIL, fail };
+      const errors = await this.operations.subscribe(this.#live, id, running, prepared, caller, wrap);
+      if (errors) this.#finish(id, running, { errors });
     } catch (error) {
-      if (this.#leave(id, running)) this.#fail(id, [error]);
+      fail(error);
     }
   }
 
@@ -264,30 +260,8 @@ class Client {
     return this.operations.execute(operation, caller, { address: this.address, via: 'WEBSOCKET' }, leaving);
   }
 
-  async #begin(id: string, running: Running, operation: Operation, caller: Caller): Promise<void> {
-    const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
-    const opened = await this.operations.open(operation, caller, {
-      send: (message) => this.#outbox.put([head, message.json, TAIL], message.at, running.progress),
-      room: () => this.#outbox.room(),
-      turn: () => this.#outbox.turn(),
-      fail: (error) => {
-        if (this.#leave(id, running)) this.#fail(id, [error]);
-      },
-    });
-    if (!('stop' in opened)) return this.#finish(id, running, { errors: opened });
-    // The operation was completed, or the socket has gone, meanwhile; the id may be another operation's by now.
-    if (this.#open.get(id) !== running) return opened.stop();
-    running.subscription = opened;
-    if (this.#phase.is === 'acknowledged' && this.#phase.caller !== caller) await opened.renew(this.#phase.caller);
-  }
-
-  /** Removes the operation; false if its client has completed it already. */
-  #leave(id: string, running: Running): boolean {
-    return this.#open.get(id) === running && this.#open.delete(id);
-  }
-
   #finish(id: string, running: Running, { errors, ...result }: ExecutionResult): void {
-    if (!this.#leave(id, running)) return;
+    if (!this.#live.finish(id, running)) return;
     const shown = errors?.map((error) => this.operations.mask(error));
     this.#say({ id, type: MessageType.Next, payload: { ...(shown && { errors: shown }), ...result } });
     this.#say({ id, type: MessageType.Complete });
@@ -298,23 +272,22 @@ class Client {
   }
 
   #say(message: object): void {
-    this.#outbox.put([Buffer.from(JSON.stringify(message))]);
+    this.#live.outbox.put([Buffer.from(JSON.stringify(message))]);
   }
 
-  #keepAlive(): void {
-    this.#callOffKeepAlive = this.operations.ports.clock.after(KEEP_ALIVE_MS, () => {
-      if (this.#unheard >= 2 && !this.socket.isPaused) return this.socket.terminate();
-      this.#unheard += 1;
-      if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
-      this.#keepAlive();
-    });
+  #ping(): void {
+    if (this.#unheard >= MAX_UNHEARD && !this.socket.isPaused) {
+      this.socket.terminate();
+      return;
+    }
+    this.#unheard += 1;
+    if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
   }
 
   /** The close reason names the last cursor only if there is one operation: each subscription resumes from its own. */
   #closeSlow(): void {
-    this.operations.ports.metrics.slowConsumers.inc();
-    const [only, ...others] = this.#open.values();
-    const at = others.length === 0 ? only?.progress.at : undefined;
+    const [only, ...others] = this.#live.operations;
+    const at = others.length === 0 ? only?.[1].progress.at : undefined;
     const reason = 'Events came faster than they were read.';
     const withCursor = `${reason} Last cursor sent: ${at && toCursor(at)}`;
     // A truncated cursor would be a different one, so a reason that is too long goes without it.
@@ -323,8 +296,8 @@ class Client {
 
   #close(code: number, reason: string): void {
     if (this.socket.readyState !== this.socket.OPEN) return;
-    this.#outbox.finish();
-    this.#stopOperations();
+    this.#live.outbox.finish();
+    this.#live.stopAll();
     this.socket.close(
       code,
       Buffer.from(reason)
@@ -332,19 +305,6 @@ class Client {
         .toString()
         .replace(/\uFFFD+$/, ''),
     );
-  }
-
-  #stopOperations(): void {
-    for (const running of this.#open.values()) leave(running);
-    this.#open.clear();
-  }
-
-  #end(): void {
-    this.#callOffInit();
-    this.#callOffExpiry();
-    this.#callOffKeepAlive();
-    this.#stopOperations();
-    this.#outbox.clear();
   }
 }
 
