@@ -3,9 +3,12 @@
 
 export interface Clock {
   now(): Date;
-  /** Runs `task` once after `delayMs`; the returned function cancels it. */
+  /** Runs `task` once after `delayMs`, of at most MAX_DELAY_MS; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;
 }
+
+/** The longest delay of a timer, 24.8 days: Node fires a longer one, or an infinite one, at once. */
+export const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => new Date(),

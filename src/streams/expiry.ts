@@ -1,5 +1,5 @@
 // Ends a long-lived connection once its caller's token or API key has expired, or the API key was revoked.
-import type { Clock } from '../common/clock.ts';
+import { type Clock, MAX_DELAY_MS } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Caller } from '../model/access/caller.ts';
 
@@ -10,8 +10,6 @@ interface Ports {
   readonly isKeyGood: (apiKeyId: string) => Promise<boolean>;
 }
 
-/** The longest delay that setTimeout accepts; a longer one fires at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** How often the API key of an open connection is checked again. */
 const RECHECK_KEY_MS = 30_000;
 
@@ -40,7 +38,7 @@ export function onExpiry(
   };
   const wait = () => {
     const leftMs = expiresAt.getTime() - clock.now().getTime();
-    const nextMs = apiKeyId === undefined ? MAX_TIMER_MS : RECHECK_KEY_MS;
+    const nextMs = apiKeyId === undefined ? MAX_DELAY_MS : RECHECK_KEY_MS;
     callOff = clock.after(Math.min(leftMs, nextMs), leftMs <= nextMs ? expire : check);
   };
   wait();

@@ -7,7 +7,7 @@ import type { Start } from '../model/events/cursor.ts';
 /** Where an outbox writes to: a WebSocket or the response of an event stream. */
 export interface Channel {
   readonly isOpen: boolean;
-  /** Bytes written to the channel that the operating system has not taken yet. */
+  /** Bytes written to the channel that the operating system has not taken yet; infinite until a client opens it. */
   readonly unsent: number;
   /** Size of the header before a message of `length` bytes: a WebSocket's frame header; an event stream has none. */
   headSize(length: number): number;
@@ -148,8 +148,11 @@ export class Outbox {
   /** Stops writing until the unsent bytes have been sent; gives the client up if that takes too long. */
   #block(): void {
     this.#isBlocked = true;
-    const patienceMs = MAX_BLOCKED_MS + this.channel.unsent / MIN_BYTES_PER_MS;
-    const callOff = this.writer.clock.after(patienceMs, () => this.#giveUp());
+    const { unsent } = this.channel;
+    // A channel that no client has opened yet takes nothing; its owner bounds how long it may stay unopened.
+    const isOpened = Number.isFinite(unsent);
+    const patienceMs = MAX_BLOCKED_MS + unsent / MIN_BYTES_PER_MS;
+    const callOff = isOpened ? this.writer.clock.after(patienceMs, () => this.#giveUp()) : () => {};
     this.#unblock = () => {
       callOff();
       this.#isBlocked = false;

@@ -1,6 +1,6 @@
 // Tests the outbox of a client: it is bounded and ordered, and merges writes when the client or the server is busy.
 import { expect, it, vi } from 'vitest';
-import { systemClock } from '../../src/common/clock.ts';
+import { type Clock, systemClock } from '../../src/common/clock.ts';
 import { createLog } from '../../src/common/log.ts';
 import type { Start } from '../../src/model/events/cursor.ts';
 import { type Channel, Outbox, type Progress, Writer } from '../../src/streams/outbox.ts';
@@ -52,6 +52,26 @@ it('messages wait while the system has not taken earlier writes, then go out in 
   channel.sent?.();
   expect(channel.writes).toEqual(['|one!|two!']);
   expect(outbox.room()).toBeUndefined();
+});
+
+it('messages for a channel that no client has opened yet wait without a deadline', async () => {
+  const deadlines: number[] = [];
+  const clock: Clock = {
+    now: () => new Date(),
+    after(delayMs) {
+      deadlines.push(delayMs);
+      return () => {};
+    },
+  };
+  const channel = new TestChannel();
+  const outbox = new Outbox(channel, new Writer(clock, createLog('silent')), () => expect.fail('given up'));
+  channel.unsent = Number.POSITIVE_INFINITY;
+  outbox.put([Buffer.from('early')]);
+  await vi.waitFor(() => expect(channel.sent).toBeDefined());
+  expect(deadlines).toEqual([]);
+  channel.unsent = 0;
+  channel.sent?.();
+  expect(channel.writes).toEqual(['|early']);
 });
 
 it('the outbox has room again once most of it is written', async () => {

@@ -1,5 +1,5 @@
 // A clock that runs, and that a test can set forward: timers that fall due in between fire at once.
-import type { Clock } from '../../src/common/clock.ts';
+import { type Clock, MAX_DELAY_MS } from '../../src/common/clock.ts';
 
 interface Timer {
   readonly dueAt: number;
@@ -16,6 +16,8 @@ export class TestClock implements Clock {
   }
 
   after(delayMs: number, task: () => void): () => void {
+    // Node would fire at once; no code of ours may ask for that.
+    if (!(delayMs <= MAX_DELAY_MS)) throw new RangeError(`A timer cannot wait ${delayMs} ms`);
     const timer: Timer = { dueAt: this.now().getTime() + delayMs, task, handle: this.#arm(delayMs, () => fire()) };
     const fire = () => {
       if (this.#timers.delete(timer)) task();
@@ -40,6 +42,6 @@ export class TestClock implements Clock {
   }
 
   #arm(delayMs: number, task: () => void): NodeJS.Timeout {
-    return setTimeout(task, Math.max(0, Math.min(delayMs, 2 ** 31 - 1)));
+    return setTimeout(task, Math.max(0, Math.min(delayMs, MAX_DELAY_MS)));
   }
 }
