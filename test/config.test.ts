@@ -43,5 +43,8 @@ it('a key set needs an issuer and an audience, https unless it is local, and no 
 it('malformed ALLOWED_ORIGINS and TRUSTED_PROXIES are refused', () => {
   expect(() => readConfig({ ...good, ALLOWED_ORIGINS: '*' })).toThrow('ALLOWED_ORIGINS');
   expect(() => readConfig({ ...good, TRUSTED_PROXIES: 'somewhere' })).toThrow('TRUSTED_PROXIES');
+  expect(() => readConfig({ ...good, ALLOWED_ORIGINS: 'https://app.example, *' })).toThrow(
+    'ALLOWED_ORIGINS: must be origins such as https://app.example',
+  );
   expect(readConfig({ ...good, TRUSTED_PROXIES: '10.0.0.0/8, 127.0.0.1' }).trustedProxies).toHaveLength(2);
 });

@@ -123,7 +123,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = schema.safeParse(given);
   const lines = (parsed.error?.issues ?? []).map((issue) => {
-    const name = issue.path.join('.');
+    const [name = ''] = issue.path.map(String); // An entry of a list has its index behind the name.
     return `  ${name}: ${given[name] === undefined ? 'is required' : issue.message}`;
   });
   if ((given.JWT_SECRET === undefined) === (given.JWKS_URL === undefined)) {

@@ -59,7 +59,8 @@ export class Connection {
   #isHeard = true;
   #isPaused = false;
   #isSlowed = false;
-  #isWaitingForDatabase = false;
+  /** Calls, and late answers, that wait until the database is back. */
+  #waitingForDatabase = 0;
   #badFrames = 0;
   #skewSeconds: number | undefined;
   #startedAt: Date;
@@ -248,7 +249,7 @@ export class Connection {
   #enqueue(frame: Frame & { type: 'call' }): void {
     const answer = this.#once(() => this.#answer(frame).catch((error) => this.#fail(frame.id, frame.action, error)));
     if (this.protocol.unordered.includes(frame.action)) {
-      if (this.#isWaitingForDatabase) return void answer();
+      if (this.#waitingForDatabase > 0) return void answer();
       this.#mayOvertake.add(answer);
     }
     this.#inboundCount += 1;
@@ -345,18 +346,21 @@ export class Connection {
    * might make it forget a transaction, and any other answer would be false.
    */
   async #whenPossible<T>(act: () => Promise<T>): Promise<T> {
-    for (let isWaiting = false; ; ) {
-      try {
-        const answer = await act();
-        if (isWaiting) this.#isWaitingForDatabase = false;
-        return answer;
-      } catch (error) {
-        if (!isDatabaseAway(error) || this.#isClosed) throw error;
-        isWaiting = true;
-        this.#isWaitingForDatabase = true;
-        for (const answer of this.#mayOvertake) void answer();
-        await pause(this.ports.clock, DATABASE_RETRY_MS);
+    let isWaiting = false;
+    try {
+      for (;;) {
+        try {
+          return await act();
+        } catch (error) {
+          if (!isDatabaseAway(error) || this.#isClosed) throw error;
+          if (!isWaiting) this.#waitingForDatabase += 1;
+          isWaiting = true;
+          for (const answer of this.#mayOvertake) void answer();
+          await pause(this.ports.clock, DATABASE_RETRY_MS);
+        }
       }
+    } finally {
+      if (isWaiting) this.#waitingForDatabase -= 1;
     }
   }
 
