@@ -58,15 +58,13 @@ export class Audit {
       const target = targetOf(input, answer);
       const who = { subject, role, ...(apiKeyId !== undefined && { apiKeyId }) };
       return this.#write({
-        ...{
-          at: this.ports.clock.now(),
-          ...who,
-          address,
-          via,
-          operation,
-          input: withoutSecrets(input, result === 'OK' ? MAX_INPUT : MAX_REFUSED_INPUT),
-          result,
-        },
+        at: this.ports.clock.now(),
+        ...who,
+        address,
+        via,
+        operation,
+        input: withoutSecrets(input, result === 'OK' ? MAX_INPUT : MAX_REFUSED_INPUT),
+        result,
         ...(target !== undefined && { target }),
       });
     };

@@ -60,7 +60,8 @@ export async function reportTransaction(
   if (!isAccepted) await doubtHolds(ports, transaction, reservationId);
   if (isAccepted && !report.isEnd && !report.isStop) {
     const presented = {
-      ...{ idTag, startedAt },
+      idTag,
+      startedAt,
       ...(connectorId !== undefined && { connectorId }),
       ...(tokenType !== undefined && { tokenType }),
       ...(reservationId !== undefined && { reservationId }),

@@ -31,7 +31,9 @@ const RECLAIMED_AT_ONCE = 8;
 
 /** Bounds a request head that comes in drop by drop, or is too large. */
 const HTTP = {
-  ...{ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 },
+  headersTimeout: 10_000,
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 2000,
   maxHeaderSize: 16 * 1024,
 };
 /**
@@ -200,8 +202,10 @@ export class Gateway implements ChargerCalls {
     const certificate = socket instanceof TLSSocket ? clientCertificateOf(socket) : undefined;
     const address = clientAddress(request, this.ports.trustProxy);
     const login = {
-      ...{ chargerId, address, isEncrypted: isEncrypted || this.#isBehindTls(request) },
-      ...{ isOver: () => socket.destroyed || this.#phase.is !== 'open' },
+      chargerId,
+      address,
+      isEncrypted: isEncrypted || this.#isBehindTls(request),
+      isOver: () => socket.destroyed || this.#phase.is !== 'open',
       ...(certificate && { certificate }),
       ...(user === chargerId && password && { password }),
     };

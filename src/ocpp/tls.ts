@@ -35,7 +35,9 @@ async function read(files: TlsFiles): Promise<SecureContextOptions> {
     ),
   );
   return {
-    ...{ cert, key, minVersion: 'TLSv1.2' },
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
     ...(ca !== undefined && { ca }),
     ...(crl !== undefined && { crl }),
     // A resumed session skips the certificate check, so a certificate revoked since the first handshake would pass.

@@ -10,8 +10,15 @@ import type { ReservingPorts } from './ports.ts';
  * CHARGER_REFUSED, which is an event of the reservation already.
  */
 const unnoted = new Set([
-  ...['INVALID_INPUT', 'FORBIDDEN', 'NOT_YOUR_ID_TAG', 'CHARGER_REFUSED', 'IDEMPOTENCY_KEY_REUSED'],
-  ...['SITE_NOT_FOUND', 'CHARGER_NOT_FOUND', 'CONNECTOR_NOT_FOUND', 'NOT_SETTLED'],
+  'INVALID_INPUT',
+  'FORBIDDEN',
+  'NOT_YOUR_ID_TAG',
+  'CHARGER_REFUSED',
+  'IDEMPOTENCY_KEY_REUSED',
+  'SITE_NOT_FOUND',
+  'CHARGER_NOT_FOUND',
+  'CONNECTOR_NOT_FOUND',
+  'NOT_SETTLED',
 ]);
 
 /** Runs in the background: the answer to the caller does not depend on it. */

@@ -106,7 +106,12 @@ export async function findAlternative(
 
 /** Refusals that concern one connector or charger: another may accept. */
 export const ofThePlace = new Set([
-  ...['RESERVED', 'CONNECTOR_NOT_FREE', 'CHARGER_OFFLINE', 'CHARGER_REFUSED', 'NOT_SUPPORTED'],
+  'RESERVED',
+  'CONNECTOR_NOT_FREE',
+  'CHARGER_OFFLINE',
+  'CHARGER_REFUSED',
+  'NOT_SUPPORTED',
   // A charger may have its own policy, and its own limit for the length of an idTag.
-  ...['POLICY', 'ID_TAG_TOO_LONG'],
+  'POLICY',
+  'ID_TAG_TOO_LONG',
 ]);

@@ -39,7 +39,10 @@ export function addEvents(
     '/events',
     {
       schema: {
-        ...{ tags: ['Events'], security: [{ bearer: [] }], operationId: 'events', summary: 'Watch events' },
+        tags: ['Events'],
+        security: [{ bearer: [] }],
+        operationId: 'events',
+        summary: 'Watch events',
         description:
           'The events that match and that the caller may see, as Server-Sent Events: `id` is the cursor, `event` the kind, `data` the event as JSON. A client that comes back sends the last id as Last-Event-ID and misses nothing.',
         querystring: eventsQuery,

@@ -104,9 +104,12 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     '/chargers/:id/actions/reserve-now',
     {
       schema: {
-        ...{ operationId: 'reserveNow', summary: 'Hold a connector', ...changing },
+        operationId: 'reserveNow',
+        summary: 'Hold a connector',
+        ...changing,
         description: 'Holds a connector for an idTag, on the charger itself, until an expiry date.',
-        ...{ params: schemas.chargerParams, body: schemas.reserveNowBody },
+        params: schemas.chargerParams,
+        body: schemas.reserveNowBody,
         response: {
           ...ok('The charger holds the connector.', 'Reservation'),
           ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
@@ -131,10 +134,13 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     '/chargers/:id/actions/cancel-reservation',
     {
       schema: {
-        ...{ operationId: 'cancelReservation', summary: 'End a reservation', ...changing },
+        operationId: 'cancelReservation',
+        summary: 'End a reservation',
+        ...changing,
         description:
           'Ends a reservation and frees its connector, on the charger too. With an Idempotency-Key, cancelling a reservation that is CANCELLED already succeeds.',
-        ...{ params: schemas.chargerParams, body: schemas.cancelReservationBody },
+        params: schemas.chargerParams,
+        body: schemas.cancelReservationBody,
         response: {
           ...ok('The reservation is cancelled.', 'Reservation'),
           ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
@@ -165,7 +171,10 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     '/reservations',
     {
       schema: {
-        ...{ tags: ['Reservations'], security, operationId: 'reservations', summary: 'List reservations' },
+        tags: ['Reservations'],
+        security,
+        operationId: 'reservations',
+        summary: 'List reservations',
         description: 'The reservations the caller may see, the newest first.',
         querystring: schemas.reservationsQuery,
         response: { ...ok('A page.', 'ReservationPage'), ...problems(400, 401, 403, 429, 503) },
@@ -192,7 +201,10 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     '/reservations/:id',
     {
       schema: {
-        ...{ tags: ['Reservations'], security, operationId: 'reservation', summary: 'Read a reservation' },
+        tags: ['Reservations'],
+        security,
+        operationId: 'reservation',
+        summary: 'Read a reservation',
         description: 'The current state of a reservation.',
         params: schemas.reservationParams,
         response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429, 503) },

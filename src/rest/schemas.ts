@@ -11,8 +11,17 @@ const oneOf = (description: string, values: readonly string[]) =>
 const open = (description: string, example: string) => ({ type: 'string', description, examples: [example] }) as const;
 
 const STATUSES = [
-  ...['SCHEDULED', 'PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING'],
-  ...['USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED'],
+  'SCHEDULED',
+  'PENDING',
+  'UNKNOWN',
+  'ACCEPTED',
+  'CANCELLING',
+  'USED',
+  'CANCELLED',
+  'EXPIRED',
+  'REMOVED',
+  'REJECTED',
+  'FAILED',
 ];
 
 export const reservation = {

@@ -187,7 +187,7 @@ describe('reservationOptions and availability', () => {
     expect(told).toMatchObject({ remainingActive: 2, remainingToday: expect.any(Number), blockedUntil: null });
     expect(
       told.freeWindows.map(({ connectorId, until }: { connectorId: number; until: string }) => [connectorId, until])[0],
-    ).toEqual([...[1, startsAt.toISOString()]]);
+    ).toEqual([1, startsAt.toISOString()]);
     expect(told.freeWindows).toHaveLength(2);
     await server.cancelReservation(admin, { id });
   });
@@ -224,7 +224,11 @@ describe('reservationOptions and availability', () => {
       openingHours: [{ weekday: 'MONDAY', opens: '09:00', closes: '21:00' }],
     });
     const { status } = await server.scheduleReservation(admin, {
-      ...{ chargerId: 'CH2', connectorId: 1, idTag: 'CLEO', startsAt: at(10), expiryDate: at(12) },
+      chargerId: 'CH2',
+      connectorId: 1,
+      idTag: 'CLEO',
+      startsAt: at(10),
+      expiryDate: at(12),
     });
     expect(status).toBe('SCHEDULED');
     const read = async (variables: object) =>
@@ -239,7 +243,9 @@ describe('reservationOptions and availability', () => {
     expect(await read({ from: at(0), to: at(23), plugType: 'ccs2' })).toEqual({
       connectors: [
         {
-          ...{ chargerId: 'CH2', connectorId: 1, plugTypes: ['CCS2'] },
+          chargerId: 'CH2',
+          connectorId: 1,
+          plugTypes: ['CCS2'],
           windows: [
             { from: at(8), until: at(10) },
             { from: at(12), until: at(20) },

@@ -29,8 +29,14 @@ describe('an audit entry', () => {
     const made = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 });
     expect(await entries({ operation: 'reserveNow' })).toMatchObject([
       {
-        ...{ subject: 'driver of ANNA', role: 'DRIVER', apiKeyId: null, address: '127.0.0.1', via: 'GRAPHQL' },
-        ...{ target: made.id, result: 'OK', input: expect.stringContaining('"connectorId":1') },
+        subject: 'driver of ANNA',
+        role: 'DRIVER',
+        apiKeyId: null,
+        address: '127.0.0.1',
+        via: 'GRAPHQL',
+        target: made.id,
+        result: 'OK',
+        input: expect.stringContaining('"connectorId":1'),
       },
     ]);
     const refused = await server.reserveNow(anna, {

@@ -89,38 +89,54 @@ const ownOrNo: Row = ['yes', 'no'];
 const table: Record<OperationName, Case> = {
   reservation: {
     ask: ({ reservation }) => `{ reservation(id: ${text(reservation)}) { id idTag charger { id } site { id } } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   reservations: {
     ask: ({ site, idTag }) =>
       `{ reservations(filter: { siteId: ${text(site)}, idTag: ${text(idTag)} }) { edges { node { id idTag } } } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   reservationOptions: {
     ask: ({ site }) =>
       `{ reservationOptions(siteId: ${text(site)}, idTag: "ANNA") { ${REFUSAL} ... on ReservationOptions { isAllowed } } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   availability: {
     ask: ({ site }) =>
       `{ availability(siteId: ${text(site)}, from: "2100-01-01T00:00:00Z", to: "2100-01-02T00:00:00Z") { ${REFUSAL} } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   authorization: {
     ask: ({ charger }) => `{ authorization(chargerId: ${text(charger)}, idTag: "ANNA") { status reservedUntil } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   charger: {
     ask: ({ charger }) => `{ charger(id: ${text(charger)}) { id site { id } connectors { connectorId state } } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   chargers: {
     ask: ({ site }) => `{ chargers(siteId: ${text(site)}) { edges { node { id } } } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   site: {
     ask: ({ site }) => `{ site(id: ${text(site)}) { id name } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   sites: {
     ask: () => '{ sites { edges { node { id } } } }',
@@ -130,16 +146,22 @@ const table: Record<OperationName, Case> = {
   },
   policyChanges: {
     ask: ({ site }) => `{ policyChanges(siteId: ${text(site)}) { edges { node { version } } } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   reservationUsage: {
     ask: ({ site }) =>
       `{ reservationUsage(siteId: ${text(site)}, from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z") { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   reservationBlocks: {
     ask: ({ site }) => `{ reservationBlocks(siteId: ${text(site)}) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   idTags: {
     ask: () => '{ idTags { edges { node { idTag } } } }',
@@ -150,93 +172,133 @@ const table: Record<OperationName, Case> = {
   events: {
     ask: ({ reservation }) =>
       `{ events(filter: { reservationId: ${text(reservation)} }) { edges { node { ... on ReservationEvent { reservation { id idTag } } } } } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   eventCursor: { ask: () => '{ eventCursor }', driver: everywhere, operator: everywhere, admin: everywhere },
   reservationChanged: {
     ask: ({ reservation }) =>
       `subscription { reservationChanged(filter: { reservationId: ${text(reservation)} }, snapshot: true) { reservation { id idTag } } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   connectorChanged: {
     ask: ({ charger }) =>
       `subscription { connectorChanged(filter: { chargerId: ${text(charger)} }, snapshot: true) { chargerId to } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   reserveNow: {
     ask: ({ charger }) =>
       `mutation { reserveNow(input: { chargerId: ${text(charger)}, connectorId: 1, idTag: "ANNA", durationMinutes: 15 }) { ${REFUSAL} } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   scheduleReservation: {
     ask: ({ charger }) =>
       `mutation { scheduleReservation(input: { chargerId: ${text(charger)}, connectorId: 1, idTag: "ANNA", startsAt: "2100-01-01T00:00:00Z", durationMinutes: 15 }) { ${REFUSAL} } }`,
-    ...{ driver: everywhere, operator: ownOnly, admin: everywhere },
+    driver: everywhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   moveReservation: {
     ask: ({ reservation }) =>
       `mutation { moveReservation(input: { id: ${text(reservation)}, connectorId: 1 }) { ${REFUSAL} } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   extendReservation: {
     ask: ({ reservation }) =>
       `mutation { extendReservation(input: { id: ${text(reservation)}, expiryDate: ${text(PASSED)} }) { ${REFUSAL} } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   cancelReservation: {
     ask: ({ charger, reservationId }) =>
       `mutation { cancelReservation(input: { chargerId: ${text(charger)}, reservationId: ${reservationId} }) { ${REFUSAL} } }`,
-    ...{ driver: ownOnly, operator: ownOnly, admin: everywhere },
+    driver: ownOnly,
+    operator: ownOnly,
+    admin: everywhere,
   },
   liftReservationBlock: {
     ask: ({ site }) => `mutation { liftReservationBlock(input: { siteId: ${text(site)} }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   saveSite: {
     ask: ({ site }) =>
       `mutation { saveSite(input: { id: ${text(site)}, name: "", timeZone: "UTC", policy: {} }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   removeSite: {
     ask: ({ site }) => `mutation { removeSite(id: ${text(site)}) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: nowhere, admin: everywhere },
+    driver: nowhere,
+    operator: nowhere,
+    admin: everywhere,
   },
   savePolicyOverride: {
     ask: ({ site }) => `mutation { savePolicyOverride(input: { siteId: ${text(site)}, policy: {} }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   removePolicyOverride: {
     ask: ({ site }) => `mutation { removePolicyOverride(input: { siteId: ${text(site)} }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   saveCharger: {
     ask: ({ site }) => `mutation { saveCharger(input: { id: "NEW", siteId: ${text(site)} }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   removeCharger: {
     ask: ({ charger }) => `mutation { removeCharger(id: ${text(charger)}) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOnly, admin: everywhere },
+    driver: nowhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   changeChargerPassword: {
     ask: ({ charger }) => `mutation { changeChargerPassword(id: ${text(charger)}) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOnly, admin: everywhere },
+    driver: nowhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   renewChargerCertificate: {
     ask: ({ charger }) => `mutation { renewChargerCertificate(id: ${text(charger)}) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOnly, admin: everywhere },
+    driver: nowhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   revokeChargerCertificate: {
     ask: ({ charger }) =>
       `mutation { revokeChargerCertificate(input: { chargerId: ${text(charger)}, fingerprint: "AA" }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOnly, admin: everywhere },
+    driver: nowhere,
+    operator: ownOnly,
+    admin: everywhere,
   },
   saveIdTag: {
     ask: () => `mutation { saveIdTag(input: { idTag: "" }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: nowhere, admin: everywhere },
+    driver: nowhere,
+    operator: nowhere,
+    admin: everywhere,
   },
   removeIdTag: {
     ask: () => `mutation { removeIdTag(idTag: "NONE") { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: nowhere, admin: ['none', 'none'] },
+    driver: nowhere,
+    operator: nowhere,
+    admin: ['none', 'none'],
   },
   apiKeys: {
     ask: () => '{ apiKeys { edges { node { id } } } }',
@@ -246,15 +308,21 @@ const table: Record<OperationName, Case> = {
   },
   createApiKey: {
     ask: () => `mutation { createApiKey(input: { name: "", role: ADMIN }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: nowhere, admin: everywhere },
+    driver: nowhere,
+    operator: nowhere,
+    admin: everywhere,
   },
   revokeApiKey: {
     ask: () => `mutation { revokeApiKey(id: "none") { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: nowhere, admin: ['none', 'none'] },
+    driver: nowhere,
+    operator: nowhere,
+    admin: ['none', 'none'],
   },
   auditEntries: {
     ask: () => '{ auditEntries { edges { node { id } } } }',
-    ...{ driver: nowhere, operator: nowhere, admin: everywhere },
+    driver: nowhere,
+    operator: nowhere,
+    admin: everywhere,
   },
   webhooks: {
     ask: () => '{ webhooks { edges { node { id } } } }',
@@ -265,7 +333,9 @@ const table: Record<OperationName, Case> = {
   saveWebhook: {
     ask: ({ site }) =>
       `mutation { saveWebhook(input: { name: "x", url: "ftp://x", siteIds: [${text(site)}] }) { ${REFUSAL} } }`,
-    ...{ driver: nowhere, operator: ownOrNo, admin: everywhere },
+    driver: nowhere,
+    operator: ownOrNo,
+    admin: everywhere,
   },
   removeWebhook: onWebhook('removeWebhook'),
   pauseWebhook: onWebhook('pauseWebhook'),
@@ -468,7 +538,10 @@ describe('a driver does not learn who holds a connector', () => {
         preempt: true,
       }),
       await server.scheduleReservation(tokens.driver, {
-        ...{ chargerId: 'OTHER', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 },
+        chargerId: 'OTHER',
+        connectorId: 1,
+        idTag: 'ANNA',
+        durationMinutes: 5,
         startsAt: new Date(server.clock.now().getTime() + 600_000).toISOString(),
       }),
       await server.cancelReservation(tokens.driver, { id: reservation }),

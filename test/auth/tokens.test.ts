@@ -31,8 +31,11 @@ async function waysIn(server: TestServer, authorization: string | undefined): Pr
   acknowledged.catch(() => {});
   socket.socket.close();
   return {
-    ...{ graphql: post.status, stream: stream.status, webSocket },
-    ...{ rest: await get('/reservations'), metrics: await get('/metrics') },
+    graphql: post.status,
+    stream: stream.status,
+    webSocket,
+    rest: await get('/reservations'),
+    metrics: await get('/metrics'),
   };
 }
 const SHUT = { graphql: 401, stream: 401, webSocket: 4403, rest: 401, metrics: 401 };
@@ -197,7 +200,8 @@ describe('tokens signed by a key set', () => {
       env: {
         JWT_SECRET: '',
         JWKS_URL: `http://127.0.0.1:${(keyServer.address() as AddressInfo).port}/keys`,
-        ...{ JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' },
+        JWT_ISSUER: 'https://id.example',
+        JWT_AUDIENCE: 'chargers',
       },
     });
   const sign = (key: CryptoKey | Uint8Array, header: { alg: string; kid?: string }, more: object = {}) =>

@@ -20,8 +20,12 @@ function upgrade(to: string, path: string, headers: Record<string, string>): Pro
   return new Promise((resolve) => {
     const socket = connect(Number(to), host);
     const lines = Object.entries({
-      ...{ Host: 'x', Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
-      ...{ 'Sec-WebSocket-Key': randomBytes(16).toString('base64'), ...headers },
+      Host: 'x',
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
+      ...headers,
     }).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
     socket.once('data', (data) => {

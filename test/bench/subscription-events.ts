@@ -14,23 +14,26 @@ export function benchEvent(sites: number, chargers: number): ReservationEvent {
   const at = new Date();
   const place = { siteId: `S${counted % sites}`, chargerId: `C${counted % chargers}`, connectorId: 1 };
   const reservation = {
-    ...{
-      id: randomUUID(),
-      reservationId: counted,
-      version: 2,
-      status: 'ACCEPTED',
-      idTag: 'ANNA',
-      parentIdTag: 'FLEET',
-    },
-    ...{ ...place, tokenType: 'ISO14443', policyVersion: 1, isBreached: false, enforcement: 'UNVERIFIED' },
-    ...{
-      createdAt: at,
-      createdBy: 'bench',
-      acceptedAt: at,
-      startsAt: at,
-      expiryDate: new Date(at.getTime() + 900_000),
-    },
-    ...{ isBooking: false, extensions: 0, isLateCancel: false, isReReservation: false },
+    id: randomUUID(),
+    reservationId: counted,
+    version: 2,
+    status: 'ACCEPTED',
+    idTag: 'ANNA',
+    parentIdTag: 'FLEET',
+    ...place,
+    tokenType: 'ISO14443',
+    policyVersion: 1,
+    isBreached: false,
+    enforcement: 'UNVERIFIED',
+    createdAt: at,
+    createdBy: 'bench',
+    acceptedAt: at,
+    startsAt: at,
+    expiryDate: new Date(at.getTime() + 900_000),
+    isBooking: false,
+    extensions: 0,
+    isLateCancel: false,
+    isReReservation: false,
   } as unknown as Reservation;
   const change = { type: 'ACCEPTED', from: 'PENDING', to: 'ACCEPTED', actor: 'CHARGER' } as const;
   return { kind: 'RESERVATION', cursor: 'MTIzNDU2Nzg5LjEyMzQ1Njc4OQ', at, ...place, ...change, reservation };

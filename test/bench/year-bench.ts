@@ -16,8 +16,14 @@ import {
 } from './processes.ts';
 
 const POLICY = {
-  ...{ maxActivePerIdTag: 100, maxActivePerGroup: 1000, maxPerDayPerIdTag: 100_000, minFreeConnectors: 1 },
-  ...{ noShowLimit: 1000, lateCancelMinutes: 10, lateCancelLimit: 1000, maxLeadTimeMinutes: null },
+  maxActivePerIdTag: 100,
+  maxActivePerGroup: 1000,
+  maxPerDayPerIdTag: 100_000,
+  minFreeConnectors: 1,
+  noShowLimit: 1000,
+  lateCancelMinutes: 10,
+  lateCancelLimit: 1000,
+  maxLeadTimeMinutes: null,
 };
 const AVAILABILITY = `query ($siteId: ID!, $from: DateTime!, $to: DateTime!) { availability(siteId: $siteId, from: $from, to: $to, plugType: "CCS2") {
   __typename ... on Availability { connectors { chargerId connectorId windows { from until } } } } }`;

@@ -164,9 +164,13 @@ const told = clients.flatMap((client) => client.told);
 const found = [...(unsettled ? [unsettled] : []), ...(await differences({ database, told, chargers, watchers }))];
 
 const table = {
-  ...{ seconds: Math.round((Date.now() - began) / 1000), chargers: chargers.length, clients: clients.length },
-  ...{ operations: counts.operations, 'requests sent again': counts.repeated, ...rows[0] },
-  ...{ 'watcher connections': watchers.reduce((sum, { connections }) => sum + connections, 0) },
+  seconds: Math.round((Date.now() - began) / 1000),
+  chargers: chargers.length,
+  clients: clients.length,
+  operations: counts.operations,
+  'requests sent again': counts.repeated,
+  ...rows[0],
+  'watcher connections': watchers.reduce((sum, { connections }) => sum + connections, 0),
   ...done,
   differences: found.length,
 };

@@ -43,10 +43,17 @@ export class ServerProcess {
   async start(): Promise<boolean> {
     const { databaseUrl, port, ocppPort } = this;
     const env = {
-      ...{ PATH: process.env.PATH, DATABASE_URL: databaseUrl, JWT_SECRET: SECRET, HOST: '127.0.0.1' },
-      ...{ PORT: `${port}`, OCPP_PORT: `${ocppPort}`, CHARGER_ANSWER_TIMEOUT_SECONDS: '2', LOG_LEVEL: 'error' },
+      PATH: process.env.PATH,
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET: SECRET,
+      HOST: '127.0.0.1',
+      PORT: `${port}`,
+      OCPP_PORT: `${ocppPort}`,
+      CHARGER_ANSWER_TIMEOUT_SECONDS: '2',
+      LOG_LEVEL: 'error',
       // A few clients send the requests of many, so the limits must not stop them.
-      ...{ REQUESTS_PER_SECOND_PER_ADDRESS: '1000000', REQUESTS_PER_SECOND_PER_DRIVER: '1000000' },
+      REQUESTS_PER_SECOND_PER_ADDRESS: '1000000',
+      REQUESTS_PER_SECOND_PER_DRIVER: '1000000',
     };
     const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;

@@ -25,8 +25,11 @@ function door() {
   const login = async (password: string | undefined, address: string, chargerId = 'CH1') =>
     (
       await logins.authenticate({
-        ...{ chargerId, address, ...(password !== undefined && { password: Buffer.from(password) }) },
-        ...{ isEncrypted: false, isOver: () => false },
+        chargerId,
+        address,
+        ...(password !== undefined && { password: Buffer.from(password) }),
+        isEncrypted: false,
+        isOver: () => false,
       })
     ).verdict;
   const guess = (count: number, address: string) =>

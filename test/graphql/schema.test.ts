@@ -65,9 +65,20 @@ it('a field that several members of a union share has the same type in each', ()
 it('every refusal in a result union implements Refusal, and no success does', () => {
   const results = types.filter(isUnionType);
   const successes = [
-    ...['Reservation', 'Site', 'Charger', 'IdTag', 'Removed', 'ReservationOptions', 'Availability'],
-    ...['ReservationUsage', 'ReservationBlocks', 'CreatedApiKey', 'ApiKey'],
-    ...['ChargerPasswordChange', 'ChargerCertificate', 'SavedWebhook'],
+    'Reservation',
+    'Site',
+    'Charger',
+    'IdTag',
+    'Removed',
+    'ReservationOptions',
+    'Availability',
+    'ReservationUsage',
+    'ReservationBlocks',
+    'CreatedApiKey',
+    'ApiKey',
+    'ChargerPasswordChange',
+    'ChargerCertificate',
+    'SavedWebhook',
   ];
   for (const union of results) {
     for (const member of union.getTypes()) {

@@ -51,7 +51,9 @@ async function codes(query: string, token = anna, on = server, extra: object = {
   const { type, payload } = await socket.messages.next();
   socket.socket.close();
   const stream = await send({
-    ...{ on, path: '/graphql/stream', headers: as(token, { accept: 'text/event-stream' }) },
+    on,
+    path: '/graphql/stream',
+    headers: as(token, { accept: 'text/event-stream' }),
     body: JSON.stringify({ query, ...extra }),
   });
   const told: Data = JSON.parse(/data: ({.*})/.exec(`${stream.body}`)?.[1] ?? JSON.stringify(stream.body));
@@ -442,7 +444,9 @@ describe('slow clients and slow requests', () => {
       const release = await locked('charger');
       const aborting = new AbortController();
       const asking = fetch(server.url, {
-        ...{ method: 'POST', headers: as(admin), signal: aborting.signal },
+        method: 'POST',
+        headers: as(admin),
+        signal: aborting.signal,
         body: JSON.stringify({ query: '{ charger(id: "CH1") { id connectors { connectorId } } }' }),
       }).then(
         ({ status }) => status,

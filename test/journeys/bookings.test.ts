@@ -18,7 +18,11 @@ afterEach(() => server.stop());
 
 const inMinutes = (minutes: number) => new Date(server.clock.now().getTime() + minutes * MINUTE).toISOString();
 const booking = (from: number, until: number, extra: object = {}) => ({
-  ...{ chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', startsAt: inMinutes(from), expiryDate: inMinutes(until) },
+  chargerId: 'CH1',
+  connectorId: 1,
+  idTag: 'ANNA',
+  startsAt: inMinutes(from),
+  expiryDate: inMinutes(until),
   ...extra,
 });
 const book = (from: number, until: number, extra: object = {}) =>

@@ -45,7 +45,9 @@ describe('a reservation that moves', () => {
       expect(await server.reservation(first.id)).toMatchObject({ status: 'CANCELLED', reason: 'MOVED' });
       expect(charger.reservations).toMatchObject([{ connectorId: 2 }]);
       expect(charger.received.filter(({ method }) => /Reserv/.test(method)).map(({ method }) => method)).toEqual([
-        ...['ReserveNow', 'ReserveNow', 'CancelReservation'],
+        'ReserveNow',
+        'ReserveNow',
+        'CancelReservation',
       ]);
     },
   );

@@ -42,8 +42,11 @@ describe('a hundred simultaneous bookings, over ten chargers and two servers', (
     Promise.all(
       Array.from({ length: HUNDRED }, (_, index) =>
         (index % 2 ? server : other).scheduleReservation(operator, {
-          ...{ chargerId: `CH${1 + (index % CHARGERS)}`, connectorId: 1 + (Math.floor(index / CHARGERS) % 2) },
-          ...{ idTag: idTagOf(index), startsAt: inMinutes(startOf(index)), durationMinutes: 30 },
+          chargerId: `CH${1 + (index % CHARGERS)}`,
+          connectorId: 1 + (Math.floor(index / CHARGERS) % 2),
+          idTag: idTagOf(index),
+          startsAt: inMinutes(startOf(index)),
+          durationMinutes: 30,
         }),
       ),
     );
@@ -116,13 +119,21 @@ it('extensions that race with bookings of the same idTag never overlap them', as
   await server.saveSite('site', { maxDurationMinutes: 600 });
   await server.saveSite('site', { overlappingAllowed: false });
   const first = await server.scheduleReservation(anna, {
-    ...{ chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', startsAt: inMinutes(60), durationMinutes: 30 },
+    chargerId: 'CH1',
+    connectorId: 1,
+    idTag: 'ANNA',
+    startsAt: inMinutes(60),
+    durationMinutes: 30,
   });
   const racers = Array.from({ length: 50 }, (_, index) =>
     index % 2
       ? server.extendReservation(anna, { id: first.id, expiryDate: inMinutes(150) })
       : server.scheduleReservation(operator, {
-          ...{ chargerId: 'CH1', connectorId: 2, idTag: 'ANNA', startsAt: inMinutes(100), durationMinutes: 30 },
+          chargerId: 'CH1',
+          connectorId: 2,
+          idTag: 'ANNA',
+          startsAt: inMinutes(100),
+          durationMinutes: 30,
         }),
   );
   await Promise.all(racers);
@@ -304,7 +315,12 @@ describe('reservationUsage', () => {
       return found;
     });
     expect(told).toMatchObject({
-      ...{ made: 3, used: 1, noShows: 1, cancelled: 0, removed: 0, failed: 0 },
+      made: 3,
+      used: 1,
+      noShows: 1,
+      cancelled: 0,
+      removed: 0,
+      failed: 0,
       refusedBy: [
         { reason: 'MAX_DURATION', count: 2 },
         { reason: 'FAULTED', count: 1 },
@@ -352,7 +368,11 @@ it('events of an older server, which lack newer fields, are read with default va
 it('twenty extensions at once never exceed maxExtensions', async () => {
   await server.saveSite('site', { maxExtensions: 2 });
   const { id } = await server.scheduleReservation(anna, {
-    ...{ chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', startsAt: inMinutes(60), durationMinutes: 30 },
+    chargerId: 'CH1',
+    connectorId: 1,
+    idTag: 'ANNA',
+    startsAt: inMinutes(60),
+    durationMinutes: 30,
   });
   for (let round = 0; round < 3; round += 1) {
     const until = Array.from({ length: 20 }, (_, index) => inMinutes(91 + round * 20 + index));

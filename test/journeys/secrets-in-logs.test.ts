@@ -31,7 +31,8 @@ beforeAll(async () => {
   const env = {
     ...certificates.env,
     OCPP_CLIENT_CA_KEY_FILE: certificates.path('ca.key'),
-    ...{ WEBHOOK_SECRET_KEY: WEBHOOK_KEY, WEBHOOK_PRIVATE_TARGETS: 'on' },
+    WEBHOOK_SECRET_KEY: WEBHOOK_KEY,
+    WEBHOOK_PRIVATE_TARGETS: 'on',
   };
   server = await TestServer.start({ env, log });
   await server.fill();

@@ -12,7 +12,7 @@ const cleo: IdTag = { idTag: 'CLEO', tokenType: 'ISO14443', status: 'ACCEPTED' }
 
 const charger = (
   states: ConnectorState[],
-  ...holds: [connectorId: number, idTag: string, parentIdTag?: string, until?: Date][]
+  ...holds: [connectorId: number, idTag: string, parentIdTag?: string | undefined, until?: Date][]
 ) => ({
   connectors: states.map((state, index) => ({ connectorId: index + 1, state })),
   holds: holds.map(

@@ -12,7 +12,9 @@ import {
 const at = (minute: number) => new Date(Date.UTC(2026, 4, 1, 10, minute));
 const place = (connectorId: number, ...plugTypes: string[]): Place => ({ connectorId, plugTypes, state: 'AVAILABLE' });
 const hold = (connectorId: number, from: number, until: number, plugType?: string): Held => ({
-  ...{ connectorId, from: at(from), until: at(until) },
+  connectorId,
+  from: at(from),
+  until: at(until),
   ...(plugType && { plugType }),
 });
 const three = [place(1, 'CCS2'), place(2, 'CCS2', 'CHADEMO'), place(3, 'TYPE2')];

@@ -134,20 +134,17 @@ describe('answering chargers', () => {
       const charger = await server.rawCharger('CH3', version);
       const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
       const frames = [
-        ...[
-          deep,
-          `[${deep},"a","b",{}]`,
-          `[2,${deep},"Heartbeat",{}]`,
-          `[2,"a",${deep},{}]`,
-          `[2,"a","Heartbeat",${deep}]`,
-        ],
-        ...[`[2,"a","DataTransfer",{"vendorId":"v","data":${deep}}]`, `[2,"a","Heartbeat",{"customData":${deep}}]`],
-        ...[
-          `[3,"a",${deep}]`,
-          `[3,"a",{"status":${deep}}]`,
-          `[4,"a",${deep},${deep},{}]`,
-          `[5,"a",${deep},${deep},{}]`,
-        ],
+        deep,
+        `[${deep},"a","b",{}]`,
+        `[2,${deep},"Heartbeat",{}]`,
+        `[2,"a",${deep},{}]`,
+        `[2,"a","Heartbeat",${deep}]`,
+        `[2,"a","DataTransfer",{"vendorId":"v","data":${deep}}]`,
+        `[2,"a","Heartbeat",{"customData":${deep}}]`,
+        `[3,"a",${deep}]`,
+        `[3,"a",{"status":${deep}}]`,
+        `[4,"a",${deep},${deep},{}]`,
+        `[5,"a",${deep},${deep},{}]`,
         `[6,"a","NotifyPeriodicEventStream",${deep}]`,
       ];
       for (const frame of frames) charger.send(frame);

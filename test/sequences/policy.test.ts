@@ -30,7 +30,7 @@ const limit = (max: number) =>
       freq: 1,
     },
   );
-const somePolicy: fc.Arbitrary<PolicyFields> = fc.record({
+const somePolicy = fc.record({
   enabled: fc.oneof({ weight: 9, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
   minDurationMinutes: fc.integer({ min: 0, max: 20 }),
   maxDurationMinutes: fc.integer({ min: 60, max: 120 }),
@@ -53,7 +53,9 @@ const somePolicy: fc.Arbitrary<PolicyFields> = fc.record({
   openingHours: fc.option(
     fc.tuple(fc.integer({ min: 0, max: 8 }), fc.integer({ min: 16, max: 23 })).map(([opens, closes]) =>
       (['MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY', 'SUNDAY'] as const).map((weekday) => ({
-        ...{ weekday, opens: `${opens}`.padStart(2, '0').concat(':00'), closes: `${closes}:00` },
+        weekday,
+        opens: `${opens}`.padStart(2, '0').concat(':00'),
+        closes: `${closes}:00`,
       })),
     ),
     { freq: 1 },

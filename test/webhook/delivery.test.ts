@@ -33,13 +33,25 @@ function sender(renewals: 'stored' | 'lost') {
     await new Promise(setImmediate);
   };
   const event = (n: number) => ({
-    ...{ kind: 'CONNECTOR', type: 'CONNECTED', cursor: `cursor ${n}`, at: clock.now() },
-    ...{ siteId: 'site', chargerId: 'CH1', connectorId: 0 },
+    kind: 'CONNECTOR',
+    type: 'CONNECTED',
+    cursor: `cursor ${n}`,
+    at: clock.now(),
+    siteId: 'site',
+    chargerId: 'CH1',
+    connectorId: 0,
   });
   const entries = Array.from({ length: 20 }, (_, n) => ({ event: event(n), position: { xid: 1n, id: BigInt(n + 1) } }));
   const webhook = {
-    ...{ id: 'one', name: 'one', url: 'https://receiver.example', secretVersion: 1, position: PLACE, attempts: 0 },
-    ...{ nextAttemptAt: clock.now(), createdAt: clock.now(), createdBy: 'olga' },
+    id: 'one',
+    name: 'one',
+    url: 'https://receiver.example',
+    secretVersion: 1,
+    position: PLACE,
+    attempts: 0,
+    nextAttemptAt: clock.now(),
+    createdAt: clock.now(),
+    createdBy: 'olga',
   };
   const waiting = [webhook];
   const webhooks = {
@@ -67,9 +79,15 @@ function sender(renewals: 'stored' | 'lost') {
   };
   const feed = { bounds: async () => ({ end: PLACE }), follow: () => ({ stop: () => {} }) };
   const deliveries = new Deliveries({
-    ...{ webhooks: webhooks as unknown as WebhookRepository, events: events as unknown as EventLog },
-    ...{ feed: feed as unknown as Feed, target: target as unknown as Target, secretKey: 'key', clock },
-    ...{ log: faultLog().log, metrics: createMetrics(), random: () => 0.5 },
+    webhooks: webhooks as unknown as WebhookRepository,
+    events: events as unknown as EventLog,
+    feed: feed as unknown as Feed,
+    target: target as unknown as Target,
+    secretKey: 'key',
+    clock,
+    log: faultLog().log,
+    metrics: createMetrics(),
+    random: () => 0.5,
   });
   return { deliveries, target, webhooks };
 }

@@ -88,7 +88,10 @@ export class Documents {
     this.#keep(query, document);
     return {
       cost,
-      ...{ kind: node.operation, document, operationName: operationName ?? undefined, variables: variables ?? {} },
+      kind: node.operation,
+      document,
+      operationName: operationName ?? undefined,
+      variables: variables ?? {},
       variableDefinitions: node.variableDefinitions ?? [],
     };
   }

@@ -66,11 +66,12 @@ export async function readPage<T>(
 ): Promise<Page<T>> {
   try {
     const { rows: edges, hasNext, hasPrevious } = await readRows(args, keyOf, read);
+    const [first, last] = [edges[0], edges.at(-1)];
     const pageInfo: PageInfo = {
       hasNextPage: hasNext,
       hasPreviousPage: hasPrevious,
-      ...(edges[0] && { startCursor: edges[0].cursor }),
-      ...(edges.at(-1) && { endCursor: edges.at(-1)?.cursor }),
+      ...(first && { startCursor: first.cursor }),
+      ...(last && { endCursor: last.cursor }),
     };
     return { edges, pageInfo };
   } catch (error) {

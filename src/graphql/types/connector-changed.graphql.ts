@@ -130,7 +130,16 @@ export class ConnectorChangedResolver {
 function toPresent(connector: ConnectorNow, snapshotLeft: number, start: Start): PresentConnector {
   const { siteId, chargerId, connectorId, state, errorCode, stateAt = new Date(0), isConnected } = connector;
   return {
-    ...{ kind: 'CONNECTOR', type: 'SNAPSHOT', cursor: toCursor(start), at: stateAt, siteId, chargerId, connectorId },
-    ...{ to: state, ...(errorCode && { errorCode }), isChargerConnected: isConnected, snapshotLeft },
+    kind: 'CONNECTOR',
+    type: 'SNAPSHOT',
+    cursor: toCursor(start),
+    at: stateAt,
+    siteId,
+    chargerId,
+    connectorId,
+    to: state,
+    ...(errorCode && { errorCode }),
+    isChargerConnected: isConnected,
+    snapshotLeft,
   };
 }

@@ -181,7 +181,17 @@ function toPresent(reservation: Reservation, snapshotLeft: number, start: Start)
   const { siteId, chargerId, connectorId, status, createdAt } = reservation;
   const reason = 'reason' in reservation ? reservation.reason : undefined;
   return {
-    ...{ kind: 'RESERVATION', type: 'SNAPSHOT', cursor: toCursor(start), at: createdAt, actor: 'SERVER' },
-    ...{ siteId, chargerId, connectorId, to: status, ...(reason && { reason }), reservation, snapshotLeft },
+    kind: 'RESERVATION',
+    type: 'SNAPSHOT',
+    cursor: toCursor(start),
+    at: createdAt,
+    actor: 'SERVER',
+    siteId,
+    chargerId,
+    connectorId,
+    to: status,
+    ...(reason && { reason }),
+    reservation,
+    snapshotLeft,
   };
 }

@@ -2,10 +2,34 @@
 import type { Reservation } from './reservation.ts';
 
 const FIELDS = [
-  ...['id', 'reservationId', 'status', 'reason', 'version', 'siteId', 'chargerId', 'connectorId', 'plugType', 'idTag'],
-  ...['parentIdTag', 'policyVersion', 'createdAt', 'startsAt', 'expiryDate', 'acceptedAt', 'endedAt', 'isBooking'],
-  ...['extensions', 'movedFrom', 'alternative', 'isLateCancel', 'isReReservation', 'transactionId', 'usedConnectorId'],
-  ...['isBreached', 'enforcement', 'chargerSaid'],
+  'id',
+  'reservationId',
+  'status',
+  'reason',
+  'version',
+  'siteId',
+  'chargerId',
+  'connectorId',
+  'plugType',
+  'idTag',
+  'parentIdTag',
+  'policyVersion',
+  'createdAt',
+  'startsAt',
+  'expiryDate',
+  'acceptedAt',
+  'endedAt',
+  'isBooking',
+  'extensions',
+  'movedFrom',
+  'alternative',
+  'isLateCancel',
+  'isReReservation',
+  'transactionId',
+  'usedConnectorId',
+  'isBreached',
+  'enforcement',
+  'chargerSaid',
 ] as const;
 
 /** Leaves out absent fields; as JSON, instants are ISO 8601 in UTC. */

@@ -30,15 +30,24 @@ export type PolicyField = (Flag | Whole | Choice | Special) & { readonly descrip
 const YEAR = 525_600;
 const flag = (description: string): PolicyField => ({ kind: 'flag', description });
 const whole = (description: string, { min = 0, max = YEAR } = {}): PolicyField => ({
-  ...{ kind: 'whole', min, max, isOptional: false },
+  kind: 'whole',
+  min,
+  max,
+  isOptional: false,
   description,
 });
 const optionalMinutes = (description: string, max = YEAR): PolicyField => ({
-  ...{ kind: 'whole', min: 0, max, isOptional: true },
+  kind: 'whole',
+  min: 0,
+  max,
+  isOptional: true,
   description,
 });
 const optionalCount = (description: string, min = 0): PolicyField => ({
-  ...{ kind: 'whole', min, max: 1_000_000, isOptional: true },
+  kind: 'whole',
+  min,
+  max: 1_000_000,
+  isOptional: true,
   description,
 });
 

@@ -89,8 +89,17 @@ export function apiKeyRepository(database: Database) {
     async insert({ reach, ...key }: ApiKey, secretHash: Buffer): Promise<void> {
       const lists = { sites: [], idTags: [], groups: [], ...reach };
       await database.query(statements.insert, [
-        ...[key.id, key.name, secretHash, reach.role, lists.sites, lists.idTags, lists.groups, key.scopes],
-        ...[key.createdAt, key.createdBy, key.expiresAt],
+        key.id,
+        key.name,
+        secretHash,
+        reach.role,
+        lists.sites,
+        lists.idTags,
+        lists.groups,
+        key.scopes,
+        key.createdAt,
+        key.createdBy,
+        key.expiresAt,
       ]);
     },
 

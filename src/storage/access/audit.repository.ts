@@ -62,10 +62,16 @@ export function auditRepository(database: Database) {
     async append(entries: readonly AuditEntry[]): Promise<void> {
       const column = <T>(of: (entry: AuditEntry) => T) => entries.map(of);
       await database.query(statements.append, [
-        ...[column(({ at }) => at), column(({ subject }) => storable(subject)), column(({ role }) => role)],
-        ...[column(({ apiKeyId }) => apiKeyId), column(({ address }) => storable(address)), column(({ via }) => via)],
-        ...[column(({ operation }) => operation), column(({ target }) => target && storable(target))],
-        ...[column(({ input }) => storable(input)), column(({ result }) => result)],
+        column(({ at }) => at),
+        column(({ subject }) => storable(subject)),
+        column(({ role }) => role),
+        column(({ apiKeyId }) => apiKeyId),
+        column(({ address }) => storable(address)),
+        column(({ via }) => via),
+        column(({ operation }) => operation),
+        column(({ target }) => target && storable(target)),
+        column(({ input }) => storable(input)),
+        column(({ result }) => result),
       ]);
     },
 
@@ -73,7 +79,14 @@ export function auditRepository(database: Database) {
     async page(filter: AuditFilter, limit: number, after?: string): Promise<KeptAuditEntry[]> {
       const { subject, operation, target, result, from, to } = filter;
       const rows = await database.query<Row>(statements.page, [
-        ...[limit, after, subject, operation, target, result, from, to],
+        limit,
+        after,
+        subject,
+        operation,
+        target,
+        result,
+        from,
+        to,
       ]);
       return rows.map(({ apiKeyId, target: of, ...row }) => ({ ...row, ...present({ apiKeyId, target: of }) }));
     },

@@ -48,7 +48,11 @@ export type CertificateRepository = ReturnType<typeof certificateRepository>;
 
 export function certificateRepository(database: Database) {
   const valuesOf = (chargerId: string, { fingerprint, serialNumber, notBefore, notAfter }: ClientCertificate) => [
-    ...[fingerprint, chargerId, serialNumber, notBefore, notAfter],
+    fingerprint,
+    chargerId,
+    serialNumber,
+    notBefore,
+    notAfter,
   ];
   return {
     /** Records that the charger presented the certificate; false if it is revoked, or recorded for another charger. */

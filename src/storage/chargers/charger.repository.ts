@@ -84,7 +84,10 @@ const toCharger = ({
   securityProfile,
   ...row
 }: ChargerRow): Charger => ({
-  ...{ id, siteId, name, securityProfile },
+  id,
+  siteId,
+  name,
+  securityProfile,
   ...present(row),
   isConnected: connectedNode !== null,
 });
@@ -421,8 +424,16 @@ export function chargerRepository(database: Database) {
         const plugStates = plug === undefined ? {} : { ...before.plugStates, [plug]: report.state };
         const state = plug === undefined ? report.state : combinePlugs(Object.values(plugStates));
         await sql.query(statements.saveState, [
-          ...[chargerId, connectorId, state, errorCode, JSON.stringify(plugStates), now, now],
-          ...[before.siteId, before.state, before.state !== state],
+          chargerId,
+          connectorId,
+          state,
+          errorCode,
+          JSON.stringify(plugStates),
+          now,
+          now,
+          before.siteId,
+          before.state,
+          before.state !== state,
         ]);
         return state;
       });

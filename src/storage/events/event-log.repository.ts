@@ -166,8 +166,16 @@ export function eventLog(database: Database) {
       const rows = await database.query<PageRow<Horizon & { spanXid: string; spanId: string; isEnd: boolean }>>(
         statements.of,
         [
-          ...[`${xid}`, `${id}`, limit, kinds, siteIds, chargerId, connectorId, reservationId],
-          ...[holders?.idTags.map((one) => one.toLowerCase()), holders?.groups.map((one) => one.toLowerCase())],
+          `${xid}`,
+          `${id}`,
+          limit,
+          kinds,
+          siteIds,
+          chargerId,
+          connectorId,
+          reservationId,
+          holders?.idTags.map((one) => one.toLowerCase()),
+          holders?.groups.map((one) => one.toLowerCase()),
         ],
       );
       checkHorizon(rows[0], { xid, id });

@@ -126,7 +126,14 @@ function toWebhook({
   ...row
 }: Row): Webhook {
   return {
-    ...{ id, name, url, secretVersion, attempts, createdAt, createdBy, nextAttemptAt: row.nextAttemptAt },
+    id,
+    name,
+    url,
+    secretVersion,
+    attempts,
+    createdAt,
+    createdBy,
+    nextAttemptAt: row.nextAttemptAt,
     ...present(row),
     position: { xid: BigInt(xid), id: BigInt(eventId) },
   };

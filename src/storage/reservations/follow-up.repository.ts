@@ -201,9 +201,13 @@ export function followUps(database: Database) {
     async expire(now: Date, releaseCheckAt: Date): Promise<Reservation[]> {
       const rules = Object.entries(atExpiry) as [LiveStatus, (typeof atExpiry)[LiveStatus]][];
       const ended = await database.query<ReservationRow>(statements.expire, [
-        ...[now, 'SERVER', releaseCheckAt],
-        ...[rules.map(([from]) => from), rules.map(([, to]) => to.status)],
-        ...[rules.map(([, to]) => to.reason), rules.map(([, to]) => to.keepsReason)],
+        now,
+        'SERVER',
+        releaseCheckAt,
+        rules.map(([from]) => from),
+        rules.map(([, to]) => to.status),
+        rules.map(([, to]) => to.reason),
+        rules.map(([, to]) => to.keepsReason),
       ]);
       return ended.map(toReservation);
     },

@@ -184,9 +184,24 @@ export function toStrikes(rows: readonly RawStrike[]): Strike[] {
 export async function readHoldFacts(sql: Sql, query: FactsQuery, now: Date): Promise<HoldFacts | undefined> {
   const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
   const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
-    ...[chargerId, idTag, now, reservationId, parentIdTag, window.from, window.until, except],
-    ...[day?.from, day?.until, strikesSince, near?.from, wants.lastEnd, query.unusedSince, wants.site, near?.until],
-    ...[query.maxOfIdTag, query.maxOfGroup],
+    chargerId,
+    idTag,
+    now,
+    reservationId,
+    parentIdTag,
+    window.from,
+    window.until,
+    except,
+    day?.from,
+    day?.until,
+    strikesSince,
+    near?.from,
+    wants.lastEnd,
+    query.unusedSince,
+    wants.site,
+    near?.until,
+    query.maxOfIdTag,
+    query.maxOfGroup,
   ]);
   if (!row) return undefined;
   const { idTag: tag, guards, ...facts } = row;

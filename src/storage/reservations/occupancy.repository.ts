@@ -49,7 +49,9 @@ export const occupancyRepository = (database: Database) => ({
     return rows.map((row) => ({
       ...row,
       holds: row.holds.map(({ connectorId, plugType, from: start, until: end }) => ({
-        ...{ connectorId, from: new Date(start), until: new Date(end) },
+        connectorId,
+        from: new Date(start),
+        until: new Date(end),
         ...(plugType != null && { plugType }),
       })),
     }));

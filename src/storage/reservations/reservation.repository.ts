@@ -137,9 +137,25 @@ export async function advanceReservation(
   type OfSome = 'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId' | 'alternative';
   const facts = next as Partial<Record<OfSome, unknown>>;
   const changed = await sql.query(statements.advance, [
-    ...[event.at, event.actor, event.type, previous.id, previous.version, next.status, facts.reason, facts.endedAt],
-    ...[facts.usedConnectorId, facts.transactionId, next.isBreached, followUp.dueAt, followUp.isReleaseOwed],
-    ...[previous.status, next.reservationId, next.expiryDate, next.extensions, next.acceptedAt, next.isLateCancel],
+    event.at,
+    event.actor,
+    event.type,
+    previous.id,
+    previous.version,
+    next.status,
+    facts.reason,
+    facts.endedAt,
+    facts.usedConnectorId,
+    facts.transactionId,
+    next.isBreached,
+    followUp.dueAt,
+    followUp.isReleaseOwed,
+    previous.status,
+    next.reservationId,
+    next.expiryDate,
+    next.extensions,
+    next.acceptedAt,
+    next.isLateCancel,
     facts.alternative && JSON.stringify(facts.alternative),
   ]);
   return changed.length > 0;
