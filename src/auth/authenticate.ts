@@ -1,5 +1,6 @@
 // Turns an Authorization header (a token or an API key) into a Caller, for every protocol. It caches good credentials
 // for seconds and limits the bad credentials that one address may send.
+import { LRUCache } from 'lru-cache';
 import { networkOf } from '../common/client-address.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Metrics } from '../common/metrics.ts';
@@ -55,10 +56,17 @@ const FAILURES = { perSecond: 1, burst: 50 };
 const MAX_LENGTH = 8192;
 
 export class Authenticator {
-  readonly #remembered = new Map<string, { readonly caller: Caller; readonly until: Date }>();
+  readonly #remembered: LRUCache<string, Caller>;
   readonly #failures = new RateLimits(FAILURES);
 
-  constructor(private readonly ports: Ports) {}
+  constructor(private readonly ports: Ports) {
+    this.#remembered = new LRUCache({
+      max: MAX_REMEMBERED,
+      ttl: REMEMBER_TOKEN_MS,
+      ttlResolution: 0,
+      perf: { now: () => ports.clock.now().getTime() },
+    });
+  }
 
   readonly authenticate: Authenticate = async (authorization, from) => {
     const [scheme, credential, ...more] = (authorization ?? '').split(' ');
@@ -67,8 +75,7 @@ export class Authenticator {
     const { clock, metrics } = this.ports;
     const now = clock.now();
     const known = this.#remembered.get(credential);
-    if (known && known.until > now) return known.caller;
-    this.#remembered.delete(credential);
+    if (known) return known;
     const failures = this.#failures.of(networkOf(from), now);
     // Checking an API key costs a database query, so it is charged to the limit first and refunded if the key is good.
     // Checking a token costs only CPU, so it comes first: a good token passes whatever others at its address send.
@@ -97,7 +104,7 @@ export class Authenticator {
 
   /** Drops a revoked API key from the cache of this node. */
   forget(apiKeyId: string): void {
-    for (const [credential, { caller }] of this.#remembered)
+    for (const [credential, caller] of this.#remembered.entries())
       if (caller.apiKeyId === apiKeyId) this.#remembered.delete(credential);
   }
 
@@ -110,9 +117,7 @@ export class Authenticator {
 
   #remember(credential: string, caller: Caller, now: Date): void {
     const forMs = caller.apiKeyId === undefined ? REMEMBER_TOKEN_MS : REMEMBER_KEY_MS;
-    const until = new Date(Math.min(caller.expiresAt.getTime(), now.getTime() + forMs));
-    this.#remembered.set(credential, { caller, until });
-    const [oldest] = this.#remembered.keys();
-    if (this.#remembered.size > MAX_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
+    const ttl = Math.min(forMs, caller.expiresAt.getTime() - now.getTime());
+    if (ttl > 0) this.#remembered.set(credential, caller, { ttl });
   }
 }

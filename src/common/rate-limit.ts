@@ -1,4 +1,5 @@
 // Limits the rate of each peer: a token bucket that fills at a steady rate up to a burst.
+import { LRUCache } from 'lru-cache';
 
 export interface Rate {
   readonly perSecond: number;
@@ -70,16 +71,15 @@ const MAX_PEERS = 50_000;
 
 /** A bucket for each peer, all with the same rate. */
 export class RateLimits {
-  readonly #peers = new Map<string, RateLimit>();
+  readonly #peers = new LRUCache<string, RateLimit>({ max: MAX_PEERS });
 
   constructor(readonly rate: Rate) {}
 
   of(peer: string, now: Date): RateLimit {
-    const limit = this.#peers.get(peer) ?? new RateLimit(this.rate, now);
-    this.#peers.delete(peer); // Moved to the end: the first key of the map is the peer that has been quiet the longest.
+    const known = this.#peers.get(peer);
+    if (known) return known;
+    const limit = new RateLimit(this.rate, now);
     this.#peers.set(peer, limit);
-    const [oldest] = this.#peers.keys();
-    if (this.#peers.size > MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);
     return limit;
   }
 }

@@ -1,5 +1,6 @@
 // Parses, validates and measures the documents of WebSocket and event-stream clients (over plain HTTP, Apollo and
 // server.ts do). Also finds everything that a subscription's messages depend on beside the event.
+
 import {
   type DocumentNode,
   GraphQLError,
@@ -17,6 +18,7 @@ import {
   visit,
   visitWithTypeInfo,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import { MAX_TOKENS, measure } from './limits.ts';
 import type { GraphQLPorts } from './request-context.ts';
 
@@ -65,8 +67,11 @@ interface Measured {
 
 export class Documents {
   readonly #measured = new WeakMap<DocumentNode, Measured>();
-  readonly #known = new Map<string, DocumentNode>();
-  #keptBytes = 0;
+  /** Documents that are parsed and valid, by their texts. */
+  readonly #known = new LRUCache<string, DocumentNode>({
+    maxSize: MAX_KEPT_BYTES,
+    sizeCalculation: (_, text) => Math.max(1, text.length),
+  });
 
   constructor(
     private readonly schema: GraphQLSchema,
@@ -85,7 +90,7 @@ export class Documents {
     if (!node) return [new GraphQLError('Unable to identify operation', { extensions: { code: 'BAD_REQUEST' } })];
     const cost = measure(this.schema, document, variables, operationName);
     if (cost instanceof GraphQLError) return [cost];
-    this.#keep(query, document);
+    if (!known) this.#known.set(query, document);
     return {
       cost,
       kind: node.operation,
@@ -117,17 +122,6 @@ export class Documents {
     } catch (error) {
       if (error instanceof GraphQLError) return [error];
       throw error;
-    }
-  }
-
-  /** Keeps the document parsed; drops those that were not used for longest. */
-  #keep(text: string, document: DocumentNode): void {
-    this.#keptBytes += this.#known.delete(text) ? 0 : text.length;
-    this.#known.set(text, document);
-    for (const oldest of this.#known.keys()) {
-      if (this.#keptBytes <= MAX_KEPT_BYTES) return;
-      this.#known.delete(oldest);
-      this.#keptBytes -= oldest.length;
     }
   }
 

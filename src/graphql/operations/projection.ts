@@ -1,7 +1,9 @@
 // Makes the message that subscribers get for an event. Subscriptions that select the same share one projection (with
 // the same rights, if a selected field depends on the caller): it executes each event and serializes the result once
 // for all of them.
+
 import { type ExecutionResult, execute, type GraphQLSchema } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import type { Log } from '../../common/log.ts';
 import { once } from '../../common/once.ts';
 import type { Caller } from '../../model/access/caller.ts';
@@ -40,8 +42,10 @@ const MAX_EXECUTING = 500;
 
 export class Projection {
   users = 0;
-  readonly #kept = new Map<object, Message>();
-  #keptBytes = 0;
+  readonly #kept = new LRUCache<object, Message>({
+    maxSize: MAX_KEPT_BYTES,
+    sizeCalculation: ({ json }) => Math.max(1, json.length),
+  });
   /** Executions not handed over yet, in the order of their events. */
   #executing: Execution[] = [];
   #last: Execution | undefined;
@@ -69,12 +73,6 @@ export class Projection {
   #keep(event: object, message: Message): Message {
     if (this.users < 2 || message.at === undefined || this.#kept.has(event)) return message;
     this.#kept.set(event, message);
-    this.#keptBytes += message.json.length;
-    for (const [oldest, { json }] of this.#kept) {
-      if (this.#keptBytes <= MAX_KEPT_BYTES) break;
-      this.#kept.delete(oldest);
-      this.#keptBytes -= json.length;
-    }
     return message;
   }
 

@@ -1,6 +1,7 @@
 // Cache of the sites' policies in this process. An entry may be stale: ofSite() compares its version with the
 // database's; a caller that decides by ofCharger() must compare site and version itself, and call forget() if they
 // differ.
+import { LRUCache } from 'lru-cache';
 import type { SitePolicies } from '../../model/site/policy.ts';
 import type { Sql } from '../database.ts';
 import type { PolicyRepository } from './policy.repository.ts';
@@ -8,8 +9,8 @@ import type { PolicyRepository } from './policy.repository.ts';
 const MAX_KNOWN = 10_000;
 
 export class KnownPolicies {
-  readonly #ofSite = new Map<string, SitePolicies>();
-  readonly #siteOf = new Map<string, string>();
+  readonly #ofSite = new LRUCache<string, SitePolicies>({ max: MAX_KNOWN });
+  readonly #siteOf = new LRUCache<string, string>({ max: MAX_KNOWN });
 
   constructor(private readonly policies: PolicyRepository) {}
 
@@ -22,7 +23,6 @@ export class KnownPolicies {
     if (known) return known;
     const read = await this.policies.ofCharger(chargerId, sql);
     if (!read) return undefined;
-    if (this.#siteOf.size >= MAX_KNOWN) this.#siteOf.clear();
     this.#siteOf.set(chargerId, read.siteId);
     return this.#remember(read);
   }
@@ -44,7 +44,6 @@ export class KnownPolicies {
   }
 
   #remember(policies: SitePolicies): SitePolicies {
-    if (this.#ofSite.size >= MAX_KNOWN) this.#ofSite.clear();
     this.#ofSite.set(policies.siteId, policies);
     return policies;
   }
