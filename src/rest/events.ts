@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { present } from '../common/present.ts';
 import type { Feed } from '../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../event-log/resume.ts';
@@ -12,30 +13,21 @@ import type { Interest } from '../model/events/interest.ts';
 import { CursorExpired, type Entry } from '../storage/events/event-log.repository.ts';
 import type { LivePorts } from '../streams/live-connection.ts';
 import { COMMENT, LiveResponse } from '../streams/live-response.ts';
-import { eventsQuery } from './schemas.ts';
+import { eventStream, eventsQuery } from './schemas.ts';
 
 export interface EventPorts extends LivePorts {
   readonly feed: Feed;
 }
 
-interface Query {
-  readonly kind?: ('RESERVATION' | 'CONNECTOR')[];
-  readonly siteId?: string;
-  readonly chargerId?: string;
-  readonly connectorId?: number;
-  readonly reservationId?: string;
-  readonly idTag?: string;
-  readonly after?: string;
-}
-
 export function addEvents(
-  scope: FastifyInstance,
+  http: FastifyInstance,
   ports: EventPorts,
   admit: (request: FastifyRequest) => Promise<Caller>,
 ): { close(): Promise<void> } {
   const streams = new Set<Stream>();
   let isClosing = false;
-  scope.get<{ Querystring: Query }>(
+  const scope = http.withTypeProvider<ZodTypeProvider>();
+  scope.get(
     '/events',
     {
       schema: {
@@ -49,7 +41,7 @@ export function addEvents(
         response: {
           200: {
             description: 'A stream that does not end.',
-            content: { 'text/event-stream': { schema: { type: 'string' } } },
+            content: { 'text/event-stream': { schema: eventStream } },
           },
         },
       },
@@ -57,7 +49,7 @@ export function addEvents(
     async (request, reply) => {
       const caller = await admit(request);
       const { kind, after, reservationId, ...rest } = request.query;
-      const filter = { ...rest, ...present({ reservationId: reservationId?.toLowerCase() }) };
+      const filter = present({ ...rest, reservationId: reservationId?.toLowerCase() });
       const interest = eventInterest(caller, kind ?? ['RESERVATION', 'CONNECTOR'], filter);
       const { 'last-event-id': last } = request.headers;
       const start = await startOf(ports.feed, typeof last === 'string' && last !== '' ? last : after);

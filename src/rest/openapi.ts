@@ -3,6 +3,22 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
+
+const zodToJsonConfig: Parameters<typeof createJsonSchemaTransform>[0]['zodToJsonConfig'] = {
+  // A format says it for people and generators; the pattern beside it is zod's own.
+  override: ({ jsonSchema }) => {
+    if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+  },
+};
+const toComponents = createJsonSchemaTransformObject({ zodToJsonConfig });
+
+/** The named schemas are those of answers; the library names each once more, for input. */
+const named: typeof toComponents = (document) => {
+  const made = toComponents(document) as { components?: { schemas?: object } };
+  const schemas = Object.entries(made.components?.schemas ?? {}).filter(([name]) => !name.endsWith('Input'));
+  return { ...made, components: { ...made.components, schemas: Object.fromEntries(schemas) } };
+};
 
 /** Must run before the routes are added. */
 export async function addOpenApi(http: FastifyInstance): Promise<void> {
@@ -28,9 +44,8 @@ export async function addOpenApi(http: FastifyInstance): Promise<void> {
         },
       },
     },
-    refResolver: {
-      buildLocalReference: ({ $id }, _, __, index) => (typeof $id === 'string' ? $id : `schema-${index}`),
-    },
+    transform: createJsonSchemaTransform({ zodToJsonConfig }),
+    transformObject: named,
   });
   await http.register(swaggerUi, {
     routePrefix: '/docs',

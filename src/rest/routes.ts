@@ -1,8 +1,8 @@
 // REST routes to reserve, cancel, list and watch without GraphQL. Each has the rights, and each change the audit entry,
 // of the GraphQL operation of the same name.
-import { Ajv } from 'ajv';
-import addFormats from 'ajv-formats';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { ZodType } from 'zod';
 import type { Audit } from '../audit/audit.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
 import type { RequestLimits } from '../auth/request-limits.ts';
@@ -24,12 +24,13 @@ import {
 import { reservationNotFound } from '../model/refusals/not-found.ts';
 import { isRefusal, type Refusal } from '../model/refusals/refusal.ts';
 import type { EndedRefusal } from '../model/reservation/refusals.ts';
-import type { CancelReason, Reservation, ReservationStatus } from '../model/reservation/reservation.ts';
+import type { Reservation } from '../model/reservation/reservation.ts';
 import { reservationBody } from '../model/reservation/reservation-body.ts';
 import { cancelReservation } from '../reserving/cancel-reservation.ts';
 import type { ReservingPorts } from '../reserving/ports.ts';
 import { reserveNow } from '../reserving/reserve-now.ts';
 import type { ReservationFilter } from '../storage/reservations/reservation.repository.ts';
+import { checkBySchemas } from './checks.ts';
 import { addEvents, type EventPorts } from './events.ts';
 import { refusalProblem, unanswered } from './refusal-problem.ts';
 import * as schemas from './schemas.ts';
@@ -58,7 +59,7 @@ const problems = (...statuses: readonly number[]) =>
       status,
       {
         description: meanings[status] ?? '',
-        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+        content: { 'application/problem+json': { schema: schemas.problem } },
       },
     ]),
   );
@@ -75,15 +76,14 @@ const meanings: Record<number, string> = {
   503: 'The charger is offline, or the server cannot answer now: see `code` and Retry-After.',
   504: 'The charger has not answered: the outcome may still change. See `reservation`.',
 };
-const ok = (description: string, schema: string) => ({
-  200: { description, content: { 'application/json': { schema: { $ref: `${schema}#` } } } },
+const ok = (description: string, schema: ZodType) => ({
+  200: { description, content: { 'application/json': { schema } } },
 });
 
 export async function addRest(http: FastifyInstance, ports: RestPorts): Promise<RestEdge> {
   let close = async () => {};
   await http.register(async (scope) => {
-    checkStrictly(scope);
-    for (const schema of [schemas.reservation, schemas.reservationPage, schemas.problem]) scope.addSchema(schema);
+    checkBySchemas(scope);
     await scope.register(async (bounded) => {
       bounded.addHook('onRequest', async (request, reply) =>
         ports.deadlines.begin(request, reply, () => void sendProblem(reply, timedOut)),
@@ -95,12 +95,13 @@ export async function addRest(http: FastifyInstance, ports: RestPorts): Promise<
   return { close: () => close() };
 }
 
-function addReservations(scope: FastifyInstance, ports: RestPorts): void {
+function addReservations(http: FastifyInstance, ports: RestPorts): void {
+  const scope = http.withTypeProvider<ZodTypeProvider>();
   const { reservations } = ports.reserving;
   const security = [{ bearer: [] }];
   const changing = { tags: ['Reservations'], security, headers: schemas.idempotencyHeader };
 
-  scope.post<{ Params: { id: string }; Body: ReserveBody | undefined }>(
+  scope.post(
     '/chargers/:id/actions/reserve-now',
     {
       schema: {
@@ -111,17 +112,15 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         params: schemas.chargerParams,
         body: schemas.reserveNowBody,
         response: {
-          ...ok('The charger holds the connector.', 'Reservation'),
+          ...ok('The charger holds the connector.', schemas.reservation),
           ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
         },
       },
     },
     async (request) => {
-      const { expiryDate, connectorId = 0, ...rest } = request.body ?? {};
+      const { connectorId = 0, ...rest } = request.body;
       const { 'idempotency-key': idempotencyKey } = request.headers;
-      const until = expiryDate === undefined ? {} : { expiryDate: new Date(expiryDate) };
-      const key = typeof idempotencyKey === 'string' ? { idempotencyKey } : {};
-      const input = { ...rest, ...until, ...key, chargerId: request.params.id, connectorId };
+      const input = { ...present({ ...rest, idempotencyKey }), chargerId: request.params.id, connectorId };
       const made = orProblem(
         await change(ports, request, 'reserveNow', input, (caller) => reserveNow(ports.reserving, caller, input)),
       );
@@ -130,7 +129,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     },
   );
 
-  scope.post<{ Params: { id: string }; Body: CancelBody | undefined }>(
+  scope.post(
     '/chargers/:id/actions/cancel-reservation',
     {
       schema: {
@@ -142,15 +141,15 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         params: schemas.chargerParams,
         body: schemas.cancelReservationBody,
         response: {
-          ...ok('The reservation is cancelled.', 'Reservation'),
+          ...ok('The reservation is cancelled.', schemas.reservation),
           ...problems(400, 401, 403, 404, 409, 422, 429, 502, 503, 504),
         },
       },
     },
     async (request) => {
       const { id: chargerId } = request.params;
-      const { id, reservationId, ...how } = request.body ?? {};
-      const which = { ...present({ id, reservationId }), ...how };
+      const { id, reservationId } = request.body;
+      const which = present(request.body);
       const answer = await change(ports, request, 'cancelReservation', { chargerId, ...which }, async (caller) => {
         if (id === undefined) return cancelReservation(ports.reserving, caller, { chargerId, ...which });
         const found = reservationId === undefined ? await reservations.byId(id) : undefined;
@@ -167,7 +166,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     },
   );
 
-  scope.get<{ Querystring: ReservationsQuery }>(
+  scope.get(
     '/reservations',
     {
       schema: {
@@ -177,14 +176,14 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         summary: 'List reservations',
         description: 'The reservations the caller may see, the newest first.',
         querystring: schemas.reservationsQuery,
-        response: { ...ok('A page.', 'ReservationPage'), ...problems(400, 401, 403, 429, 503) },
+        response: { ...ok('A page.', schemas.reservationPage), ...problems(400, 401, 403, 429, 503) },
       },
     },
     async (request) => {
       const { siteId, idTag, status, first, after, ...rest } = request.query;
       const caller = await admit(ports, request, 'reservations', first * COST_OF_A_ROW);
       const share = reservationShare(caller, present({ siteId, idTag }));
-      const filter: ReservationFilter = { ...rest, ...share, ...(status && { statuses: status }) };
+      const filter: ReservationFilter = { ...present({ ...rest, statuses: status }), ...share };
       const page = await readRows({ first, ...(after !== undefined && { after }) }, newestKey, (limit, key) =>
         reservations.page(filter, limit, fromNewestKey(key)),
       ).catch((error) => {
@@ -197,7 +196,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
     },
   );
 
-  scope.get<{ Params: { id: string } }>(
+  scope.get(
     '/reservations/:id',
     {
       schema: {
@@ -207,7 +206,7 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
         summary: 'Read a reservation',
         description: 'The current state of a reservation.',
         params: schemas.reservationParams,
-        response: { ...ok('The reservation.', 'Reservation'), ...problems(401, 403, 404, 429, 503) },
+        response: { ...ok('The reservation.', schemas.reservation), ...problems(401, 403, 404, 429, 503) },
       },
     },
     async (request) => {
@@ -217,35 +216,6 @@ function addReservations(scope: FastifyInstance, ports: RestPorts): void {
       return reservationBody(found);
     },
   );
-}
-
-interface ReserveBody {
-  readonly connectorId?: number;
-  readonly plugType?: string;
-  readonly idTag?: string;
-  readonly parentIdTag?: string;
-  readonly expiryDate?: string;
-  readonly durationMinutes?: number;
-  readonly reservationId?: number;
-  readonly preempt?: boolean;
-  readonly waitMs?: number;
-}
-
-interface CancelBody {
-  readonly id?: string;
-  readonly reservationId?: number;
-  readonly reason?: CancelReason;
-  readonly force?: boolean;
-}
-
-interface ReservationsQuery {
-  readonly siteId?: string;
-  readonly chargerId?: string;
-  readonly connectorId?: number;
-  readonly idTag?: string;
-  readonly status?: ReservationStatus[];
-  readonly first: number;
-  readonly after?: string;
 }
 
 /** Returns the caller; throws a problem if the caller may not run the operation. */
@@ -300,25 +270,4 @@ async function change(
 function orProblem(answer: Reservation | Refusal): Reservation {
   if (isRefusal(answer)) throw new ProblemError(refusalProblem(answer));
   return answer;
-}
-
-/** A body must have the right types; values in the path, query and headers are text and are converted to theirs. */
-function checkStrictly(scope: FastifyInstance): void {
-  const ajv = (options: object) => {
-    const made = new Ajv({ strict: false, allErrors: false, ...options });
-    (addFormats as unknown as (ajv: Ajv) => void)(made);
-    return made;
-  };
-  const strict = ajv({});
-  const lenient = ajv({ coerceTypes: 'array', useDefaults: true });
-  scope.setValidatorCompiler(({ schema, httpPart }) =>
-    (httpPart === 'body' ? strict : lenient).compile(schema as object),
-  );
-  scope.setSchemaErrorFormatter((errors, part) => {
-    const [{ instancePath = '', message = '', params = {} } = {}] = errors;
-    const extra = (params as { additionalProperty?: string }).additionalProperty;
-    const field = extra ?? (instancePath.slice(1).replaceAll('/', '.') || part);
-    const detail = extra === undefined ? `${field}: It ${message}.` : `${field}: There is no such field.`;
-    return new ProblemError({ status: 400, code: 'INVALID_INPUT', detail, field });
-  });
 }

@@ -1,6 +1,7 @@
 // REST as a client without GraphQL uses it: the routes, their statuses, the event stream and the OpenAPI document.
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { problem, reservation, reservationPage } from '../../src/rest/schemas.ts';
 import { Queue } from '../support/queue.ts';
 import { adminToken, driverToken, operatorToken, signToken, TestServer } from '../support/test-server.ts';
 
@@ -37,12 +38,16 @@ async function call(method: 'GET' | 'POST', path: string, { token, body, headers
   });
   const text = await response.text();
   const type = response.headers.get('content-type') ?? '';
-  return {
-    status: response.status,
-    type,
-    headers: response.headers,
-    body: type.includes('json') ? JSON.parse(text) : text,
-  };
+  const answer = type.includes('json') ? JSON.parse(text) : text;
+  // Whatever the test asks for: the answer fits the schema that the OpenAPI document shows for it.
+  const schema = type.includes('problem') ? problem : schemaOf(path);
+  if (schema) expect(schema.safeParse(answer).error).toBeUndefined();
+  return { status: response.status, type, headers: response.headers, body: answer };
+}
+
+function schemaOf(path: string) {
+  if (path.startsWith('/chargers/') || path.startsWith('/reservations/')) return reservation;
+  return path.startsWith('/reservations') ? reservationPage : undefined;
 }
 
 const reserve = (id: string, body: unknown, more: Omit<Call, 'body'> = {}) =>
