@@ -29,12 +29,16 @@ import { createHttpServer } from '../http/server.ts';
 import type { ReservingPorts } from '../reserving/ports.ts';
 import { addOpenApi } from '../rest/openapi.ts';
 import { addRest } from '../rest/routes.ts';
+import { statement } from '../storage/statement.ts';
 import { CallerQuota } from '../streams/caller-quota.ts';
 import { Writer } from '../streams/outbox.ts';
 import type { WebhookPorts } from '../webhook/manage-webhooks.ts';
 import type { Config } from './config.ts';
 import type { Nodes } from './nodes.ts';
 import type { Storage } from './storage.ts';
+
+/** A round trip to the database. */
+const ready = statement('ready', 'SELECT :nodeId::integer');
 
 interface Ports {
   readonly storage: Storage;
@@ -104,8 +108,7 @@ export async function makeApi(config: Config, ports: Ports) {
   addHealth(http, {
     isDraining,
     // `nodeId` throws until the node has joined; a node without an id cannot record chargers' connections.
-    checkDatabase: async () =>
-      void (await storage.database.query({ name: 'ready', text: 'SELECT $1::integer' }, [nodes.nodeId()])),
+    checkDatabase: async () => void (await storage.database.query(ready, { nodeId: nodes.nodeId() })),
   });
   const { chargers, sites, reservations } = storage;
   const graphql = await addGraphQL(http, {

@@ -5,7 +5,8 @@ import pg from 'pg';
 import { type Clock, withDeadline } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { NODE_LOCKS } from '../storage/advisory-locks.ts';
-import { type Database, DatabaseAway, type Statement } from '../storage/database.ts';
+import { type Database, DatabaseAway } from '../storage/database.ts';
+import { statement } from '../storage/statement.ts';
 
 const SWEEP_MS = 1000;
 const CONNECT_MS = 5000;
@@ -29,22 +30,22 @@ type Phase =
   | { readonly is: 'left' };
 
 const statements = {
-  register: { name: 'node-register', text: 'INSERT INTO node (id, started_at) VALUES ($1, $2)' },
-  remove: { name: 'node-remove', text: 'DELETE FROM node WHERE id = $1' },
+  register: statement('node-register', 'INSERT INTO node (id, started_at) VALUES (:id, :startedAt)'),
+  remove: statement('node-remove', 'DELETE FROM node WHERE id = :nodeId'),
   // A node whose lock nobody holds is dead.
-  dead: {
-    name: 'node-dead',
-    text: `
+  dead: statement<{ id: number }>(
+    'node-dead',
+    `
       SELECT id FROM node WHERE NOT EXISTS (
         SELECT FROM pg_locks
         WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND classid = ${NODE_LOCKS} AND objid = node.id::oid AND granted)`,
-  },
-  count: {
-    name: 'node-count',
-    text: 'SELECT count(*)::int AS nodes, count(*) FILTER (WHERE id = $1)::int AS own FROM node',
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+  count: statement<{ nodes: number; own: number }>(
+    'node-count',
+    'SELECT count(*)::int AS nodes, count(*) FILTER (WHERE id = :nodeId)::int AS own FROM node',
+  ),
+};
 
 export interface NodeBusEvents {
   /** Another node has appended to the event log. */
@@ -100,7 +101,7 @@ export class NodeBus {
     const { rows } = await client.query<{ id: number }>(`SELECT nextval('node_id')::integer AS id`);
     const id = rows[0]?.id ?? 0;
     await client.query('SELECT pg_advisory_lock($1, $2)', [NODE_LOCKS, id]);
-    await this.database.query(statements.register, [id, this.clock.now()]);
+    await this.database.query(statements.register, { id, startedAt: this.clock.now() });
     client.on('notification', ({ channel, payload }) => this.#receive(channel, payload));
     await client.query(`LISTEN ${HINTS}; LISTEN ${channelOf(id)}`);
     this.#phase = { is: 'joined', nodeId: id, client };
@@ -114,7 +115,7 @@ export class NodeBus {
     this.#callOffSweep?.();
     if (phase.is !== 'joined') return;
     try {
-      await this.database.query(statements.remove, [phase.nodeId]);
+      await this.database.query(statements.remove, { nodeId: phase.nodeId });
     } finally {
       await phase.client.end();
     }
@@ -180,16 +181,16 @@ export class NodeBus {
 
   async #sweep(): Promise<void> {
     try {
-      const dead = (await this.database.query<{ id: number }>(statements.dead, [])).map(({ id }) => id);
+      const dead = (await this.database.query(statements.dead)).map(({ id }) => id);
       if (dead.length > 0) {
         // Several nodes may find the same dead node, so onDied must be idempotent.
         await this.events.onDied(dead);
-        for (const id of dead) await this.database.query(statements.remove, [id]);
+        for (const id of dead) await this.database.query(statements.remove, { nodeId: id });
         this.log.info({ nodes: dead }, 'nodes that died were removed');
       }
       if (this.#phase.is !== 'joined') return;
       const { nodeId, client } = this.#phase;
-      const [count] = await this.database.query<{ nodes: number; own: number }>(statements.count, [nodeId]);
+      const [count] = await this.database.query(statements.count, { nodeId });
       this.#isAlone = (count?.nodes ?? 1) < 2;
       // Another node has removed this one as dead: its lock was lost with a connection that still looks open from here.
       if (count?.own === 0) this.#lose(client, new Error('Another node has removed this one as dead'));

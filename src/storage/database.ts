@@ -1,18 +1,14 @@
 // The connection to PostgreSQL: TypeORM's DataSource for migrations and row mapping, and prepared statements on its
 // pool for the hot path. It must not know the tables of the domain.
-import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntitySchema } from 'typeorm';
 import { MIGRATION_LOCK } from './advisory-locks.ts';
 import { migrations } from './migrations.ts';
-
-/** A statement prepared once per connection under its name. */
-export interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
+import { type Statement, type Values, valuesOf } from './statement.ts';
 
 export interface Sql {
-  query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
+  /** The rows; for a statement that returns no columns, one empty row for each row it changed. */
+  query<Row>(statement: Statement<Row>, values?: Values): Promise<Row[]>;
 }
 
 export interface Database extends Sql {
@@ -37,8 +33,9 @@ export async function openDatabase(options: Options): Promise<Database> {
     options: PLAN_ONCE,
   });
   const sqlOn = (runner: Pool | PoolClient): Sql => ({
-    async query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[]) {
-      return (await runner.query<Row>({ ...statement, values: [...values] })).rows;
+    async query<Row>(statement: Statement<Row>, values: Values = {}) {
+      const { name, text } = statement;
+      return (await runner.query({ name, text, values: valuesOf(statement, values) })).rows as Row[];
     },
   });
   const pooled = sqlOn(pool);

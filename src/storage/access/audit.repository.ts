@@ -2,7 +2,8 @@
 import { present } from '../../common/present.ts';
 import type { AuditEntry, Source } from '../../model/access/audit-entry.ts';
 import type { Role } from '../../model/access/caller.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
+import { statement } from '../statement.ts';
 
 export interface AuditFilter {
   readonly subject?: string;
@@ -33,24 +34,24 @@ interface Row {
 }
 
 const statements = {
-  append: {
-    name: 'audit-append',
-    text: `
+  append: statement(
+    'audit-append',
+    `
       INSERT INTO audit_entry (at, subject, role, api_key_id, address, via, operation, target, input, result)
-      SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::text[])`,
-  },
-  page: {
-    name: 'audit-page',
-    text: `
+      SELECT * FROM unnest(:at::timestamptz[], :subject::text[], :role::text[], :apiKeyId::uuid[], :address::text[], :via::text[], :operation::text[],
+        :target::text[], :input::text[], :result::text[])`,
+  ),
+  page: statement<Row>(
+    'audit-page',
+    `
       SELECT id::text, at, subject, role, api_key_id AS "apiKeyId", address, via, operation, target, input, result
       FROM audit_entry
-      WHERE ($2::bigint IS NULL OR id < $2) AND ($3::text IS NULL OR subject = $3) AND ($4::text IS NULL OR operation = $4)
-        AND ($5::text IS NULL OR target = $5) AND ($6::text IS NULL OR result = $6)
-        AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8)
-      ORDER BY audit_entry.id DESC LIMIT $1`,
-  },
-} as const satisfies Record<string, Statement>;
+      WHERE (:after::bigint IS NULL OR id < :after) AND (:subject::text IS NULL OR subject = :subject) AND (:operation::text IS NULL OR operation = :operation)
+        AND (:target::text IS NULL OR target = :target) AND (:result::text IS NULL OR result = :result)
+        AND (:from::timestamptz IS NULL OR at >= :from) AND (:to::timestamptz IS NULL OR at < :to)
+      ORDER BY audit_entry.id DESC LIMIT :limit`,
+  ),
+};
 
 /** PostgreSQL text accepts neither NUL nor a lone surrogate: each becomes U+FFFD. */
 const storable = (text: string): string => Buffer.from(text.replaceAll('\0', '\ufffd')).toString();
@@ -61,24 +62,24 @@ export function auditRepository(database: Database) {
   return {
     async append(entries: readonly AuditEntry[]): Promise<void> {
       const column = <T>(of: (entry: AuditEntry) => T) => entries.map(of);
-      await database.query(statements.append, [
-        column(({ at }) => at),
-        column(({ subject }) => storable(subject)),
-        column(({ role }) => role),
-        column(({ apiKeyId }) => apiKeyId),
-        column(({ address }) => storable(address)),
-        column(({ via }) => via),
-        column(({ operation }) => operation),
-        column(({ target }) => target && storable(target)),
-        column(({ input }) => storable(input)),
-        column(({ result }) => result),
-      ]);
+      await database.query(statements.append, {
+        at: column(({ at }) => at),
+        subject: column(({ subject }) => storable(subject)),
+        role: column(({ role }) => role),
+        apiKeyId: column(({ apiKeyId }) => apiKeyId),
+        address: column(({ address }) => storable(address)),
+        via: column(({ via }) => via),
+        operation: column(({ operation }) => operation),
+        target: column(({ target }) => target && storable(target)),
+        input: column(({ input }) => storable(input)),
+        result: column(({ result }) => result),
+      });
     },
 
     /** Newest first; `after` is the id of the last entry of the previous page. */
     async page(filter: AuditFilter, limit: number, after?: string): Promise<KeptAuditEntry[]> {
       const { subject, operation, target, result, from, to } = filter;
-      const rows = await database.query<Row>(statements.page, [
+      const rows = await database.query(statements.page, {
         limit,
         after,
         subject,
@@ -87,7 +88,7 @@ export function auditRepository(database: Database) {
         result,
         from,
         to,
-      ]);
+      });
       return rows.map(({ apiKeyId, target: of, ...row }) => ({ ...row, ...present({ apiKeyId, target: of }) }));
     },
   };

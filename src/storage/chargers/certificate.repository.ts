@@ -1,7 +1,8 @@
 // Stores in PostgreSQL the certificates that chargers have presented or were issued.
 import { present } from '../../common/present.ts';
 import type { ChargerCertificate, ClientCertificate } from '../../model/charger/certificate.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
+import { statement } from '../statement.ts';
 
 type Row = { [K in keyof ChargerCertificate]-?: ChargerCertificate[K] | null };
 
@@ -10,58 +11,51 @@ const COLUMNS = `charger_id AS "chargerId", fingerprint, serial_number AS "seria
   revoked_by AS "revokedBy"`;
 
 const statements = {
-  admit: {
-    name: 'certificate-admit',
-    text: `
+  admit: statement(
+    'certificate-admit',
+    `
       INSERT INTO charger_certificate AS c
         (fingerprint, charger_id, serial_number, not_before, not_after, first_seen_at, last_seen_at)
-      VALUES ($1, $2, $3, $4, $5, $6, $6)
-      ON CONFLICT (fingerprint) DO UPDATE SET last_seen_at = $6, first_seen_at = coalesce(c.first_seen_at, $6)
-        WHERE c.charger_id = $2 AND c.revoked_at IS NULL
+      VALUES (:fingerprint, :chargerId, :serialNumber, :notBefore, :notAfter, :now, :now)
+      ON CONFLICT (fingerprint) DO UPDATE SET last_seen_at = :now, first_seen_at = coalesce(c.first_seen_at, :now)
+        WHERE c.charger_id = :chargerId AND c.revoked_at IS NULL
       RETURNING fingerprint`,
-  },
-  issue: {
-    name: 'certificate-issue',
-    text: `
+  ),
+  issue: statement(
+    'certificate-issue',
+    `
       INSERT INTO charger_certificate (fingerprint, charger_id, serial_number, not_before, not_after)
-      VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-  },
-  revoke: {
-    name: 'certificate-revoke',
-    text: `
-      INSERT INTO charger_certificate AS c (charger_id, fingerprint, revoked_at, revoked_by) VALUES ($1, $2, $3, $4)
+      VALUES (:fingerprint, :chargerId, :serialNumber, :notBefore, :notAfter) ON CONFLICT DO NOTHING`,
+  ),
+  revoke: statement<Row>(
+    'certificate-revoke',
+    `
+      INSERT INTO charger_certificate AS c (charger_id, fingerprint, revoked_at, revoked_by) VALUES (:chargerId, :fingerprint, :now, :by)
       ON CONFLICT (fingerprint) DO UPDATE
-        SET revoked_at = coalesce(c.revoked_at, $3), revoked_by = coalesce(c.revoked_by, $4)
-        WHERE c.charger_id = $1
+        SET revoked_at = coalesce(c.revoked_at, :now), revoked_by = coalesce(c.revoked_by, :by)
+        WHERE c.charger_id = :chargerId
       RETURNING ${COLUMNS}`,
-  },
-  ofCharger: {
-    name: 'certificates-of-charger',
-    text: `
-      SELECT ${COLUMNS} FROM charger_certificate WHERE charger_id = $1 ORDER BY not_before DESC NULLS LAST, fingerprint LIMIT 100`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+  ofCharger: statement<Row>(
+    'certificates-of-charger',
+    `
+      SELECT ${COLUMNS} FROM charger_certificate WHERE charger_id = :chargerId ORDER BY not_before DESC NULLS LAST, fingerprint LIMIT 100`,
+  ),
+};
 
 const toCertificate = (row: Row) => present(row) as unknown as ChargerCertificate;
 
 export type CertificateRepository = ReturnType<typeof certificateRepository>;
 
 export function certificateRepository(database: Database) {
-  const valuesOf = (chargerId: string, { fingerprint, serialNumber, notBefore, notAfter }: ClientCertificate) => [
-    fingerprint,
-    chargerId,
-    serialNumber,
-    notBefore,
-    notAfter,
-  ];
   return {
     /** Records that the charger presented the certificate; false if it is revoked, or recorded for another charger. */
     async admit(chargerId: string, certificate: ClientCertificate, now: Date): Promise<boolean> {
-      return (await database.query(statements.admit, [...valuesOf(chargerId, certificate), now])).length > 0;
+      return (await database.query(statements.admit, { ...certificate, chargerId, now })).length > 0;
     },
 
     async recordIssue(chargerId: string, certificate: ClientCertificate): Promise<void> {
-      await database.query(statements.issue, valuesOf(chargerId, certificate));
+      await database.query(statements.issue, { ...certificate, chargerId });
     },
 
     /**
@@ -74,13 +68,13 @@ export function certificateRepository(database: Database) {
       now: Date,
       by: string,
     ): Promise<ChargerCertificate | undefined> {
-      const [row] = await database.query<Row>(statements.revoke, [chargerId, fingerprint, now, by]);
+      const [row] = await database.query(statements.revoke, { chargerId, fingerprint, now, by });
       return row && toCertificate(row);
     },
 
     /** The newest hundred certificates, newest first. */
     async ofCharger(chargerId: string): Promise<ChargerCertificate[]> {
-      return (await database.query<Row>(statements.ofCharger, [chargerId])).map(toCertificate);
+      return (await database.query(statements.ofCharger, { chargerId })).map(toCertificate);
     },
   };
 }

@@ -6,9 +6,10 @@ import { type Connector, type ConnectorState, combinePlugs, type StatusReport } 
 import type { Admission } from '../../model/charger/login.ts';
 import { type Start, startAt } from '../../model/events/cursor.ts';
 import type { Interest } from '../../model/events/interest.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
 import { growGuard, guardKeys } from '../reservations/hold.repository.ts';
 import { live } from '../reservations/reservation-row.repository.ts';
+import { statement } from '../statement.ts';
 
 interface ChargerRow {
   id: string;
@@ -138,181 +139,194 @@ export interface Connection {
 
 const CONNECTOR_EVENT = `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, snapshot)`;
 
+type SiteOfRow = { siteId: string; securityProfile: SecurityProfile };
+type ConnectedRow = { epoch: number; supersededNode: number | null };
+type LockedConnectorRow = {
+  siteId: string;
+  state: ConnectorState | null;
+  plugStates: Record<string, ConnectorState> | null;
+};
+type LastReportRow = { [K in keyof LastReport]-?: LastReport[K] | null };
+type ConnectorNowRow = { snapshot: string } & (
+  | (ConnectorRow & { siteId: string; isConnected: boolean })
+  | { chargerId: null }
+);
+
 const statements = {
-  credentials: {
-    name: 'charger-credentials',
-    text: `
+  credentials: statement<Credentials>(
+    'charger-credentials',
+    `
       SELECT password_hash AS "passwordHash", offered_hashes AS "offeredHashes", security_profile AS "securityProfile"
-      FROM charger WHERE id = $1 AND removed_at IS NULL`,
-  },
+      FROM charger WHERE id = :chargerId AND removed_at IS NULL`,
+  ),
   // The charger may have accepted an earlier password whose answer was lost, so the last three offers stay.
-  offerPassword: {
-    name: 'charger-offer-password',
-    text: 'UPDATE charger SET offered_hashes = ($2::text || offered_hashes)[1:3] WHERE id = $1',
-  },
-  withdrawPassword: {
-    name: 'charger-withdraw-password',
-    text: 'UPDATE charger SET offered_hashes = array_remove(offered_hashes, $2) WHERE id = $1',
-  },
-  adoptPassword: {
-    name: 'charger-adopt-password',
-    text: `UPDATE charger SET password_hash = $2, offered_hashes = '{}' WHERE id = $1 AND $2 = ANY (offered_hashes)`,
-  },
+  offerPassword: statement(
+    'charger-offer-password',
+    'UPDATE charger SET offered_hashes = (:hash::text || offered_hashes)[1:3] WHERE id = :chargerId',
+  ),
+  withdrawPassword: statement(
+    'charger-withdraw-password',
+    'UPDATE charger SET offered_hashes = array_remove(offered_hashes, :hash) WHERE id = :chargerId',
+  ),
+  adoptPassword: statement(
+    'charger-adopt-password',
+    `UPDATE charger SET password_hash = :hash, offered_hashes = '{}' WHERE id = :chargerId AND :hash = ANY (offered_hashes)`,
+  ),
   // A new or removed charger needs a password. Concurrent saves never lower the profile, and the row is updated only
-  // while the charger still belongs to site $6, for which the caller's rights were checked (null: there was no
+  // while the charger still belongs to site `:before`, for which the caller's rights were checked (null: there was no
   // charger).
-  save: {
-    name: 'charger-save',
-    text: `
+  save: statement(
+    'charger-save',
+    `
       INSERT INTO charger AS c (id, site_id, name, password_hash, security_profile)
-      SELECT $1, $2, $3, coalesce($4, ''), $5
-      WHERE $4::text IS NOT NULL OR EXISTS (SELECT FROM charger WHERE id = $1 AND removed_at IS NULL)
-      ON CONFLICT (id) DO UPDATE SET site_id = $2, name = $3, removed_at = NULL,
-        password_hash = coalesce($4, c.password_hash), offered_hashes = CASE WHEN $4 IS NULL THEN c.offered_hashes ELSE '{}' END,
-        security_profile = greatest(c.security_profile, $5)
-        WHERE ($4 IS NOT NULL OR c.removed_at IS NULL) AND c.site_id = $6
+      SELECT :id, :siteId, :name, coalesce(:passwordHash, ''), :securityProfile
+      WHERE :passwordHash::text IS NOT NULL OR EXISTS (SELECT FROM charger WHERE id = :id AND removed_at IS NULL)
+      ON CONFLICT (id) DO UPDATE SET site_id = :siteId, name = :name, removed_at = NULL,
+        password_hash = coalesce(:passwordHash, c.password_hash), offered_hashes = CASE WHEN :passwordHash IS NULL THEN c.offered_hashes ELSE '{}' END,
+        security_profile = greatest(c.security_profile, :securityProfile)
+        WHERE (:passwordHash IS NOT NULL OR c.removed_at IS NULL) AND c.site_id = :before
       RETURNING id`,
-  },
-  saveConnector: {
-    name: 'connector-save',
-    text: `
-      INSERT INTO connector (charger_id, connector_id, plug_types, state) VALUES ($1, $2, $3, 'UNKNOWN')
+  ),
+  saveConnector: statement(
+    'connector-save',
+    `
+      INSERT INTO connector (charger_id, connector_id, plug_types, state) VALUES (:id, :connectorId, :plugTypes, 'UNKNOWN')
       ON CONFLICT (charger_id, connector_id) DO UPDATE SET plug_types = excluded.plug_types`,
-  },
-  siteOf: {
-    name: 'charger-site',
-    text: 'SELECT site_id AS "siteId", security_profile AS "securityProfile" FROM charger WHERE id = $1',
-  },
-  connect: {
-    name: 'charger-connect',
-    text: `
+  ),
+  siteOf: statement<SiteOfRow>(
+    'charger-site',
+    'SELECT site_id AS "siteId", security_profile AS "securityProfile" FROM charger WHERE id = :chargerId',
+  ),
+  connect: statement<ConnectedRow>(
+    'charger-connect',
+    `
       WITH before AS (
         SELECT id, connected_node FROM charger c
-        WHERE id = $1 AND removed_at IS NULL AND security_profile <= $5 AND ($6::text IS NULL OR password_hash = $6)
-          AND ($7::text IS NULL OR EXISTS (
-            SELECT FROM charger_certificate k WHERE k.fingerprint = $7 AND k.charger_id = c.id AND k.revoked_at IS NULL))
+        WHERE id = :chargerId AND removed_at IS NULL AND security_profile <= :profile AND (:passwordHash::text IS NULL OR password_hash = :passwordHash)
+          AND (:fingerprint::text IS NULL OR EXISTS (
+            SELECT FROM charger_certificate k WHERE k.fingerprint = :fingerprint AND k.charger_id = c.id AND k.revoked_at IS NULL))
         FOR UPDATE
       ), changed AS (
-        UPDATE charger c SET connected_node = $2, connection_epoch = connection_epoch + 1, ocpp_version = $3, last_seen_at = $4
+        UPDATE charger c SET connected_node = :nodeId, connection_epoch = connection_epoch + 1, ocpp_version = :version, last_seen_at = :now
         FROM before WHERE c.id = before.id
         RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
-      ), logged AS (${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
+      ), logged AS (${CONNECTOR_EVENT} SELECT :now, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed)
       SELECT connection_epoch AS epoch, was AS "supersededNode" FROM changed`,
-  },
+  ),
   // Records the same socket under its node's new id, unless a newer connection owns the charger. If DISCONNECTED was
   // logged in between (connected_node is null), CONNECTED is logged again.
-  reclaim: {
-    name: 'charger-reclaim',
-    text: `
+  reclaim: statement<{ epoch: number }>(
+    'charger-reclaim',
+    `
       WITH before AS (
-        SELECT id, connected_node FROM charger WHERE id = $1 AND connection_epoch <= $3 AND removed_at IS NULL FOR UPDATE
+        SELECT id, connected_node FROM charger WHERE id = :chargerId AND connection_epoch <= :epoch AND removed_at IS NULL FOR UPDATE
       ), changed AS (
-        UPDATE charger c SET connected_node = $2, connection_epoch = $3 + 1
+        UPDATE charger c SET connected_node = :nodeId, connection_epoch = :epoch + 1
         FROM before WHERE c.id = before.id RETURNING c.id, c.site_id, c.connection_epoch, before.connected_node AS was
       ), logged AS (
-        ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed WHERE was IS NULL
+        ${CONNECTOR_EVENT} SELECT :now, 'CONNECTOR', 'CONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed WHERE was IS NULL
       )
       SELECT connection_epoch AS epoch FROM changed`,
-  },
-  disconnect: {
-    name: 'charger-disconnect',
-    text: `
+  ),
+  disconnect: statement(
+    'charger-disconnect',
+    `
       WITH changed AS (
-        UPDATE charger SET connected_node = NULL, last_seen_at = $4
-        WHERE id = $1 AND connected_node = $2 AND connection_epoch = $3 RETURNING id, site_id
-      ) ${CONNECTOR_EVENT} SELECT $4, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
-  },
-  disconnectAll: {
-    name: 'charger-disconnect-all',
-    text: `
+        UPDATE charger SET connected_node = NULL, last_seen_at = :now
+        WHERE id = :chargerId AND connected_node = :nodeId AND connection_epoch = :epoch RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT :now, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  ),
+  disconnectAll: statement(
+    'charger-disconnect-all',
+    `
       WITH changed AS (
-        UPDATE charger SET connected_node = NULL WHERE connected_node = ANY ($1::integer[]) RETURNING id, site_id
-      ) ${CONNECTOR_EVENT} SELECT $2, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
-  },
-  nodeOf: {
-    name: 'charger-node',
-    text: 'SELECT connected_node AS node FROM charger WHERE id = $1 AND removed_at IS NULL',
-  },
-  seen: {
-    name: 'charger-seen',
-    text: `UPDATE charger SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2::timestamptz - interval '30 seconds')`,
-  },
-  boot: {
-    name: 'charger-boot',
-    text: `
-      UPDATE charger SET supports_reservation = NULL, supports_connector_zero = NULL, vendor = $2, model = $3, serial_number = $4, firmware_version = $5, booted_at = $6, last_seen_at = $6
-      WHERE id = $1`,
-  },
-  capabilities: {
-    name: 'charger-capabilities',
-    text: `
-      UPDATE charger SET supports_reservation = coalesce($2, supports_reservation),
-        supports_connector_zero = coalesce($3, supports_connector_zero) WHERE id = $1`,
-  },
-  clockSkew: {
-    name: 'charger-clock-skew',
-    text: 'UPDATE charger SET clock_skew_seconds = $2 WHERE id = $1 AND clock_skew_seconds IS DISTINCT FROM $2',
-  },
-  remove: {
-    name: 'charger-remove',
-    text: `
+        UPDATE charger SET connected_node = NULL WHERE connected_node = ANY (:nodeIds::integer[]) RETURNING id, site_id
+      ) ${CONNECTOR_EVENT} SELECT :now, 'CONNECTOR', 'DISCONNECTED', site_id, id, 0, NULL, NULL, '{}' FROM changed`,
+  ),
+  nodeOf: statement<{ node: number | null }>(
+    'charger-node',
+    'SELECT connected_node AS node FROM charger WHERE id = :chargerId AND removed_at IS NULL',
+  ),
+  seen: statement(
+    'charger-seen',
+    `UPDATE charger SET last_seen_at = :now WHERE id = :chargerId AND (last_seen_at IS NULL OR last_seen_at < :now::timestamptz - interval '30 seconds')`,
+  ),
+  boot: statement(
+    'charger-boot',
+    `
+      UPDATE charger SET supports_reservation = NULL, supports_connector_zero = NULL, vendor = :vendor, model = :model, serial_number = :serialNumber, firmware_version = :firmwareVersion, booted_at = :now, last_seen_at = :now
+      WHERE id = :chargerId`,
+  ),
+  capabilities: statement(
+    'charger-capabilities',
+    `
+      UPDATE charger SET supports_reservation = coalesce(:supportsReservation, supports_reservation),
+        supports_connector_zero = coalesce(:supportsConnectorZero, supports_connector_zero) WHERE id = :chargerId`,
+  ),
+  clockSkew: statement(
+    'charger-clock-skew',
+    'UPDATE charger SET clock_skew_seconds = :seconds WHERE id = :chargerId AND clock_skew_seconds IS DISTINCT FROM :seconds',
+  ),
+  remove: statement(
+    'charger-remove',
+    `
       WITH removed AS (
-        UPDATE charger SET removed_at = $2, offered_hashes = '{}'
-        WHERE id = $1 AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = $1 AND r.expiry_date > $2
+        UPDATE charger SET removed_at = :now, offered_hashes = '{}'
+        WHERE id = :chargerId AND NOT EXISTS (SELECT FROM reservation r WHERE r.charger_id = :chargerId AND r.expiry_date > :now
           AND r.status IN (${live}))
         RETURNING id
       ), revoked AS (
-        UPDATE charger_certificate k SET revoked_at = $2, revoked_by = $3 FROM removed
+        UPDATE charger_certificate k SET revoked_at = :now, revoked_by = :by FROM removed
         WHERE k.charger_id = removed.id AND k.revoked_at IS NULL
       ) SELECT id FROM removed`,
-  },
+  ),
   // Locks the charger's row before its connector is written, so that reports of one charger are stored one at a time.
-  lockConnector: {
-    name: 'connector-lock',
-    text: `
+  lockConnector: statement<LockedConnectorRow>(
+    'connector-lock',
+    `
       SELECT c.site_id AS "siteId", k.state, k.plug_states AS "plugStates"
-      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1 FOR UPDATE OF c`,
-  },
-  saveState: {
-    name: 'connector-save-state',
-    text: `
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = :connectorId WHERE c.id = :chargerId FOR UPDATE OF c`,
+  ),
+  saveState: statement(
+    'connector-save-state',
+    `
       WITH saved AS (
-        INSERT INTO connector (charger_id, connector_id, state, error_code, plug_states, state_at) VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO connector (charger_id, connector_id, state, error_code, plug_states, state_at) VALUES (:chargerId, :connectorId, :state, :errorCode, :plugStates, :now)
         ON CONFLICT (charger_id, connector_id) DO UPDATE SET state = excluded.state, error_code = excluded.error_code,
           plug_states = excluded.plug_states, state_at = excluded.state_at
       ) ${CONNECTOR_EVENT}
-      SELECT $7, 'CONNECTOR', 'STATE_CHANGED', $8, $1, $2, $9, $3, jsonb_strip_nulls(jsonb_build_object('errorCode', $4::text))
-      WHERE $10`,
-  },
-  lastReport: {
-    name: 'charger-last-report',
-    text: `
+      SELECT :now, 'CONNECTOR', 'STATE_CHANGED', :siteId, :chargerId, :connectorId, :was, :state, jsonb_strip_nulls(jsonb_build_object('errorCode', :errorCode::text))
+      WHERE :isChanged`,
+  ),
+  lastReport: statement<LastReportRow>(
+    'charger-last-report',
+    `
       SELECT c.ocpp_version AS version, c.booted_at AS "bootedAt", coalesce(k.state, 'UNKNOWN') AS state, k.state_at AS "stateAt"
-      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = $2 WHERE c.id = $1`,
-  },
+      FROM charger c LEFT JOIN connector k ON k.charger_id = c.id AND k.connector_id = :connectorId WHERE c.id = :chargerId`,
+  ),
   // One statement, so that connectors and snapshot are of one instant. The LEFT JOIN returns the snapshot even if no
   // connector matches.
-  connectorsNow: {
-    name: 'connectors-now',
-    text: `
+  connectorsNow: statement<ConnectorNowRow>(
+    'connectors-now',
+    `
       SELECT pg_current_snapshot()::text AS snapshot, k.*
       FROM (VALUES (1)) one LEFT JOIN LATERAL (
         SELECT c.site_id AS "siteId", c.connected_node IS NOT NULL AS "isConnected", k.charger_id AS "chargerId",
                k.connector_id AS "connectorId", k.state, k.error_code AS "errorCode", k.plug_types AS "plugTypes", k.state_at AS "stateAt"
         FROM charger c JOIN connector k ON k.charger_id = c.id
-        WHERE c.removed_at IS NULL AND ($1::text[] IS NULL OR c.site_id = ANY ($1)) AND ($2::text IS NULL OR c.id = $2)
-          AND ($3::integer IS NULL OR k.connector_id = $3)
-        ORDER BY k.charger_id, k.connector_id LIMIT $4
+        WHERE c.removed_at IS NULL AND (:siteIds::text[] IS NULL OR c.site_id = ANY (:siteIds)) AND (:chargerId::text IS NULL OR c.id = :chargerId)
+          AND (:connectorId::integer IS NULL OR k.connector_id = :connectorId)
+        ORDER BY k.charger_id, k.connector_id LIMIT :limit
       ) k ON true`,
-  },
-  connectors: {
-    name: 'connectors-of',
-    text: `
+  ),
+  connectors: statement<ConnectorRow>(
+    'connectors-of',
+    `
       SELECT charger_id AS "chargerId", connector_id AS "connectorId", state, error_code AS "errorCode",
              plug_types AS "plugTypes", state_at AS "stateAt"
-      FROM connector WHERE charger_id = ANY($1::text[]) ORDER BY charger_id, connector_id`,
-  },
-} as const satisfies Record<string, Statement>;
+      FROM connector WHERE charger_id = ANY(:chargerIds::text[]) ORDER BY charger_id, connector_id`,
+  ),
+};
 
 export type ChargerRepository = ReturnType<typeof chargerRepository>;
 
@@ -320,7 +334,7 @@ export function chargerRepository(database: Database) {
   const chargers = database.source.getRepository(chargerSchema);
   return {
     async credentials(chargerId: string): Promise<Credentials | undefined> {
-      const [row] = await database.query<Credentials>(statements.credentials, [chargerId]);
+      const [row] = await database.query(statements.credentials, { chargerId });
       return row;
     },
 
@@ -328,23 +342,22 @@ export function chargerRepository(database: Database) {
     async belonging(
       chargerId: string,
     ): Promise<{ readonly siteId: string; readonly securityProfile: SecurityProfile } | undefined> {
-      type Row = { siteId: string; securityProfile: SecurityProfile };
-      const [row] = await database.query<Row>(statements.siteOf, [chargerId]);
+      const [row] = await database.query(statements.siteOf, { chargerId });
       return row;
     },
 
     /** From now on the charger may log in with this hash as well. */
     async offerPassword(chargerId: string, hash: string): Promise<void> {
-      await database.query(statements.offerPassword, [chargerId, hash]);
+      await database.query(statements.offerPassword, { chargerId, hash });
     },
 
     async withdrawPassword(chargerId: string, hash: string): Promise<void> {
-      await database.query(statements.withdrawPassword, [chargerId, hash]);
+      await database.query(statements.withdrawPassword, { chargerId, hash });
     },
 
     /** Makes an offered hash the charger's only one. */
     async adoptPassword(chargerId: string, hash: string): Promise<void> {
-      await database.query(statements.adoptPassword, [chargerId, hash]);
+      await database.query(statements.adoptPassword, { chargerId, hash });
     },
 
     /**
@@ -358,9 +371,15 @@ export function chargerRepository(database: Database) {
       { profile, passwordHash, fingerprint }: Admission,
       now: Date,
     ): Promise<Connection | undefined> {
-      type Row = { epoch: number; supersededNode: number | null };
-      const values = [chargerId, nodeId, version, now, profile, passwordHash, fingerprint];
-      const [row] = await database.query<Row>(statements.connect, values);
+      const [row] = await database.query(statements.connect, {
+        chargerId,
+        nodeId,
+        version,
+        now,
+        profile,
+        passwordHash,
+        fingerprint,
+      });
       return row && { nodeId, epoch: row.epoch, ...present({ supersededNode: row.supersededNode }) };
     },
 
@@ -374,41 +393,46 @@ export function chargerRepository(database: Database) {
       { epoch }: Connection,
       now: Date,
     ): Promise<Connection | undefined> {
-      const [row] = await database.query<{ epoch: number }>(statements.reclaim, [chargerId, nodeId, epoch, now]);
+      const [row] = await database.query(statements.reclaim, { chargerId, nodeId, epoch, now });
       return row && { nodeId, epoch: row.epoch };
     },
 
     async recordClockSkew(chargerId: string, seconds: number): Promise<void> {
-      await database.query(statements.clockSkew, [chargerId, seconds]);
+      await database.query(statements.clockSkew, { chargerId, seconds });
     },
 
     /** Does nothing if a newer connection owns the charger. */
     async disconnect(chargerId: string, connection: Connection, now: Date): Promise<void> {
-      await database.query(statements.disconnect, [chargerId, connection.nodeId, connection.epoch, now]);
+      await database.query(statements.disconnect, {
+        chargerId,
+        nodeId: connection.nodeId,
+        epoch: connection.epoch,
+        now,
+      });
     },
 
     /** Marks the chargers of dead nodes as disconnected. */
     async disconnectAll(nodeIds: readonly number[], now: Date): Promise<void> {
-      await database.query(statements.disconnectAll, [[...nodeIds], now]);
+      await database.query(statements.disconnectAll, { nodeIds: [...nodeIds], now });
     },
 
     async nodeOf(chargerId: string): Promise<number | undefined> {
-      const [row] = await database.query<{ node: number | null }>(statements.nodeOf, [chargerId]);
+      const [row] = await database.query(statements.nodeOf, { chargerId });
       return row?.node ?? undefined;
     },
 
     async recordSeen(chargerId: string, now: Date): Promise<void> {
-      await database.query(statements.seen, [chargerId, now]);
+      await database.query(statements.seen, { chargerId, now });
     },
 
     async recordBoot(chargerId: string, boot: BootReport, now: Date): Promise<void> {
       const { vendor, model, serialNumber, firmwareVersion } = boot;
-      await database.query(statements.boot, [chargerId, vendor, model, serialNumber, firmwareVersion, now]);
+      await database.query(statements.boot, { chargerId, vendor, model, serialNumber, firmwareVersion, now });
     },
 
     async recordCapabilities(chargerId: string, told: Capabilities): Promise<void> {
-      const values = [chargerId, told.supportsReservation, told.supportsConnectorZero];
-      await database.query(statements.capabilities, values);
+      const { supportsReservation, supportsConnectorZero } = told;
+      await database.query(statements.capabilities, { chargerId, supportsReservation, supportsConnectorZero });
     },
 
     /**
@@ -418,35 +442,32 @@ export function chargerRepository(database: Database) {
     recordStatus(chargerId: string, report: StatusReport, now: Date): Promise<ConnectorState | undefined> {
       const { connectorId, plug, errorCode } = report;
       return database.transaction(async (sql) => {
-        type Row = { siteId: string; state: ConnectorState | null; plugStates: Record<string, ConnectorState> | null };
-        const [before] = await sql.query<Row>(statements.lockConnector, [chargerId, connectorId]);
+        const [before] = await sql.query(statements.lockConnector, { chargerId, connectorId });
         if (!before) return undefined;
         const plugStates = plug === undefined ? {} : { ...before.plugStates, [plug]: report.state };
         const state = plug === undefined ? report.state : combinePlugs(Object.values(plugStates));
-        await sql.query(statements.saveState, [
+        await sql.query(statements.saveState, {
           chargerId,
           connectorId,
           state,
           errorCode,
-          JSON.stringify(plugStates),
+          plugStates: JSON.stringify(plugStates),
           now,
-          now,
-          before.siteId,
-          before.state,
-          before.state !== state,
-        ]);
+          siteId: before.siteId,
+          was: before.state,
+          isChanged: before.state !== state,
+        });
         return state;
       });
     },
 
     async lastReport(chargerId: string, connectorId: number): Promise<LastReport> {
-      type Row = { [K in keyof LastReport]-?: LastReport[K] | null };
-      const [row] = await database.query<Row>(statements.lastReport, [chargerId, connectorId]);
+      const [row] = await database.query(statements.lastReport, { chargerId, connectorId });
       return { state: 'UNKNOWN', ...present(row ?? {}) };
     },
 
     async connectors(chargerIds: readonly string[]): Promise<Connector[]> {
-      return (await database.query<ConnectorRow>(statements.connectors, [[...chargerIds]])).map(toConnector);
+      return (await database.query(statements.connectors, { chargerIds: [...chargerIds] })).map(toConnector);
     },
 
     /**
@@ -455,11 +476,7 @@ export function chargerRepository(database: Database) {
      */
     async connectorsOf(interest: Interest, limit: number): Promise<{ start: Start; connectors: ConnectorNow[] }> {
       const { siteIds, chargerId, connectorId } = interest;
-      type Row = { snapshot: string } & (
-        | (ConnectorRow & { siteId: string; isConnected: boolean })
-        | { chargerId: null }
-      );
-      const rows = await database.query<Row>(statements.connectorsNow, [siteIds, chargerId, connectorId, limit]);
+      const rows = await database.query(statements.connectorsNow, { siteIds, chargerId, connectorId, limit });
       const start = startAt(rows[0]?.snapshot);
       const connectors = rows.flatMap(({ snapshot: _, ...row }) => {
         if (row.chargerId === null) return [];
@@ -491,10 +508,10 @@ export function chargerRepository(database: Database) {
       before?: string,
     ): Promise<boolean> {
       return database.transaction(async (sql) => {
-        const saved = await sql.query(statements.save, [id, siteId, name, passwordHash, securityProfile, before]);
+        const saved = await sql.query(statements.save, { id, siteId, name, passwordHash, securityProfile, before });
         if (saved.length === 0) return false;
         for (const { connectorId, plugTypes } of connectors)
-          await sql.query(statements.saveConnector, [id, connectorId, [...plugTypes]]);
+          await sql.query(statements.saveConnector, { id, connectorId, plugTypes: [...plugTypes] });
         return true;
       });
     },
@@ -508,7 +525,7 @@ export function chargerRepository(database: Database) {
         // Until the commit no hold can be stored for this charger; one that was decided before fails then, because its
         // guard has changed.
         await growGuard(sql, guardKeys.charger(chargerId));
-        return (await sql.query(statements.remove, [chargerId, now, by])).length > 0;
+        return (await sql.query(statements.remove, { chargerId, now, by })).length > 0;
       });
     },
   };

@@ -2,8 +2,9 @@
 import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { IdTag, TokenType } from '../../model/charger/id-tag.ts';
-import { type Database, type Statement, violatedConstraint } from '../database.ts';
+import { type Database, violatedConstraint } from '../database.ts';
 import { columnsOf } from '../row-mapping.ts';
+import { statement } from '../statement.ts';
 
 interface IdTagRow {
   idTag: string;
@@ -26,8 +27,8 @@ export const idTagSchema = new EntitySchema<IdTagRow>({
 
 const { aliased } = columnsOf(idTagSchema);
 const statements = {
-  find: { name: 'id-tag-find', text: `SELECT ${aliased} FROM id_tag WHERE lower(id_tag) = lower($1)` },
-} as const satisfies Record<string, Statement>;
+  find: statement<IdTagRow>('id-tag-find', `SELECT ${aliased} FROM id_tag WHERE lower(id_tag) = lower(:idTag)`),
+};
 
 const toIdTag = ({ parentIdTag, expiryDate, ...row }: IdTagRow): IdTag => ({
   ...row,
@@ -40,7 +41,7 @@ export function idTagRepository(database: Database) {
   const idTags = database.source.getRepository(idTagSchema);
   return {
     async find(idTag: string): Promise<IdTag | undefined> {
-      const [row] = await database.query<IdTagRow>(statements.find, [idTag]);
+      const [row] = await database.query(statements.find, { idTag });
       return row && toIdTag(row);
     },
 

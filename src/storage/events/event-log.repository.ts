@@ -4,8 +4,9 @@ import { present } from '../../common/present.ts';
 import { isBehind, type Position, startAt, toCursor } from '../../model/events/cursor.ts';
 import type { ConnectorEvent, LogEvent, RefusalEvent, ReservationEvent } from '../../model/events/event.ts';
 import type { Interest } from '../../model/events/interest.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
 import { type ReservationRow, toReservation } from '../reservations/reservation-row.repository.ts';
+import { statement } from '../statement.ts';
 
 /** An event and its position in the log. */
 export interface Entry {
@@ -72,27 +73,27 @@ const USAGE_TYPES = `'REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', '
 export const TRIM_STEP = 1000;
 
 const statements = {
-  bounds: {
-    name: 'event-bounds',
-    text: `SELECT ${HORIZON}, pg_current_snapshot()::text AS snapshot FROM event_horizon h`,
-  },
+  bounds: statement<Horizon & { snapshot: string }>(
+    'event-bounds',
+    `SELECT ${HORIZON}, pg_current_snapshot()::text AS snapshot FROM event_horizon h`,
+  ),
   // Also returns the events that an older running transaction keeps back, marked as not readable, so that the caller
   // knows of them.
-  after: {
-    name: 'event-after',
-    text: `
+  after: statement<PageRow<Horizon & { isReadable: boolean | null }>>(
+    'event-after',
+    `
       SELECT ${HORIZON}, e.xid < pg_snapshot_xmin(pg_current_snapshot()) AS "isReadable", ${COLUMNS}
       FROM event_horizon h LEFT JOIN LATERAL (
-        SELECT * FROM event WHERE (xid, id) > ($1::text::xid8, $2::bigint) ORDER BY event.xid, event.id LIMIT $3
+        SELECT * FROM event WHERE (xid, id) > (:xid::text::xid8, :id::bigint) ORDER BY event.xid, event.id LIMIT :limit
       ) e ON true ORDER BY e.xid, e.id`,
-  },
-  of: {
-    name: 'event-of-interest',
-    text: `
+  ),
+  of: statement<PageRow<Horizon & { spanXid: string; spanId: string; isEnd: boolean }>>(
+    'event-of-interest',
+    `
       WITH span AS MATERIALIZED (
         SELECT * FROM (
           (SELECT event.xid, event.id FROM event
-           WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+           WHERE (event.xid, event.id) > (:xid::text::xid8, :id::bigint) AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
            ORDER BY event.xid, event.id OFFSET ${SPAN - 1} LIMIT 1)
           UNION ALL SELECT pg_snapshot_xmin(pg_current_snapshot()), 0
         ) ends ORDER BY ends.xid, ends.id LIMIT 1
@@ -101,26 +102,26 @@ const statements = {
              span.xid = pg_snapshot_xmin(pg_current_snapshot()) AS "isEnd", ${COLUMNS}
       FROM event_horizon h CROSS JOIN span LEFT JOIN LATERAL (
         SELECT * FROM event
-        WHERE (event.xid, event.id) > ($1::text::xid8, $2::bigint) AND (event.xid, event.id) <= (span.xid, span.id)
-          AND kind = ANY ($4::text[])
-          AND ($5::text[] IS NULL OR site_id = ANY ($5)) AND ($6::text IS NULL OR charger_id = $6)
-          AND ($7::integer IS NULL OR connector_id = $7)
+        WHERE (event.xid, event.id) > (:xid::text::xid8, :id::bigint) AND (event.xid, event.id) <= (span.xid, span.id)
+          AND kind = ANY (:kinds::text[])
+          AND (:siteIds::text[] IS NULL OR site_id = ANY (:siteIds)) AND (:chargerId::text IS NULL OR charger_id = :chargerId)
+          AND (:connectorId::integer IS NULL OR connector_id = :connectorId)
           AND (kind <> 'RESERVATION' OR (
-            ($8::uuid IS NULL OR reservation_id = $8)
-            AND ($9::text[] IS NULL OR lower(snapshot ->> 'idTag') = ANY ($9)
-                 OR (snapshot ->> 'idTag' IS NULL AND lower(snapshot ->> 'parentIdTag') = ANY ($10::text[])))))
-        ORDER BY event.xid, event.id LIMIT $3
+            (:reservationId::uuid IS NULL OR reservation_id = :reservationId)
+            AND (:idTags::text[] IS NULL OR lower(snapshot ->> 'idTag') = ANY (:idTags)
+                 OR (snapshot ->> 'idTag' IS NULL AND lower(snapshot ->> 'parentIdTag') = ANY (:groups::text[])))))
+        ORDER BY event.xid, event.id LIMIT :limit
       ) e ON true ORDER BY e.xid, e.id`,
-  },
+  ),
   // One node at a time, and in small transactions, because readers cannot pass a running one. Only a prefix of the log
   // is deleted, so that the horizon describes all that is missing. Rows are deleted by ctid, which saves looking them
   // up again.
-  trim: {
-    name: 'event-trim',
-    text: `
+  trim: statement<{ dropped: number }>(
+    'event-trim',
+    `
       WITH turn AS (SELECT FROM event_horizon FOR UPDATE SKIP LOCKED),
       head AS MATERIALIZED (
-        SELECT e.place, bool_and(e.at < $1) OVER (ORDER BY e.xid, e.id) AS "isStale"
+        SELECT e.place, bool_and(e.at < :before) OVER (ORDER BY e.xid, e.id) AS "isStale"
         FROM (SELECT ctid AS place, xid, id, at FROM event
               WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT ${TRIM_STEP}) e
       ), dropped AS (
@@ -133,8 +134,8 @@ const statements = {
         FROM (SELECT xid, id FROM dropped ORDER BY xid DESC, id DESC LIMIT 1) last
       )
       SELECT count(*)::integer AS dropped FROM dropped`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+};
 
 export type EventLog = ReturnType<typeof eventLog>;
 
@@ -142,7 +143,7 @@ export function eventLog(database: Database) {
   return {
     /** Where the log begins and ends now. */
     async bounds(): Promise<Bounds> {
-      const [row] = await database.query<Horizon & { snapshot: string }>(statements.bounds, []);
+      const [row] = await database.query(statements.bounds);
       if (!row) throw new Error('The log has no horizon');
       const { position: end, seen } = startAt(row.snapshot);
       return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
@@ -150,8 +151,7 @@ export function eventLog(database: Database) {
 
     /** The next events of every kind, and whether older transactions keep back others. Throws CursorExpired. */
     async after({ xid, id }: Position, limit: number): Promise<{ entries: Entry[]; isHeldBack: boolean }> {
-      const values = [`${xid}`, `${id}`, limit];
-      const rows = await database.query<PageRow<Horizon & { isReadable: boolean | null }>>(statements.after, values);
+      const rows = await database.query(statements.after, { xid: `${xid}`, id: `${id}`, limit });
       checkHorizon(rows[0], { xid, id });
       const readable = rows.filter(({ isReadable }) => isReadable);
       return { entries: toEntries(readable), isHeldBack: rows.some(({ isReadable }) => isReadable === false) };
@@ -163,21 +163,18 @@ export function eventLog(database: Database) {
      */
     async of(interest: Interest, { xid, id }: Position, limit: number) {
       const { kinds, siteIds, chargerId, connectorId, reservationId, holders } = interest;
-      const rows = await database.query<PageRow<Horizon & { spanXid: string; spanId: string; isEnd: boolean }>>(
-        statements.of,
-        [
-          `${xid}`,
-          `${id}`,
-          limit,
-          kinds,
-          siteIds,
-          chargerId,
-          connectorId,
-          reservationId,
-          holders?.idTags.map((one) => one.toLowerCase()),
-          holders?.groups.map((one) => one.toLowerCase()),
-        ],
-      );
+      const rows = await database.query(statements.of, {
+        xid: `${xid}`,
+        id: `${id}`,
+        limit,
+        kinds,
+        siteIds,
+        chargerId,
+        connectorId,
+        reservationId,
+        idTags: holders?.idTags.map((one) => one.toLowerCase()),
+        groups: holders?.groups.map((one) => one.toLowerCase()),
+      });
       checkHorizon(rows[0], { xid, id });
       const entries = toEntries(rows);
       const last = entries.at(-1);
@@ -192,7 +189,7 @@ export function eventLog(database: Database) {
      * from.
      */
     async trim(before: Date): Promise<number> {
-      const [answer] = await database.query<{ dropped: number }>(statements.trim, [before]);
+      const [answer] = await database.query(statements.trim, { before });
       return answer?.dropped ?? 0;
     },
   };

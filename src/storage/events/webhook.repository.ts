@@ -3,7 +3,8 @@ import { present } from '../../common/present.ts';
 import type { Position } from '../../model/events/cursor.ts';
 import type { PauseReason, Webhook } from '../../model/events/webhook.ts';
 import { WEBHOOK_LOCKS } from '../advisory-locks.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
+import { type Statement, statement, type Values } from '../statement.ts';
 
 interface Row {
   id: string;
@@ -40,78 +41,75 @@ export const PAUSED = `paused_for = coalesce(paused_for, 'REQUESTED'), ${CHANGED
 const FREE = 'claim = NULL, claimed_until = NULL, is_changed = false';
 
 const statements = {
-  lock: { name: 'webhook-lock', text: `SELECT pg_advisory_xact_lock(${WEBHOOK_LOCKS}, 0)` },
-  insert: {
-    name: 'webhook-insert',
-    text: `
+  lock: statement('webhook-lock', `SELECT pg_advisory_xact_lock(${WEBHOOK_LOCKS}, 0)`),
+  insert: statement<Row>(
+    'webhook-insert',
+    `
       INSERT INTO webhook (id, name, url, site_ids, types, xid, event_id, next_attempt_at, created_at, created_by)
-      SELECT $1, $2, $3, $4::text[], $5::text[], $6::xid8, $7, $8, $8, $9
-      WHERE (SELECT count(*) FROM webhook) < $10 AND (SELECT count(*) FROM webhook WHERE created_by = $9) < $11
+      SELECT :id, :name, :url, :siteIds::text[], :types::text[], :xid::xid8, :eventId, :now, :now, :by
+      WHERE (SELECT count(*) FROM webhook) < :ofAll AND (SELECT count(*) FROM webhook WHERE created_by = :by) < :ofOne
       RETURNING ${COLUMNS}`,
-  },
-  update: {
-    name: 'webhook-update',
-    text: `UPDATE webhook SET name = $2, url = $3, site_ids = $4, types = $5, attempts = 0, failing_since = NULL, next_attempt_at = $6, ${CHANGED} WHERE id = $1 RETURNING ${COLUMNS}`,
-  },
-  find: { name: 'webhook-find', text: `SELECT ${COLUMNS} FROM webhook WHERE id = $1` },
-  remove: { name: 'webhook-remove', text: 'DELETE FROM webhook WHERE id = $1 RETURNING id' },
-  pause: {
-    name: 'webhook-pause',
-    text: `UPDATE webhook SET ${PAUSED} WHERE id = $1 RETURNING ${COLUMNS}`,
-  },
-  resume: {
-    name: 'webhook-resume',
-    text: `
-      UPDATE webhook SET paused_for = NULL, xid = coalesce($3::xid8, xid), event_id = coalesce($4, event_id), attempts = 0,
-        failing_since = NULL, last_error = NULL, next_attempt_at = $2, ${CHANGED}
-      WHERE id = $1 RETURNING ${COLUMNS}`,
-  },
-  rotate: {
-    name: 'webhook-rotate',
-    text: `
-      UPDATE webhook SET secret_version = secret_version + 1, old_secret_until = $2, ${CHANGED} WHERE id = $1
+  ),
+  update: statement<Row>(
+    'webhook-update',
+    `UPDATE webhook SET name = :name, url = :url, site_ids = :siteIds, types = :types, attempts = 0, failing_since = NULL, next_attempt_at = :now, ${CHANGED} WHERE id = :id RETURNING ${COLUMNS}`,
+  ),
+  find: statement<Row>('webhook-find', `SELECT ${COLUMNS} FROM webhook WHERE id = :id`),
+  remove: statement('webhook-remove', 'DELETE FROM webhook WHERE id = :id RETURNING id'),
+  pause: statement<Row>('webhook-pause', `UPDATE webhook SET ${PAUSED} WHERE id = :id RETURNING ${COLUMNS}`),
+  resume: statement<Row>(
+    'webhook-resume',
+    `
+      UPDATE webhook SET paused_for = NULL, xid = coalesce(:xid::xid8, xid), event_id = coalesce(:eventId, event_id), attempts = 0,
+        failing_since = NULL, last_error = NULL, next_attempt_at = :now, ${CHANGED}
+      WHERE id = :id RETURNING ${COLUMNS}`,
+  ),
+  rotate: statement<Row>(
+    'webhook-rotate',
+    `
+      UPDATE webhook SET secret_version = secret_version + 1, old_secret_until = :oldUntil, ${CHANGED} WHERE id = :id
       RETURNING ${COLUMNS}`,
-  },
-  page: {
-    name: 'webhook-page',
-    text: `
+  ),
+  page: statement<Row>(
+    'webhook-page',
+    `
       SELECT ${COLUMNS} FROM webhook
-      WHERE ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid)) AND ($4::text[] IS NULL OR site_ids <@ $4)
-      ORDER BY created_at DESC, id DESC LIMIT $1`,
-  },
-  claim: {
-    name: 'webhook-claim',
-    text: `
-      UPDATE webhook SET claim = $1, claimed_until = $3, is_changed = false
+      WHERE (:afterCreatedAt::timestamptz IS NULL OR (created_at, id) < (:afterCreatedAt, :afterId::uuid)) AND (:siteIds::text[] IS NULL OR site_ids <@ :siteIds)
+      ORDER BY created_at DESC, id DESC LIMIT :limit`,
+  ),
+  claim: statement<Row>(
+    'webhook-claim',
+    `
+      UPDATE webhook SET claim = :claim, claimed_until = :until, is_changed = false
       WHERE id IN (
         SELECT id FROM webhook
-        WHERE paused_for IS NULL AND next_attempt_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $2)
-        ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+        WHERE paused_for IS NULL AND next_attempt_at <= :now AND (claimed_until IS NULL OR claimed_until <= :now)
+        ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
       RETURNING ${COLUMNS}`,
-  },
-  renew: {
-    name: 'webhook-renew',
-    text: `UPDATE webhook SET claimed_until = $2 WHERE claim = $1 AND id = ANY ($3::uuid[]) AND NOT is_changed RETURNING id`,
-  },
-  release: { name: 'webhook-release', text: `UPDATE webhook SET ${FREE} WHERE claim = $1 AND id = ANY ($2::uuid[])` },
+  ),
+  renew: statement<{ id: string }>(
+    'webhook-renew',
+    `UPDATE webhook SET claimed_until = :until WHERE claim = :claim AND id = ANY (:ids::uuid[]) AND NOT is_changed RETURNING id`,
+  ),
+  release: statement('webhook-release', `UPDATE webhook SET ${FREE} WHERE claim = :claim AND id = ANY (:ids::uuid[])`),
   // Also advances a row that was changed since the claim, unless its position was set: delivered events are not sent
   // again.
-  advance: {
-    name: 'webhook-advance',
-    text: `
-      UPDATE webhook SET xid = $3::xid8, event_id = $4, delivered_at = coalesce($5, delivered_at), attempts = 0,
+  advance: statement<{ isChanged: boolean }>(
+    'webhook-advance',
+    `
+      UPDATE webhook SET xid = :xid::xid8, event_id = :eventId, delivered_at = coalesce(:deliveredAt, delivered_at), attempts = 0,
         failing_since = NULL, last_error = NULL
-      WHERE id = $1 AND claim = $2 AND (NOT is_changed OR (xid = $6::xid8 AND event_id = $7))
+      WHERE id = :id AND claim = :claim AND (NOT is_changed OR (xid = :fromXid::xid8 AND event_id = :fromEventId))
       RETURNING is_changed AS "isChanged"`,
-  },
-  fail: {
-    name: 'webhook-fail',
-    text: `
-      UPDATE webhook SET xid = $3::xid8, event_id = $4, attempts = $5, failing_since = $6, next_attempt_at = $7,
-        last_error = $8, paused_for = $9
-      WHERE id = $1 AND claim = $2 AND NOT is_changed RETURNING id`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+  fail: statement(
+    'webhook-fail',
+    `
+      UPDATE webhook SET xid = :xid::xid8, event_id = :eventId, attempts = :attempts, failing_since = :failingSince, next_attempt_at = :nextAttemptAt,
+        last_error = :error, paused_for = :pausedFor
+      WHERE id = :id AND claim = :claim AND NOT is_changed RETURNING id`,
+  ),
+};
 
 function toWebhook({
   xid,
@@ -159,8 +157,8 @@ export interface Failure {
 export type WebhookRepository = ReturnType<typeof webhookRepository>;
 
 export function webhookRepository(database: Database) {
-  const one = async (statement: Statement, values: readonly unknown[]): Promise<Webhook | undefined> => {
-    const [row] = await database.query<Row>(statement, values);
+  const one = async (found: Statement<Row>, values: Values): Promise<Webhook | undefined> => {
+    const [row] = await database.query(found, values);
     return row && toWebhook(row);
   };
   return {
@@ -168,30 +166,31 @@ export function webhookRepository(database: Database) {
     insert(id: string, settings: WebhookSettings, at: Position, now: Date, by: string, limits: WebhookLimits) {
       const { name, url, siteIds, types } = settings;
       const { ofAll, ofOne } = limits;
-      const values = [id, name, url, siteIds, types, `${at.xid}`, `${at.id}`, now, by, ofAll, ofOne];
+      const place = { xid: `${at.xid}`, eventId: `${at.id}` };
+      const values = { id, name, url, siteIds, types, ...place, now, by, ofAll, ofOne };
       return database.transaction(async (sql) => {
-        await sql.query(statements.lock, []); // Race: concurrent inserts would each count room for one more.
-        const [row] = await sql.query<Row>(statements.insert, values);
+        await sql.query(statements.lock); // Race: concurrent inserts would each count room for one more.
+        const [row] = await sql.query(statements.insert, values);
         return row && toWebhook(row);
       });
     },
 
     update: (id: string, { name, url, siteIds, types }: WebhookSettings, now: Date) =>
-      one(statements.update, [id, name, url, siteIds, types, now]),
+      one(statements.update, { id, name, url, siteIds, types, now }),
 
-    find: (id: string) => one(statements.find, [id]),
+    find: (id: string) => one(statements.find, { id }),
 
     async remove(id: string): Promise<boolean> {
-      return (await database.query(statements.remove, [id])).length > 0;
+      return (await database.query(statements.remove, { id })).length > 0;
     },
 
-    pause: (id: string) => one(statements.pause, [id]),
+    pause: (id: string) => one(statements.pause, { id }),
 
     /** Resumes at the stored position, or at `at`. */
     resume: (id: string, now: Date, at?: Position) =>
-      one(statements.resume, [id, now, at && `${at.xid}`, at && `${at.id}`]),
+      one(statements.resume, { id, now, xid: at && `${at.xid}`, eventId: at && `${at.id}` }),
 
-    rotateSecret: (id: string, oldUntil: Date) => one(statements.rotate, [id, oldUntil]),
+    rotateSecret: (id: string, oldUntil: Date) => one(statements.rotate, { id, oldUntil }),
 
     /** The newest first; with `siteIds`, only webhooks that are limited to these sites. */
     async page(
@@ -199,37 +198,50 @@ export function webhookRepository(database: Database) {
       after?: { createdAt: Date; id: string },
       siteIds?: readonly string[],
     ): Promise<Webhook[]> {
-      const rows = await database.query<Row>(statements.page, [limit, after?.createdAt, after?.id, siteIds]);
+      const rows = await database.query(statements.page, {
+        limit,
+        afterCreatedAt: after?.createdAt,
+        afterId: after?.id,
+        siteIds,
+      });
       return rows.map(toWebhook);
     },
 
     /** Leases webhooks that are due and have no holder, and returns them. */
     async claim(claim: string, now: Date, until: Date, limit: number): Promise<Webhook[]> {
-      return (await database.query<Row>(statements.claim, [claim, now, until, limit])).map(toWebhook);
+      return (await database.query(statements.claim, { claim, now, until, limit })).map(toWebhook);
     },
 
     /** Renews the leases; returns the ids that are still held and were not changed since. */
     async renew(claim: string, ids: readonly string[], until: Date): Promise<Set<string>> {
-      const held = await database.query<{ id: string }>(statements.renew, [claim, until, ids]);
+      const held = await database.query(statements.renew, { claim, until, ids });
       return new Set(held.map(({ id }) => id));
     },
 
     async release(claim: string, ids: readonly string[]): Promise<void> {
-      await database.query(statements.release, [claim, ids]);
+      await database.query(statements.release, { claim, ids });
     },
 
     /** False where the claim was lost, or the webhook changed. */
     async advance(id: string, claim: string, from: Position, to: Position, deliveredAt: Date | undefined) {
-      const values = [id, claim, `${to.xid}`, `${to.id}`, deliveredAt, `${from.xid}`, `${from.id}`];
-      const [row] = await database.query<{ isChanged: boolean }>(statements.advance, values);
+      const [row] = await database.query(statements.advance, {
+        id,
+        claim,
+        xid: `${to.xid}`,
+        eventId: `${to.id}`,
+        deliveredAt,
+        fromXid: `${from.xid}`,
+        fromEventId: `${from.id}`,
+      });
       return row?.isChanged === false;
     },
 
     /** False where the claim was lost, or the webhook changed. */
     async recordFailure(id: string, claim: string, at: Position, failure: Failure): Promise<boolean> {
       const { attempts, failingSince, nextAttemptAt, error, pausedFor } = failure;
-      const values = [`${at.xid}`, `${at.id}`, attempts, failingSince, nextAttemptAt, error, pausedFor];
-      return (await database.query(statements.fail, [id, claim, ...values])).length > 0;
+      const place = { xid: `${at.xid}`, eventId: `${at.id}` };
+      const values = { id, claim, ...place, attempts, failingSince, nextAttemptAt, error, pausedFor };
+      return (await database.query(statements.fail, values)).length > 0;
     },
   };
 }

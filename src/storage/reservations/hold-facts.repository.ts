@@ -1,13 +1,16 @@
 // Reads from PostgreSQL the facts that a hold is decided on, in one statement and so from one snapshot; skips what no
 // layer of the policy needs.
+
 import { present } from '../../common/present.ts';
+import type { OcppVersion } from '../../model/charger/charger.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
 import type { AdmissionFacts, OtherHold } from '../../model/reservation/admission.ts';
 import type { Place, SiteHold, SitePlace } from '../../model/reservation/occupancy.ts';
 import type { PolicyFacts } from '../../model/site/decide.ts';
 import type { Window } from '../../model/site/opening-hours.ts';
 import type { Strike, StrikeKind } from '../../model/site/strikes.ts';
-import type { Sql, Statement } from '../database.ts';
+import type { Sql } from '../database.ts';
+import { statement } from '../statement.ts';
 import { live, touching } from './reservation-row.repository.ts';
 
 /** The request, and how far to look for it; facts whose limits are absent here are not read. */
@@ -61,12 +64,12 @@ const strikesOf = (who: string, scope: string, key: string) => `
   SELECT ${STRIKE_COLUMNS}, (SELECT p.pardoned_at FROM pardon p
     WHERE p.site_id = c.site_id AND p.scope = '${scope}' AND p.key = ${key}) AS "pardonedAt"
   FROM reservation r
-  WHERE r.site_id = c.site_id AND ${who} AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $11`;
+  WHERE r.site_id = c.site_id AND ${who} AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= :strikesSince`;
 
 const statements = {
-  facts: {
-    name: 'hold-facts',
-    text: `
+  facts: statement<FactsRow>(
+    'hold-facts',
+    `
       SELECT c.site_id AS "siteId", s.policy_version AS "policyVersion", c.ocpp_version AS "ocppVersion",
              c.supports_reservation AS "supportsReservation", c.supports_connector_zero AS "supportsConnectorZero",
              c.connected_node IS NOT NULL AS "isConnected", c.last_seen_at AS "lastSeenAt", who.grp AS "group",
@@ -74,58 +77,58 @@ const statements = {
                'parentIdTag', t.parent_id_tag, 'status', t.status, 'expiryDate', t.expiry_date) END AS "idTag",
              ${json(`SELECT k.connector_id AS "connectorId", k.state, k.plug_types AS "plugTypes" FROM connector k
                WHERE k.charger_id = c.id ORDER BY k.connector_id`)} AS connectors,
-             ${json(touching('$1', '$6', '$7', TOUCHING_COLUMNS))} AS holds,
-             (SELECT r.status IN ('ACCEPTED', 'SCHEDULED') FROM reservation r WHERE r.id = $8::uuid) AS "isHolding",
-             (SELECT r.claimed_until > $3 FROM reservation r WHERE r.id = $8) AS "isClaimed",
-             $4::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
-               AND r.reservation_id = $4 AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
-             CASE WHEN $12::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
-               FROM reservation r WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
-                 AND r.held_until > greatest($3, $12) AND r.starts_at < $16::timestamptz
-                 AND r.id IS DISTINCT FROM $8::uuid`)} END AS "ofIdTag",
-             CASE WHEN $17::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
-               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.status IN (${live})
-                 AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
-               ORDER BY r.held_until DESC LIMIT $17`)} END AS "endsOfIdTag",
-             CASE WHEN $18::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+             ${json(touching(':chargerId', ':from', ':until', TOUCHING_COLUMNS))} AS holds,
+             (SELECT r.status IN ('ACCEPTED', 'SCHEDULED') FROM reservation r WHERE r.id = :except::uuid) AS "isHolding",
+             (SELECT r.claimed_until > :now FROM reservation r WHERE r.id = :except) AS "isClaimed",
+             :reservationId::integer IS NOT NULL AND EXISTS (SELECT FROM reservation r WHERE r.charger_id = c.id
+               AND r.reservation_id = :reservationId AND (r.status IN (${live}) OR r.is_release_owed)) AS "isReservationIdInUse",
+             CASE WHEN :nearFrom::timestamptz IS NOT NULL THEN ${json(`SELECT r.starts_at AS "from", r.held_until AS "until"
+               FROM reservation r WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower(:idTag) AND r.status IN (${live})
+                 AND r.held_until > greatest(:now, :nearFrom) AND r.starts_at < :nearUntil::timestamptz
+                 AND r.id IS DISTINCT FROM :except::uuid`)} END AS "ofIdTag",
+             CASE WHEN :maxOfIdTag::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower(:idTag) AND r.status IN (${live})
+                 AND r.held_until > :now AND r.id IS DISTINCT FROM :except::uuid
+               ORDER BY r.held_until DESC LIMIT :maxOfIdTag`)} END AS "endsOfIdTag",
+             CASE WHEN :maxOfGroup::integer IS NOT NULL THEN ${json(`SELECT r.held_until AS "until" FROM reservation r
                WHERE r.site_id = c.site_id AND r.holder_group = who.grp AND r.holder_group IS NOT NULL
-                 AND r.status IN (${live}) AND r.held_until > $3 AND r.id IS DISTINCT FROM $8::uuid
-               ORDER BY r.held_until DESC LIMIT $18`)} END AS "endsOfGroup",
-             CASE WHEN $9::timestamptz IS NOT NULL THEN (SELECT count(*)::integer FROM reservation r
-               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.starts_at >= $9
-                 AND r.starts_at < $10::timestamptz AND r.status NOT IN ('REJECTED', 'FAILED')
+                 AND r.status IN (${live}) AND r.held_until > :now AND r.id IS DISTINCT FROM :except::uuid
+               ORDER BY r.held_until DESC LIMIT :maxOfGroup`)} END AS "endsOfGroup",
+             CASE WHEN :dayFrom::timestamptz IS NOT NULL THEN (SELECT count(*)::integer FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower(:idTag) AND r.starts_at >= :dayFrom
+                 AND r.starts_at < :dayUntil::timestamptz AND r.status NOT IN ('REJECTED', 'FAILED')
                  AND r.reason IS DISTINCT FROM 'MOVED'
-                 AND r.id IS DISTINCT FROM $8::uuid) END AS "startingThatDay",
-             CASE WHEN $13::boolean THEN (SELECT r.ended_at FROM reservation r
-               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2)
+                 AND r.id IS DISTINCT FROM :except::uuid) END AS "startingThatDay",
+             CASE WHEN :wantsLastEnd::boolean THEN (SELECT r.ended_at FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower(:idTag)
                  AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.ended_at > r.starts_at
                  AND (r.status = 'USED' OR r.reason IN ('NO_SHOW', 'DRIVER_REQUEST'))
-                 AND r.id IS DISTINCT FROM $8::uuid
+                 AND r.id IS DISTINCT FROM :except::uuid
                ORDER BY r.ended_at DESC LIMIT 1) END AS "lastEndedAt",
-             CASE WHEN $14::timestamptz IS NOT NULL THEN (SELECT r.ended_at FROM reservation r
-               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower($2) AND r.charger_id = c.id
+             CASE WHEN :unusedSince::timestamptz IS NOT NULL THEN (SELECT r.ended_at FROM reservation r
+               WHERE r.site_id = c.site_id AND lower(r.id_tag) = lower(:idTag) AND r.charger_id = c.id
                  AND r.status IN ('USED', 'CANCELLED', 'EXPIRED') AND r.reason IN ('NO_SHOW', 'DRIVER_REQUEST')
-                 AND r.ended_at >= $14
+                 AND r.ended_at >= :unusedSince
                ORDER BY r.ended_at DESC LIMIT 1) END AS "lastUnusedEnd",
-             CASE WHEN $11::timestamptz IS NOT NULL THEN
-               ${json(strikesOf('lower(r.id_tag) = lower($2)', 'ID_TAG', 'lower($2)'))} END AS "strikesOfIdTag",
-             CASE WHEN $11 IS NOT NULL THEN
+             CASE WHEN :strikesSince::timestamptz IS NOT NULL THEN
+               ${json(strikesOf('lower(r.id_tag) = lower(:idTag)', 'ID_TAG', 'lower(:idTag)'))} END AS "strikesOfIdTag",
+             CASE WHEN :strikesSince IS NOT NULL THEN
                ${json(strikesOf('r.holder_group = who.grp', 'GROUP', 'who.grp'))} END AS "strikesOfGroup",
-             CASE WHEN $15::boolean THEN ${json(`SELECT k.charger_id AS "chargerId", k.connector_id AS "connectorId",
+             CASE WHEN :wantsSite::boolean THEN ${json(`SELECT k.charger_id AS "chargerId", k.connector_id AS "connectorId",
                  k.state, k.plug_types AS "plugTypes"
                FROM connector k JOIN charger o ON o.id = k.charger_id
                WHERE o.site_id = c.site_id AND o.removed_at IS NULL`)} END AS "sitePlaces",
-             CASE WHEN $15 THEN ${json(`SELECT h.* FROM charger o CROSS JOIN LATERAL (
-                 ${touching('o.id', '$6', '$7', TOUCHING_COLUMNS)}) h
-               WHERE o.site_id = c.site_id AND o.removed_at IS NULL AND h.id IS DISTINCT FROM $8::uuid`)}
+             CASE WHEN :wantsSite THEN ${json(`SELECT h.* FROM charger o CROSS JOIN LATERAL (
+                 ${touching('o.id', ':from', ':until', TOUCHING_COLUMNS)}) h
+               WHERE o.site_id = c.site_id AND o.removed_at IS NULL AND h.id IS DISTINCT FROM :except::uuid`)}
              END AS "siteHolds",
              ${json(`SELECT g.key, g.version FROM hold_guard g WHERE g.key IN ('C/' || c.id, 'S/' || c.site_id,
-               'T/' || c.site_id || '/' || lower($2), 'G/' || c.site_id || '/' || who.grp)`)} AS guards
-      FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN id_tag t ON lower(t.id_tag) = lower($2)
-        CROSS JOIN LATERAL (SELECT lower(coalesce($5, t.parent_id_tag)) AS grp) who
-      WHERE c.id = $1 AND c.removed_at IS NULL`,
-  },
-} as const satisfies Record<string, Statement>;
+               'T/' || c.site_id || '/' || lower(:idTag), 'G/' || c.site_id || '/' || who.grp)`)} AS guards
+      FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN id_tag t ON lower(t.id_tag) = lower(:idTag)
+        CROSS JOIN LATERAL (SELECT lower(coalesce(:parentIdTag, t.parent_id_tag)) AS grp) who
+      WHERE c.id = :chargerId AND c.removed_at IS NULL`,
+  ),
+};
 
 type Raw<T> = { [K in keyof T]: T[K] extends Date | undefined ? string | null : T[K] };
 export interface RawStrike {
@@ -139,6 +142,9 @@ export interface RawStrike {
 }
 interface FactsRow {
   siteId: string;
+  ocppVersion: OcppVersion | null;
+  supportsReservation: boolean | null;
+  supportsConnectorZero: boolean | null;
   policyVersion: number;
   isConnected: boolean;
   isReservationIdInUse: boolean;
@@ -183,26 +189,26 @@ export function toStrikes(rows: readonly RawStrike[]): Strike[] {
 /** `sql` is the pool or a transaction. Returns undefined for an unknown charger. */
 export async function readHoldFacts(sql: Sql, query: FactsQuery, now: Date): Promise<HoldFacts | undefined> {
   const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
-  const [row] = await sql.query<FactsRow & Record<string, unknown>>(statements.facts, [
+  const [row] = await sql.query(statements.facts, {
     chargerId,
     idTag,
     now,
     reservationId,
     parentIdTag,
-    window.from,
-    window.until,
+    from: window.from,
+    until: window.until,
     except,
-    day?.from,
-    day?.until,
+    dayFrom: day?.from,
+    dayUntil: day?.until,
     strikesSince,
-    near?.from,
-    wants.lastEnd,
-    query.unusedSince,
-    wants.site,
-    near?.until,
-    query.maxOfIdTag,
-    query.maxOfGroup,
-  ]);
+    nearFrom: near?.from,
+    wantsLastEnd: wants.lastEnd,
+    unusedSince: query.unusedSince,
+    wantsSite: wants.site,
+    nearUntil: near?.until,
+    maxOfIdTag: query.maxOfIdTag,
+    maxOfGroup: query.maxOfGroup,
+  });
   if (!row) return undefined;
   const { idTag: tag, guards, ...facts } = row;
   return {

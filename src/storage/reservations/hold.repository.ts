@@ -3,7 +3,8 @@
 import type { TokenType } from '../../model/charger/id-tag.ts';
 import type { Actor } from '../../model/events/event.ts';
 import type { Enforcement, Reservation } from '../../model/reservation/reservation.ts';
-import { type Database, type Sql, type Statement, violatedConstraint } from '../database.ts';
+import { type Database, type Sql, violatedConstraint } from '../database.ts';
+import { statement } from '../statement.ts';
 import { type FactsQuery, type Guards, readHoldFacts } from './hold-facts.repository.ts';
 import { aliased, appendEvent, type ReservationRow, toReservation } from './reservation-row.repository.ts';
 
@@ -55,66 +56,67 @@ export const guardKeys = {
 };
 
 /**
- * For SQL: it is ACCEPTED or SCHEDULED, and unclaimed; a claim does not matter if the actor ($2) is the settler, which
+ * For SQL: it is ACCEPTED or SCHEDULED, and unclaimed; a claim does not matter if the actor is the settler, which
  * may have claimed it to move it.
  */
 const MOVABLE = `status IN ('ACCEPTED', 'SCHEDULED')
-  AND (claimed_until IS NULL OR claimed_until <= $1 OR $2 = 'SERVER')`;
+  AND (claimed_until IS NULL OR claimed_until <= :createdAt OR :actor = 'SERVER')`;
+
+type ClaimRow = { isCurrent: boolean; isClaimed: boolean };
 
 const statements = {
-  lockGuards: {
-    name: 'hold-lock-guards',
-    // Locks in key order, as every statement on guards does, so that no deadlock arises.
-    text: `
-      INSERT INTO hold_guard AS g (key, version) SELECT key, 0 FROM unnest($1::text[]) AS k (key) ORDER BY key
+  lockGuards: statement(
+    'hold-lock-guards',
+    `
+      INSERT INTO hold_guard AS g (key, version) SELECT key, 0 FROM unnest(:keys::text[]) AS k (key) ORDER BY key
       ON CONFLICT (key) DO UPDATE SET version = g.version`,
-  },
-  growGuard: {
-    name: 'hold-grow-guard',
-    text: `
-      INSERT INTO hold_guard AS g (key, version) VALUES ($1, 1)
+  ),
+  growGuard: statement(
+    'hold-grow-guard',
+    `
+      INSERT INTO hold_guard AS g (key, version) VALUES (:key, 1)
       ON CONFLICT (key) DO UPDATE SET version = g.version + 1`,
-  },
-  insert: {
-    name: 'hold-insert',
-    text: `
-      WITH ${guarded('$4', '$5')}, moved AS (
+  ),
+  insert: statement<ReservationRow>(
+    'hold-insert',
+    `
+      WITH ${guarded(':guardKeys', ':guardVersions')}, moved AS (
         -- It must still be there, and nobody else at work on it.
-        SELECT id FROM reservation WHERE id = $27::uuid AND ${MOVABLE} FOR UPDATE
+        SELECT id FROM reservation WHERE id = :movedFrom::uuid AND ${MOVABLE} FOR UPDATE
       ), admitted AS (
         SELECT c.id, c.site_id FROM charger c JOIN site s ON s.id = c.site_id
-        WHERE c.id = $3 AND c.removed_at IS NULL AND s.policy_version = $22
-          AND (SELECT count(*) FROM guarded) = cardinality($4::text[])
-          AND ($27 IS NULL OR EXISTS (SELECT FROM moved))
+        WHERE c.id = :chargerId AND c.removed_at IS NULL AND s.policy_version = :policyVersion
+          AND (SELECT count(*) FROM guarded) = cardinality(:guardKeys::text[])
+          AND (:movedFrom IS NULL OR EXISTS (SELECT FROM moved))
           -- The charger may still hold an ended reservation under that id, and will be told to let it go.
-          AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = $3 AND reservation_id = $7 AND is_release_owed)
+          AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = :chargerId AND reservation_id = :reservationId AND is_release_owed)
       ), made AS (
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,
           parent_id_tag, status, version, starts_at, expiry_date, created_at, created_by, idempotency_key,
           request_digest, due_at, enforcement, plug_type, holder_group, policy_version, activate_until, no_show_minutes,
           notice_minutes, notice_at, is_re_reservation, moved_from, extensions, is_booking)
-        SELECT $6, coalesce($7::integer, nextval('reservation_wire_id')::integer), site_id, id, $8::integer, $9, $10,
-               $11, $19, 1, $20::timestamptz, $12::timestamptz, $1, $13, $14, $15, $16, $17, $18, $21, $22, $23, $24,
-               $25::integer, $12::timestamptz - $25 * interval '1 minute', $26, $27, $28, $29
+        SELECT :id, coalesce(:reservationId::integer, nextval('reservation_wire_id')::integer), site_id, id, :connectorId::integer, :idTag, :tokenType,
+               :parentIdTag, :status, 1, :startsAt::timestamptz, :expiryDate::timestamptz, :createdAt, :createdBy, :idempotencyKey, :requestDigest, :dueAt, :enforcement, :plugType, :holderGroup, :policyVersion, :activateUntil, :noShowMinutes,
+               :noticeMinutes::integer, :expiryDate::timestamptz - :noticeMinutes * interval '1 minute', :isReReservation, :movedFrom, :extensions, :isBooking
         FROM admitted RETURNING ${aliased}
-      ), logged AS (${appendEvent('made', 'NULL', "$1::timestamptz, 'RESERVATION', CASE c.status WHEN 'PENDING' THEN 'REQUESTED' ELSE c.status END")})
+      ), logged AS (${appendEvent('made', 'NULL', ":createdAt::timestamptz, 'RESERVATION', CASE c.status WHEN 'PENDING' THEN 'REQUESTED' ELSE c.status END")})
       SELECT * FROM made`,
-  },
-  claimToExtend: {
-    name: 'hold-claim-to-extend',
-    text: `
-      WITH ${guarded('$6', '$7')}, claimed AS (
-        UPDATE reservation SET due_at = $3, claimed_until = $3, extending_to = $5, attempts = least(attempts + 1, 1000),
-          doubted_at = CASE WHEN status = 'ACCEPTED' AND enforcement = 'CHARGER' THEN $4::timestamptz ELSE doubted_at END
-        WHERE id = $1 AND version = $2 AND expiry_date > $4 AND (SELECT count(*) FROM guarded) = cardinality($6::text[])
-          AND (claimed_until IS NULL OR claimed_until <= $4)
+  ),
+  claimToExtend: statement<ClaimRow>(
+    'hold-claim-to-extend',
+    `
+      WITH ${guarded(':guardKeys', ':guardVersions')}, claimed AS (
+        UPDATE reservation SET due_at = :until, claimed_until = :until, extending_to = :extendingTo, attempts = least(attempts + 1, 1000),
+          doubted_at = CASE WHEN status = 'ACCEPTED' AND enforcement = 'CHARGER' THEN :now::timestamptz ELSE doubted_at END
+        WHERE id = :id AND version = :version AND expiry_date > :now AND (SELECT count(*) FROM guarded) = cardinality(:guardKeys::text[])
+          AND (claimed_until IS NULL OR claimed_until <= :now)
           AND ((status = 'ACCEPTED' AND due_at IS NULL) OR status = 'SCHEDULED')
         RETURNING id
       )
-      SELECT (SELECT count(*) FROM guarded) = cardinality($6::text[]) AS "isCurrent",
+      SELECT (SELECT count(*) FROM guarded) = cardinality(:guardKeys::text[]) AS "isCurrent",
              EXISTS (SELECT FROM claimed) AS "isClaimed"`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+};
 
 /**
  * For SQL: increments the guards `keys` that still have their `versions`, in key order; a guard that has changed is
@@ -139,37 +141,37 @@ export function holdStore(sql: Sql) {
     /** Stores the hold; on a conflict (a fact changed, or a constraint is violated) it stores nothing. */
     async insert(made: NewReservation, guards: Guards): Promise<Reservation | InsertConflict> {
       try {
-        const [row] = await sql.query<ReservationRow>(statements.insert, [
-          made.createdAt,
-          made.actor,
-          made.chargerId,
-          [...guards.keys()],
-          [...guards.values()],
-          made.id,
-          made.reservationId,
-          made.connectorId,
-          made.idTag,
-          made.tokenType,
-          made.parentIdTag,
-          made.expiryDate,
-          made.createdBy,
-          made.idempotencyKey,
-          made.requestDigest,
-          made.dueAt,
-          made.enforcement,
-          made.plugType,
-          made.status,
-          made.startsAt,
-          made.holderGroup,
-          made.policyVersion,
-          made.activateUntil,
-          made.noShowMinutes,
-          made.noticeMinutes,
-          made.isReReservation,
-          made.movedFrom,
-          made.extensions,
-          made.isBooking,
-        ]);
+        const [row] = await sql.query(statements.insert, {
+          createdAt: made.createdAt,
+          actor: made.actor,
+          chargerId: made.chargerId,
+          guardKeys: [...guards.keys()],
+          guardVersions: [...guards.values()],
+          id: made.id,
+          reservationId: made.reservationId,
+          connectorId: made.connectorId,
+          idTag: made.idTag,
+          tokenType: made.tokenType,
+          parentIdTag: made.parentIdTag,
+          expiryDate: made.expiryDate,
+          createdBy: made.createdBy,
+          idempotencyKey: made.idempotencyKey,
+          requestDigest: made.requestDigest,
+          dueAt: made.dueAt,
+          enforcement: made.enforcement,
+          plugType: made.plugType,
+          status: made.status,
+          startsAt: made.startsAt,
+          holderGroup: made.holderGroup,
+          policyVersion: made.policyVersion,
+          activateUntil: made.activateUntil,
+          noShowMinutes: made.noShowMinutes,
+          noticeMinutes: made.noticeMinutes,
+          isReReservation: made.isReReservation,
+          movedFrom: made.movedFrom,
+          extensions: made.extensions,
+          isBooking: made.isBooking,
+        });
         return row ? toReservation(row) : 'FACTS_CHANGED';
       } catch (error) {
         switch (violatedConstraint(error)) {
@@ -197,10 +199,9 @@ export function holdStore(sql: Sql) {
       { extendingTo, until, now }: { readonly extendingTo: Date; readonly until: Date; readonly now: Date },
       guards: Guards,
     ): Promise<'CLAIMED' | 'NOT_NOW' | 'FACTS_CHANGED'> {
-      const values = [id, version, until, now, extendingTo, [...guards.keys()], [...guards.values()]];
+      const guarding = { guardKeys: [...guards.keys()], guardVersions: [...guards.values()] };
       try {
-        type Row = { isCurrent: boolean; isClaimed: boolean };
-        const [row] = await sql.query<Row>(statements.claimToExtend, values);
+        const [row] = await sql.query(statements.claimToExtend, { id, version, until, now, extendingTo, ...guarding });
         return row?.isClaimed ? 'CLAIMED' : row?.isCurrent ? 'NOT_NOW' : 'FACTS_CHANGED';
       } catch (error) {
         if (violatedConstraint(error) === 'reservation_connector_held') return 'FACTS_CHANGED';
@@ -211,14 +212,14 @@ export function holdStore(sql: Sql) {
 }
 
 /** Invalidates decisions made on the guard's old version: they are not stored. */
-export const growGuard = (sql: Sql, key: string): Promise<unknown> => sql.query(statements.growGuard, [key]);
+export const growGuard = (sql: Sql, key: string): Promise<unknown> => sql.query(statements.growGuard, { key });
 
 export const holdRepository = (database: Database) => ({
   ...holdStore(database),
   /** Runs `work` in a transaction that has locked the guards, so that nobody changes the guarded facts meanwhile. */
   underLock: <T>(keys: readonly string[], work: (sql: Sql) => Promise<T>): Promise<T> =>
     database.transaction(async (sql) => {
-      await sql.query(statements.lockGuards, [[...keys]]);
+      await sql.query(statements.lockGuards, { keys: [...keys] });
       return work(sql);
     }),
 });

@@ -105,6 +105,8 @@ export function toReservation(row: ReservationRow): Reservation {
 }
 
 export const { aliased, names } = columnsOf(reservationSchema);
+/** For SQL: the same columns of a result that has their aliases. */
+export const properties = names.map(({ property }) => `"${property}"`).join(', ');
 /** For SQL: the columns of a table that is aliased r. */
 export const aliasedOfR = names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ');
 /** For SQL: the statuses that hold a connector on the charger, or may; and the same with SCHEDULED. */
@@ -126,14 +128,14 @@ export const touching = (chargerId: string, from: string, until: string, columns
     AND r.starts_at <= ${from}::timestamptz - interval '1 day' AND r.held_until > ${from}::timestamptz`;
 
 /**
- * For SQL: appends an event for each row of `source`, the changed rows, aliased; $2 is the actor. At an end
+ * For SQL: appends an event for each row of `source`, the changed rows, aliased; `:actor` is who caused it. At an end
  * held_seconds is how long the charger held the reservation, at a use waited_seconds how long after the start it came;
  * a correction of a final status counts neither again.
  */
 export const appendEvent = (source: string, from: string, rest: string) => `
   INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, from_status, to_status, reason, actor,
                      reservation_id, version, snapshot, id_tag, held_seconds, waited_seconds, is_late)
-  SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, $2,
+  SELECT ${rest}, c."siteId", c."chargerId", c."connectorId", ${from}, c.status, c.reason, :actor,
          c.id, c.version, to_jsonb(c) - 'old_status', coalesce(c."idTag", c."parentIdTag"),
          CASE WHEN c."endedAt" IS NOT NULL AND c."acceptedAt" IS NOT NULL AND ${from}::text IN (${holding})
               THEN greatest(0, extract(epoch FROM least(c."endedAt", c."expiryDate")

@@ -7,7 +7,8 @@ import { type Start, startAt } from '../../model/events/cursor.ts';
 import type { Actor, ReservationEventType } from '../../model/events/event.ts';
 import type { Interest } from '../../model/events/interest.ts';
 import type { Reservation, ReservationUpdate } from '../../model/reservation/reservation.ts';
-import type { Database, Sql, Statement } from '../database.ts';
+import type { Database, Sql } from '../database.ts';
+import { type Statement, statement, type Values } from '../statement.ts';
 import { type FollowUp, followUps } from './follow-up.repository.ts';
 import {
   aliased,
@@ -31,90 +32,92 @@ export interface ReservationFilter {
   readonly statuses?: readonly Reservation['status'][];
 }
 
-/** For SQL: the reservations held on `chargers` whose expiry date is after $2. */
+/** For SQL: the reservations held on `chargers` whose expiry date is after `:at`. */
 const heldBy = (chargers: string) => `
-  SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > $2`;
+  SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > :at`;
 
 /**
- * For SQL: a charger's bookings that have started by $2 and are not activated: the charger does not know them yet, but
+ * For SQL: a charger's bookings that have started by `:at` and are not activated: the charger does not know them yet, but
  * their connector is taken.
  */
 const begunOn = (chargerId: string) => `
-  SELECT b.* FROM (${touching(chargerId, '$2', '$2', aliasedOfR)}) b
-  WHERE b.status = 'SCHEDULED' AND b."expiryDate" > $2`;
+  SELECT b.* FROM (${touching(chargerId, ':at', ':at', aliasedOfR)}) b
+  WHERE b.status = 'SCHEDULED' AND b."expiryDate" > :at`;
+
+type KeyedRow = ReservationRow & { requestDigest: string };
 
 const statements = {
-  advance: {
-    name: 'reservation-advance',
-    text: `
+  advance: statement(
+    'reservation-advance',
+    `
       WITH changed AS (
-        UPDATE reservation SET status = $6, version = version + 1, reason = $7, ended_at = $8, used_connector_id = $9,
-          transaction_id = $10, is_breached = $11, reservation_id = $15, expiry_date = $16, extensions = $17,
-          accepted_at = $18, is_late_cancel = $19, alternative = $20,
-          no_show_at = CASE WHEN accepted_at IS NULL AND $18::timestamptz IS NOT NULL
-            THEN greatest(starts_at, $18) + no_show_minutes * interval '1 minute' ELSE no_show_at END,
-          extending_to = CASE $3 WHEN 'BREACHED' THEN extending_to END,
-          notice_at = CASE WHEN expiry_date = $16 THEN notice_at ELSE $16::timestamptz - notice_minutes * interval '1 minute' END,
-          confirmed_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') AND $6 = 'ACCEPTED' THEN $1 ELSE confirmed_at END,
-          doubted_at = CASE WHEN $3 IN ('ACCEPTED', 'EXTENDED') AND $6 = 'ACCEPTED' THEN NULL ELSE doubted_at END,
+        UPDATE reservation SET status = :status, version = version + 1, reason = :reason, ended_at = :endedAt, used_connector_id = :usedConnectorId,
+          transaction_id = :transactionId, is_breached = :isBreached, reservation_id = :reservationId, expiry_date = :expiryDate, extensions = :extensions,
+          accepted_at = :acceptedAt, is_late_cancel = :isLateCancel, alternative = :alternative,
+          no_show_at = CASE WHEN accepted_at IS NULL AND :acceptedAt::timestamptz IS NOT NULL
+            THEN greatest(starts_at, :acceptedAt) + no_show_minutes * interval '1 minute' ELSE no_show_at END,
+          extending_to = CASE :type WHEN 'BREACHED' THEN extending_to END,
+          notice_at = CASE WHEN expiry_date = :expiryDate THEN notice_at ELSE :expiryDate::timestamptz - notice_minutes * interval '1 minute' END,
+          confirmed_at = CASE WHEN :type IN ('ACCEPTED', 'EXTENDED') AND :status = 'ACCEPTED' THEN :at ELSE confirmed_at END,
+          doubted_at = CASE WHEN :type IN ('ACCEPTED', 'EXTENDED') AND :status = 'ACCEPTED' THEN NULL ELSE doubted_at END,
           -- A breach leaves what is to be done; a cancel does not settle what became owed while it was on its way.
-          attempts = CASE $3 WHEN 'BREACHED' THEN attempts ELSE 0 END,
-          claimed_until = CASE $3 WHEN 'BREACHED' THEN claimed_until END,
-          is_release_owed = $13 OR (is_release_owed AND $6 = 'CANCELLED'),
-          due_at = CASE WHEN $3 = 'BREACHED' THEN due_at WHEN is_release_owed AND $6 = 'CANCELLED' THEN $1 ELSE $12 END
-        WHERE id = $4 AND version = $5 RETURNING ${aliased}
-      ), logged AS (${appendEvent('changed', '$14', "$1::timestamptz, 'RESERVATION', $3")})
+          attempts = CASE :type WHEN 'BREACHED' THEN attempts ELSE 0 END,
+          claimed_until = CASE :type WHEN 'BREACHED' THEN claimed_until END,
+          is_release_owed = :isReleaseOwed OR (is_release_owed AND :status = 'CANCELLED'),
+          due_at = CASE WHEN :type = 'BREACHED' THEN due_at WHEN is_release_owed AND :status = 'CANCELLED' THEN :at ELSE :dueAt END
+        WHERE id = :id AND version = :version RETURNING ${aliased}
+      ), logged AS (${appendEvent('changed', ':from', ":at::timestamptz, 'RESERVATION', :type")})
       SELECT FROM changed`,
-  },
-  annotate: {
-    name: 'reservation-annotate',
-    text: `UPDATE reservation SET charger_said = $2 WHERE id = $1 AND status NOT IN (${holding}) AND charger_said IS NULL`,
-  },
-  releaseKey: {
-    name: 'reservation-release-key',
-    text: `
+  ),
+  annotate: statement(
+    'reservation-annotate',
+    `UPDATE reservation SET charger_said = :update WHERE id = :id AND status NOT IN (${holding}) AND charger_said IS NULL`,
+  ),
+  releaseKey: statement(
+    'reservation-release-key',
+    `
       UPDATE reservation SET idempotency_key = NULL
-      WHERE created_by = $1 AND idempotency_key = $2 AND status IN ('REJECTED', 'FAILED')`,
-  },
-  movedTo: {
-    name: 'reservation-moved-to',
-    text: `SELECT ${aliased} FROM reservation WHERE moved_from = $1 AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED')`,
-  },
-  nextReservationId: {
-    name: 'reservation-next-id',
-    text: `SELECT nextval('reservation_wire_id')::integer AS id`,
-  },
-  byId: { name: 'reservation-by-id', text: `SELECT ${aliased} FROM reservation WHERE id = $1` },
-  byWireId: {
-    name: 'reservation-by-wire-id',
-    text: `
-      SELECT ${aliased} FROM reservation WHERE charger_id = $1 AND reservation_id = $2
+      WHERE created_by = :createdBy AND idempotency_key = :key AND status IN ('REJECTED', 'FAILED')`,
+  ),
+  movedTo: statement<ReservationRow>(
+    'reservation-moved-to',
+    `SELECT ${aliased} FROM reservation WHERE moved_from = :id AND status NOT IN ('REJECTED', 'FAILED', 'CANCELLED', 'REMOVED', 'EXPIRED')`,
+  ),
+  nextReservationId: statement<{ id: number }>(
+    'reservation-next-id',
+    `SELECT nextval('reservation_wire_id')::integer AS id`,
+  ),
+  byId: statement<ReservationRow>('reservation-by-id', `SELECT ${aliased} FROM reservation WHERE id = :id`),
+  byWireId: statement<ReservationRow>(
+    'reservation-by-wire-id',
+    `
+      SELECT ${aliased} FROM reservation WHERE charger_id = :chargerId AND reservation_id = :reservationId
       ORDER BY (status IN (${live})) DESC, created_at DESC LIMIT 1`,
-  },
-  byIdempotencyKey: {
-    name: 'reservation-by-idempotency-key',
-    text: `
+  ),
+  byIdempotencyKey: statement<KeyedRow>(
+    'reservation-by-idempotency-key',
+    `
       SELECT ${aliased}, request_digest AS "requestDigest" FROM reservation
-      WHERE created_by = $1 AND idempotency_key = $2`,
-  },
-  live: { name: 'reservation-live', text: heldBy('r.charger_id = ANY($1::text[])') },
-  heldAt: {
-    name: 'reservation-held-at',
-    text: `
-      ${heldBy('r.charger_id = ANY($1::text[])')}
-      UNION ALL SELECT h.* FROM unnest($1::text[]) AS c (id) CROSS JOIN LATERAL (${begunOn('c.id')}) h`,
-  },
-  matchable: {
-    name: 'reservation-matchable',
-    text: `
+      WHERE created_by = :createdBy AND idempotency_key = :key`,
+  ),
+  live: statement<ReservationRow>('reservation-live', heldBy('r.charger_id = ANY(:chargerIds::text[])')),
+  heldAt: statement<ReservationRow>(
+    'reservation-held-at',
+    `
+      ${heldBy('r.charger_id = ANY(:chargerIds::text[])')}
+      UNION ALL SELECT h.* FROM unnest(:chargerIds::text[]) AS c (id) CROSS JOIN LATERAL (${begunOn('c.id')}) h`,
+  ),
+  matchable: statement<ReservationRow>(
+    'reservation-matchable',
+    `
       SELECT m.* FROM (
-        ${heldBy('r.charger_id = $1')} UNION ALL ${begunOn('$1')}
+        ${heldBy('r.charger_id = :chargerId')} UNION ALL ${begunOn(':chargerId')}
         UNION ALL SELECT ${aliasedOfR} FROM reservation r
-        WHERE r.charger_id = $1 AND r.status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED')
-          AND r.expiry_date > $2 AND r.starts_at <= $2) m
-      WHERE NOT EXISTS (SELECT FROM reservation WHERE transaction_id = $3)`,
-  },
-} as const satisfies Record<string, Statement>;
+        WHERE r.charger_id = :chargerId AND r.status IN ('EXPIRED', 'CANCELLED', 'REMOVED', 'FAILED')
+          AND r.expiry_date > :at AND r.starts_at <= :at) m
+      WHERE NOT EXISTS (SELECT FROM reservation WHERE transaction_id = :transactionId)`,
+  ),
+};
 
 /** The event of a transition. */
 export interface Step {
@@ -136,37 +139,37 @@ export async function advanceReservation(
 ): Promise<boolean> {
   type OfSome = 'reason' | 'endedAt' | 'usedConnectorId' | 'transactionId' | 'alternative';
   const facts = next as Partial<Record<OfSome, unknown>>;
-  const changed = await sql.query(statements.advance, [
-    event.at,
-    event.actor,
-    event.type,
-    previous.id,
-    previous.version,
-    next.status,
-    facts.reason,
-    facts.endedAt,
-    facts.usedConnectorId,
-    facts.transactionId,
-    next.isBreached,
-    followUp.dueAt,
-    followUp.isReleaseOwed,
-    previous.status,
-    next.reservationId,
-    next.expiryDate,
-    next.extensions,
-    next.acceptedAt,
-    next.isLateCancel,
-    facts.alternative && JSON.stringify(facts.alternative),
-  ]);
+  const changed = await sql.query(statements.advance, {
+    at: event.at,
+    actor: event.actor,
+    type: event.type,
+    id: previous.id,
+    version: previous.version,
+    status: next.status,
+    reason: facts.reason,
+    endedAt: facts.endedAt,
+    usedConnectorId: facts.usedConnectorId,
+    transactionId: facts.transactionId,
+    isBreached: next.isBreached,
+    dueAt: followUp.dueAt,
+    isReleaseOwed: followUp.isReleaseOwed,
+    from: previous.status,
+    reservationId: next.reservationId,
+    expiryDate: next.expiryDate,
+    extensions: next.extensions,
+    acceptedAt: next.acceptedAt,
+    isLateCancel: next.isLateCancel,
+    alternative: facts.alternative && JSON.stringify(facts.alternative),
+  });
   return changed.length > 0;
 }
 
 export type ReservationRepository = ReturnType<typeof reservationRepository>;
 
 export function reservationRepository(database: Database) {
-  const rows = async (statement: Statement, values: readonly unknown[]) =>
-    (await database.query<ReservationRow>(statement, values)).map(toReservation);
-  const row = async (statement: Statement, values: readonly unknown[]) => (await rows(statement, values))[0];
+  const rows = async (found: Statement<ReservationRow>, values: Values) =>
+    (await database.query(found, values)).map(toReservation);
+  const row = async (found: Statement<ReservationRow>, values: Values) => (await rows(found, values))[0];
 
   return {
     ...followUps(database),
@@ -176,24 +179,23 @@ export function reservationRepository(database: Database) {
 
     /** Records the charger's first status update about an ended reservation; later ones change nothing. */
     async annotate(id: string, update: ReservationUpdate): Promise<void> {
-      await database.query(statements.annotate, [id, update]);
+      await database.query(statements.annotate, { id, update });
     },
 
     /** Returns a fresh reservationId, for a hold that is replaced on the charger. */
     async nextReservationId(): Promise<number> {
-      const [found] = await database.query<{ id: number }>(statements.nextReservationId, []);
+      const [found] = await database.query(statements.nextReservationId);
       if (!found) throw new Error('PostgreSQL returned no reservationId');
       return found.id;
     },
 
-    byId: (id: string) => row(statements.byId, [id]),
+    byId: (id: string) => row(statements.byId, { id }),
 
     /** The live reservation with that id, else the latest. */
-    byWireId: (chargerId: string, reservationId: number) => row(statements.byWireId, [chargerId, reservationId]),
+    byWireId: (chargerId: string, reservationId: number) => row(statements.byWireId, { chargerId, reservationId }),
 
     async byIdempotencyKey(createdBy: string, key: string) {
-      type Row = ReservationRow & { requestDigest: string };
-      const [found] = await database.query<Row>(statements.byIdempotencyKey, [createdBy, key]);
+      const [found] = await database.query(statements.byIdempotencyKey, { createdBy, key });
       if (!found) return undefined;
       const { requestDigest, ...reservation } = found;
       return { reservation: toReservation(reservation), requestDigest };
@@ -201,23 +203,23 @@ export function reservationRepository(database: Database) {
 
     /** Frees the key of a REJECTED or FAILED reservation for another one. */
     async releaseKey(createdBy: string, key: string): Promise<void> {
-      await database.query(statements.releaseKey, [createdBy, key]);
+      await database.query(statements.releaseKey, { createdBy, key });
     },
 
     /** The reservation that this one was, or is being, moved to. */
-    movedTo: (id: string) => row(statements.movedTo, [id]),
+    movedTo: (id: string) => row(statements.movedTo, { id }),
 
     /** The reservations that these chargers hold, or may hold, now. */
-    live: (chargerIds: readonly string[], now: Date) => rows(statements.live, [[...chargerIds], now]),
+    live: (chargerIds: readonly string[], now: Date) => rows(statements.live, { chargerIds: [...chargerIds], at: now }),
 
     /**
      * The reservations that these chargers hold, and the bookings that have started: all that keeps other idTags away.
      */
-    heldAt: (chargerIds: readonly string[], at: Date) => rows(statements.heldAt, [[...chargerIds], at]),
+    heldAt: (chargerIds: readonly string[], at: Date) => rows(statements.heldAt, { chargerIds: [...chargerIds], at }),
 
     /** The reservations that the transaction may use; none if it has used one already. */
     matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>
-      rows(statements.matchable, [chargerId, startedAt, id]),
+      rows(statements.matchable, { chargerId, at: startedAt, transactionId: id }),
 
     /**
      * Up to `limit` live reservations that match the interest, and the place in the log of the snapshot they were read

@@ -1,6 +1,7 @@
 // Reads the strikes of a site's idTags and groups, and stores pardons, in PostgreSQL.
 import type { Strike } from '../../model/site/strikes.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
+import { statement } from '../statement.ts';
 import { type RawStrike, STRIKE, STRIKE_COLUMNS, toStrikes } from './hold-facts.repository.ts';
 
 /** The strikes of an idTag, or, if `idTag` is absent, of a group. */
@@ -15,23 +16,23 @@ export interface StrikesOf {
 type Row = RawStrike & { idTag: string | null; parentIdTag: string | null; group: string | null };
 
 const statements = {
-  ofSite: {
-    name: 'strikes-of-site',
-    text: `
+  ofSite: statement<Omit<Row, 'pardonedAt'>>(
+    'strikes-of-site',
+    `
       SELECT r.id_tag AS "idTag", r.parent_id_tag AS "parentIdTag", r.holder_group AS "group", ${STRIKE_COLUMNS}
-      FROM reservation r WHERE r.site_id = $1 AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= $2`,
-  },
-  pardons: {
-    name: 'strikes-pardons',
-    text: 'SELECT scope, key, pardoned_at AS "pardonedAt" FROM pardon WHERE site_id = $1',
-  },
-  pardon: {
-    name: 'strikes-pardon',
-    text: `
-      INSERT INTO pardon VALUES ($1, $2, lower($3), $4, $5)
+      FROM reservation r WHERE r.site_id = :siteId AND ${STRIKE} AND coalesce(r.ended_at, r.created_at) >= :since`,
+  ),
+  pardons: statement<{ scope: string; key: string; pardonedAt: Date }>(
+    'strikes-pardons',
+    'SELECT scope, key, pardoned_at AS "pardonedAt" FROM pardon WHERE site_id = :siteId',
+  ),
+  pardon: statement(
+    'strikes-pardon',
+    `
+      INSERT INTO pardon VALUES (:siteId, :scope, lower(:key), :at, :by)
       ON CONFLICT (site_id, scope, key) DO UPDATE SET pardoned_at = excluded.pardoned_at, pardoned_by = excluded.pardoned_by`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+};
 
 export type StrikeRepository = ReturnType<typeof strikeRepository>;
 
@@ -40,8 +41,8 @@ export function strikeRepository(database: Database) {
     /** The strikes since that time that were not pardoned, by idTag and by group. */
     async ofSite(siteId: string, since: Date): Promise<StrikesOf[]> {
       const [rows, pardons] = await Promise.all([
-        database.query<Row & Record<string, unknown>>(statements.ofSite, [siteId, since]),
-        database.query<{ scope: string; key: string; pardonedAt: Date }>(statements.pardons, [siteId]),
+        database.query(statements.ofSite, { siteId, since }),
+        database.query(statements.pardons, { siteId }),
       ]);
       const pardonedAt = new Map(pardons.map((one) => [`${one.scope} ${one.key}`, one.pardonedAt]));
       const groups = new Map<string, { who: Omit<StrikesOf, 'strikes'>; rows: Row[] }>();
@@ -60,7 +61,7 @@ export function strikeRepository(database: Database) {
     },
 
     async pardon(siteId: string, { scope, key }: { scope: 'ID_TAG' | 'GROUP'; key: string }, at: Date, by: string) {
-      await database.query(statements.pardon, [siteId, scope, key, at, by]);
+      await database.query(statements.pardon, { siteId, scope, key, at, by });
     },
   };
 }

@@ -1,7 +1,8 @@
 // Counts the usage of a site from the event log and from what is kept of dropped events, and appends refused requests
 // to the log.
 import type { Actor } from '../../model/events/event.ts';
-import type { Database, Statement } from '../database.ts';
+import type { Database } from '../database.ts';
+import { statement } from '../statement.ts';
 
 export interface NotedRefusal {
   readonly chargerId?: string;
@@ -56,35 +57,35 @@ interface Query {
 
 /** The view `usage` unites the events with what is kept of dropped ones. */
 const COUNTED = `
-  FROM usage WHERE site_id = $1 AND at >= $2 AND at < $3`;
+  FROM usage WHERE site_id = :siteId AND at >= :from AND at < :until`;
 
 const statements = {
-  noteRefusal: {
-    name: 'usage-note-refusal',
-    text: `
+  noteRefusal: statement(
+    'usage-note-refusal',
+    `
       INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, reason, actor, snapshot, id_tag)
-      SELECT $1, 'REFUSAL', 'REFUSED', place.site_id, coalesce($2, ''), $4, $5, $6, $7, $8
-      FROM (SELECT site_id FROM charger WHERE id = $2 UNION ALL SELECT id FROM site WHERE $2::text IS NULL AND id = $3) place`,
-  },
+      SELECT :at, 'REFUSAL', 'REFUSED', place.site_id, coalesce(:chargerId, ''), :connectorId, :reason, :actor, :snapshot, :idTag
+      FROM (SELECT site_id FROM charger WHERE id = :chargerId UNION ALL SELECT id FROM site WHERE :chargerId::text IS NULL AND id = :siteId) place`,
+  ),
   // One pass that returns few rows, from which toCounts() derives the counts.
-  tallies: {
-    name: 'usage-tallies',
-    text: `
-      SELECT date_trunc($4, at, $5) AS "from", type, from_status AS "fromStatus", reason, is_late AS "isLate",
+  tallies: statement<Tally>(
+    'usage-tallies',
+    `
+      SELECT date_trunc(:bucket, at, :timeZone) AS "from", type, from_status AS "fromStatus", reason, is_late AS "isLate",
              count(*)::integer AS count, coalesce(sum(held_seconds), 0)::double precision AS "heldSeconds" ${COUNTED}
       GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
-  },
+  ),
   // One row for each bucket, and one with a null bucket for the whole time.
-  waits: {
-    name: 'usage-waits',
-    text: `
+  waits: statement<{ from: Date | null; minutes: number | null }>(
+    'usage-waits',
+    `
       SELECT bucket AS "from", percentile_cont(0.5) WITHIN GROUP (ORDER BY waited_seconds) / 60 AS minutes
-      FROM (SELECT date_trunc($4, at, $5) AS bucket, waited_seconds ${COUNTED} AND type = 'USED' AND waited_seconds IS NOT NULL) e
+      FROM (SELECT date_trunc(:bucket, at, :timeZone) AS bucket, waited_seconds ${COUNTED} AND type = 'USED' AND waited_seconds IS NOT NULL) e
       GROUP BY GROUPING SETS ((bucket), ())`,
-  },
-  offenders: {
-    name: 'usage-offenders',
-    text: `
+  ),
+  offenders: statement<Offender>(
+    'usage-offenders',
+    `
       SELECT * FROM (
         SELECT min(id_tag) AS "idTag",
                greatest(0, count(*) FILTER (WHERE type = 'EXPIRED') - count(*) FILTER (WHERE type = 'USED'))::integer AS "noShows",
@@ -94,8 +95,8 @@ const statements = {
         GROUP BY lower(id_tag)) o
       WHERE "noShows" + "lateCancels" + refused > 0
       ORDER BY "noShows" + "lateCancels" DESC, refused DESC, "idTag" LIMIT 10`,
-  },
-} as const satisfies Record<string, Statement>;
+  ),
+};
 
 export type UsageRepository = ReturnType<typeof usageRepository>;
 
@@ -103,18 +104,20 @@ export function usageRepository(database: Database) {
   return {
     async noteRefusal({ at, chargerId, siteId, connectorId, actor, code, rules, ...who }: NotedRefusal): Promise<void> {
       const snapshot = JSON.stringify({ code, rules });
-      const values = [at, chargerId, siteId, connectorId, rules[0] ?? code, actor, snapshot];
-      await database.query(statements.noteRefusal, [...values, who.idTag ?? who.parentIdTag]);
+      const reason = rules[0] ?? code;
+      const idTag = who.idTag ?? who.parentIdTag;
+      const place = { chargerId, siteId, connectorId };
+      await database.query(statements.noteRefusal, { at, ...place, reason, actor, snapshot, idTag });
     },
 
     /** Buckets begin and end by the clocks of the time zone; a bucket in which nothing happened is left out. */
     async usage({ siteId, from, until, bucket, timeZone }: Query): Promise<Usage> {
-      const where = [siteId, from, until];
-      const inBuckets = [...where, bucket.toLowerCase(), timeZone];
+      const where = { siteId, from, until };
+      const inBuckets = { ...where, bucket: bucket.toLowerCase(), timeZone };
       const [tallies, waits, topOffenders] = await Promise.all([
-        database.query<Tally & Record<string, unknown>>(statements.tallies, inBuckets),
-        database.query<{ from: Date | null; minutes: number | null }>(statements.waits, inBuckets),
-        database.query<Offender & Record<string, unknown>>(statements.offenders, where),
+        database.query(statements.tallies, inBuckets),
+        database.query(statements.waits, inBuckets),
+        database.query(statements.offenders, where),
       ]);
       const medians = new Map(waits.map(({ from: start, minutes }) => [start?.getTime(), minutes ?? undefined]));
       const groups = new Map<number, Tally[]>();

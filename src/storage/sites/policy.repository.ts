@@ -2,7 +2,8 @@
 import { isRefusal, type Refusal } from '../../model/refusals/refusal.ts';
 import type { PolicyFields, PolicyOverride, PolicyScope, SitePolicies } from '../../model/site/policy.ts';
 import { POLICY_LOCKS } from '../advisory-locks.ts';
-import type { Database, Sql, Statement } from '../database.ts';
+import type { Database, Sql } from '../database.ts';
+import { statement } from '../statement.ts';
 
 /** Names a layer of a site: `key` is '' for the site's own, else the charger's id or the parentIdTag. */
 export interface Layer {
@@ -37,40 +38,48 @@ const POLICIES = `
             ORDER BY p.scope, p.key), '[]') FROM policy p WHERE p.site_id = s.id) AS layers
   FROM site s`;
 
+type PolicyChangeRow = Omit<PolicyChange, 'fields'> & { fields: PolicyFields | null };
+
 const statements = {
-  ofSites: { name: 'policies-of-sites', text: `${POLICIES} WHERE s.id = ANY($1::text[])` },
-  ofCharger: {
-    name: 'policies-of-charger',
-    text: `${POLICIES} WHERE s.id = (SELECT site_id FROM charger WHERE id = $1 AND removed_at IS NULL)`,
-  },
-  version: { name: 'policy-version', text: 'SELECT policy_version AS version FROM site WHERE id = $1' },
-  saveSite: {
-    name: 'policy-save-site',
-    text: `
-      INSERT INTO site (id, name, time_zone, policy_version) VALUES ($1, $2, $3, 0)
+  ofSites: statement<PoliciesRow>('policies-of-sites', `${POLICIES} WHERE s.id = ANY(:siteIds::text[])`),
+  ofCharger: statement<PoliciesRow>(
+    'policies-of-charger',
+    `${POLICIES} WHERE s.id = (SELECT site_id FROM charger WHERE id = :chargerId AND removed_at IS NULL)`,
+  ),
+  version: statement<{ version: number }>(
+    'policy-version',
+    'SELECT policy_version AS version FROM site WHERE id = :siteId',
+  ),
+  saveSite: statement(
+    'policy-save-site',
+    `
+      INSERT INTO site (id, name, time_zone, policy_version) VALUES (:siteId, :name, :timeZone, 0)
       ON CONFLICT (id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone`,
-  },
+  ),
   // An advisory lock, because a new site has no row to lock yet.
-  lock: { name: 'policy-lock', text: `SELECT pg_advisory_xact_lock(${POLICY_LOCKS}, hashtext($1))` },
-  grow: {
-    name: 'policy-grow',
-    text: `UPDATE site SET policy_version = policy_version + 1 WHERE id = $1 RETURNING policy_version AS version, time_zone AS "timeZone"`,
-  },
-  note: { name: 'policy-note', text: 'INSERT INTO policy_change VALUES ($1, $2, $3, $4, $5, $6, $7, $8)' },
-  drop: {
-    name: 'policy-drop',
-    text: `
-      DELETE FROM policy WHERE site_id = $1 AND scope = $2 AND (key = $3 OR (scope = 'GROUP' AND lower(key) = lower($3)))
+  lock: statement('policy-lock', `SELECT pg_advisory_xact_lock(${POLICY_LOCKS}, hashtext(:siteId))`),
+  grow: statement<{ version: number; timeZone: string }>(
+    'policy-grow',
+    `UPDATE site SET policy_version = policy_version + 1 WHERE id = :siteId RETURNING policy_version AS version, time_zone AS "timeZone"`,
+  ),
+  note: statement(
+    'policy-note',
+    'INSERT INTO policy_change VALUES (:siteId, :version, :scope, :key, :fields, :timeZone, :by, :at)',
+  ),
+  drop: statement<{ key: string }>(
+    'policy-drop',
+    `
+      DELETE FROM policy WHERE site_id = :siteId AND scope = :scope AND (key = :key OR (scope = 'GROUP' AND lower(key) = lower(:key)))
       RETURNING key`,
-  },
-  put: { name: 'policy-put', text: 'INSERT INTO policy VALUES ($1, $2, $3, $4)' },
-  changes: {
-    name: 'policy-changes',
-    text: `
+  ),
+  put: statement('policy-put', 'INSERT INTO policy VALUES (:siteId, :scope, :key, :fields)'),
+  changes: statement<PolicyChangeRow>(
+    'policy-changes',
+    `
       SELECT version, scope, key, fields, time_zone AS "timeZone", changed_by AS "changedBy", changed_at AS "changedAt"
-      FROM policy_change WHERE site_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3`,
-  },
-} as const satisfies Record<string, Statement>;
+      FROM policy_change WHERE site_id = :siteId AND version < :before ORDER BY version DESC LIMIT :first`,
+  ),
+};
 
 function toPolicies({ siteId, timeZone, version, layers }: PoliciesRow): SitePolicies {
   const overrides = layers.filter((layer): layer is PolicyOverride => layer.scope !== 'SITE');
@@ -81,20 +90,20 @@ export type PolicyRepository = ReturnType<typeof policyRepository>;
 
 export function policyRepository(database: Database) {
   const policiesOf = async (sql: Sql, siteIds: readonly string[]) =>
-    (await sql.query<PoliciesRow>(statements.ofSites, [[...siteIds]])).map(toPolicies);
+    (await sql.query(statements.ofSites, { siteIds: [...siteIds] })).map(toPolicies);
 
   return {
     ofSites: (siteIds: readonly string[]) => policiesOf(database, siteIds),
 
     /** Undefined if there is no such charger. */
     async ofCharger(chargerId: string, sql: Sql = database): Promise<SitePolicies | undefined> {
-      const [row] = await sql.query<PoliciesRow>(statements.ofCharger, [chargerId]);
+      const [row] = await sql.query(statements.ofCharger, { chargerId });
       return row && toPolicies(row);
     },
 
     /** Undefined if there is no such site. */
     async version(siteId: string): Promise<number | undefined> {
-      const [row] = await database.query<{ version: number }>(statements.version, [siteId]);
+      const [row] = await database.query(statements.version, { siteId });
       return row?.version;
     },
 
@@ -109,25 +118,33 @@ export function policyRepository(database: Database) {
       { by, at, site }: { by: string; at: Date; site?: { readonly name: string; readonly timeZone: string } },
     ): Promise<Refusal | undefined> {
       return database.transaction(async (sql) => {
-        await sql.query(statements.lock, [siteId]);
+        await sql.query(statements.lock, { siteId });
         const layer = edit((await policiesOf(sql, [siteId]))[0]);
         if (isRefusal(layer)) return layer;
         const { scope, key, fields } = layer;
-        if (site) await sql.query(statements.saveSite, [siteId, site.name, site.timeZone]);
-        const [dropped] = await sql.query<{ key: string }>(statements.drop, [siteId, scope, key]);
+        if (site) await sql.query(statements.saveSite, { siteId, name: site.name, timeZone: site.timeZone });
+        const [dropped] = await sql.query(statements.drop, { siteId, scope, key });
         if (!fields && !dropped) return undefined;
         const json = fields && JSON.stringify(fields);
-        if (json) await sql.query(statements.put, [siteId, scope, key, json]);
-        const [grown] = await sql.query<{ version: number; timeZone: string }>(statements.grow, [siteId]);
-        await sql.query(statements.note, [siteId, grown?.version, scope, key, json, grown?.timeZone, by, at]);
+        if (json) await sql.query(statements.put, { siteId, scope, key, fields: json });
+        const [grown] = await sql.query(statements.grow, { siteId });
+        await sql.query(statements.note, {
+          siteId,
+          version: grown?.version,
+          scope,
+          key,
+          fields: json,
+          timeZone: grown?.timeZone,
+          by,
+          at,
+        });
         return undefined;
       });
     },
 
     /** The versions older than `before`, newest first. */
     async changes(siteId: string, first: number, before: number): Promise<PolicyChange[]> {
-      type Row = Omit<PolicyChange, 'fields'> & { fields: PolicyFields | null };
-      const rows = await database.query<Row>(statements.changes, [siteId, before, first]);
+      const rows = await database.query(statements.changes, { siteId, before, first });
       return rows.map(({ fields, ...change }) => ({ ...change, ...(fields && { fields }) }));
     },
   };
