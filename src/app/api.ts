@@ -31,7 +31,7 @@ import { addOpenApi } from '../rest/openapi.ts';
 import { addRest } from '../rest/routes.ts';
 import { statement } from '../storage/statement.ts';
 import { CallerQuota } from '../streams/caller-quota.ts';
-import { Writer } from '../streams/outbox.ts';
+import { Writer } from '../streams/send-buffer.ts';
 import type { WebhookPorts } from '../webhook/manage-webhooks.ts';
 import type { Config } from './config.ts';
 import type { Nodes } from './nodes.ts';

@@ -57,15 +57,15 @@ export async function startApp(config: Config, options: Options = {}): Promise<A
 
   const storage = await openStorage(config);
   const feed = new Feed({
-    log: storage.events,
+    events: storage.events,
     clock,
-    logger: log,
+    log,
     onHanded: (delayMs) => metrics.eventDelay.observe(delayMs / 1000),
   });
   const retention = new Retention({
-    log: storage.events,
+    events: storage.events,
     clock,
-    logger: log,
+    log,
     retentionMs: config.eventRetentionMs,
   });
   const nodes = connectNodes(config, {

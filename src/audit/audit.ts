@@ -1,5 +1,6 @@
 // The audit log: who requested which change, from where, and with what result. Each entry is written before the request
 // is answered; if the database is away, it is retried, and logged if it cannot be kept.
+
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { AuditEntry, Source } from '../model/access/audit-entry.ts';

@@ -1,7 +1,8 @@
 // Reads the facts from the database and decides by authorize.ts.
+
 import { addMs } from '../common/clock.ts';
 import { type Authorization, authorize } from '../model/reservation/authorize.ts';
-import { CLOCK_TOLERANCE_MS } from '../model/reservation/match-use.ts';
+import { CLOCK_TOLERANCE_MS } from '../model/reservation/timing.ts';
 import { resolvePolicy } from '../model/site/policy.ts';
 import type { ChargingPorts } from './ports.ts';
 

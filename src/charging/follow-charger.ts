@@ -1,15 +1,13 @@
 // Applies to reservations what a charger reports by itself: connector states that drop, prove or contradict a hold, and
 // in OCPP 2.x updates about reservations that the charger ended. Available also activates waiting bookings.
-import { addMs, MINUTE_MS } from '../common/clock.ts';
-import { DEBOUNCE_MS } from '../lifecycle/ask-again.ts';
+
+import { addMs } from '../common/clock.ts';
 import { transition } from '../lifecycle/transition.ts';
 import type { OcppVersion } from '../model/charger/charger.ts';
 import { type ConnectorState, isOutOfOrder } from '../model/charger/connector.ts';
 import { isFirstAsked, isHolding, type ReservationUpdate, removalReason } from '../model/reservation/reservation.ts';
+import { DEBOUNCE_MS, OUTLIVES_EXPIRY_MS } from '../model/reservation/timing.ts';
 import type { ChargingPorts } from './ports.ts';
-
-/** How long after its expiry date a charger without a clock, or one that was offline, may keep a reservation. */
-export const OUTLIVES_EXPIRY_MS = 24 * 60 * MINUTE_MS;
 
 /**
  * OCPP 1.6 has no message for a dropped reservation: Faulted and Unavailable end it (connectorId 0: all of them). A 2.x

@@ -1,23 +1,19 @@
 // Follows the connections of chargers: which node holds a socket, when its charger was last seen or booted, and which
 // reservations become due when it returns.
+
 import { addMs } from '../common/clock.ts';
 import type { BootReport, OcppVersion } from '../model/charger/charger.ts';
-import type { Admission } from '../model/charger/login.ts';
+import type { LoginProof } from '../model/charger/login.ts';
+import { DRAIN_MS } from '../model/reservation/timing.ts';
 import type { Connection } from '../storage/chargers/charger.repository.ts';
 import type { ChargingPorts } from './ports.ts';
-
-/**
- * Time for a returning charger to send its offline queue: a transaction start in it may have used an unsettled
- * reservation.
- */
-export const DRAIN_MS = 2000;
 
 /** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */
 export async function connectCharger(
   ports: ChargingPorts,
   chargerId: string,
   version: OcppVersion,
-  admission: Admission,
+  admission: LoginProof,
 ): Promise<Connection | undefined> {
   const now = ports.clock.now();
   const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, admission, now);

@@ -1,6 +1,23 @@
 // Follows the event log for this process and hands each event, in order, to the followers whose interest it matches. A
 // follower that starts at an earlier position is first given the events it missed. `wake` is only a hint: a lost one
 // delays events by the poll interval, a needless one costs a query.
+//
+// Two machines: the feed has a phase, and each follower has a state.
+//
+// - Feed, idle: nobody follows and nothing is read. The first follower moves it to starting, which reads the end of
+//   the log.
+// - starting -> running at that end. If that read fails -> idle: followers try again after a second while the
+//   database is away, and fail on any other error.
+// - running: wake (a hint, or its own timer) begins a read, or makes the present one go round again. A read takes
+//   pages of 500, hands each event to the live followers, then sets the timer: 1 s, or 1 to 100 ms (doubling) while
+//   an older transaction holds events back. A failed read is tried again; CursorExpired fails every follower.
+// - Every phase -> idle when the last follower leaves; -> stopped by stop, for good. A read that ends after that is
+//   dropped.
+// - Follower, behind: gets what it missed, at its own pace: pages from the database, then the remembered latest
+//   events.
+// - behind -> live when nothing is left between it and the feed; never back, for the feed waits for it (back-
+//   pressure).
+// - behind or live -> ended by stop, or by a fault, which its listener gets.
 import { type Clock, pause } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { isBehind, isWantedFrom, type Position, type Start } from '../model/events/cursor.ts';
@@ -68,9 +85,9 @@ interface Follower {
 }
 
 interface Ports {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly clock: Clock;
-  readonly logger: Log;
+  readonly log: Log;
   /** Called for each event that is handed over, with the time since it happened. */
   readonly onHanded: (delayMs: number) => void;
 }
@@ -105,7 +122,7 @@ export class Feed {
       .catch(() => {})
       .then(() => {
         this.#nextBounds = undefined;
-        const bounds = this.ports.log.bounds();
+        const bounds = this.ports.events.bounds();
         this.#lastBounds = bounds;
         return bounds;
       });
@@ -117,11 +134,13 @@ export class Feed {
    * Throws CursorExpired.
    */
   readonly read = oneAtATime((interest: Interest, after: Position, limit: number) =>
-    this.ports.log.of(interest, after, limit),
+    this.ports.events.of(interest, after, limit),
   );
 
   /** The same for followers that catch up, in a queue of their own: they do not wait behind clients that poll. */
-  readonly #readMissed = oneAtATime((interest: Interest, after: Position) => this.ports.log.of(interest, after, BATCH));
+  readonly #readMissed = oneAtATime((interest: Interest, after: Position) =>
+    this.ports.events.of(interest, after, BATCH),
+  );
 
   /**
    * Hands the listener every event of the interest after `start`, once and in order, until `stop` is called or it
@@ -206,7 +225,7 @@ export class Feed {
     try {
       follower.listener.fail(error);
     } catch (fault) {
-      this.ports.logger.error({ error: fault }, 'a listener of the event feed failed');
+      this.ports.log.error({ error: fault }, 'a listener of the event feed failed');
     }
   }
 
@@ -231,8 +250,8 @@ export class Feed {
   }
 
   #start(): void {
-    const { log, clock } = this.ports;
-    const started = log.bounds().then(
+    const { events, clock } = this.ports;
+    const started = events.bounds().then(
       ({ end: position }) => {
         if (this.#phase !== starting) return;
         const reading = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS, behindSince: undefined };
@@ -256,7 +275,7 @@ export class Feed {
   }
 
   async #read(phase: Running): Promise<void> {
-    const { log, clock, logger } = this.ports;
+    const { events, clock, log } = this.ports;
     phase.isReading = true;
     phase.callOff();
     let waitMs = POLL_MS;
@@ -264,7 +283,7 @@ export class Feed {
     try {
       while (phase.isWoken && this.#phase === phase) {
         phase.isWoken = false;
-        const { entries, isHeldBack } = await log.after(phase.position, BATCH);
+        const { entries, isHeldBack } = await events.after(phase.position, BATCH);
         if (this.#phase !== phase) return; // This phase has lost its followers; later ones have a new phase.
         hasProgressed ||= entries.length > 0;
         await this.#hand(phase, entries);
@@ -274,7 +293,7 @@ export class Feed {
       }
     } catch (error) {
       if (error instanceof CursorExpired) for (const follower of this.#followers) this.#fail(follower, error);
-      logger.error({ error }, 'the event log could not be read; trying again');
+      log.error({ error }, 'the event log could not be read; trying again');
     }
     phase.pauseMs = waitMs === POLL_MS || hasProgressed ? HELD_BACK_MS : Math.min(2 * phase.pauseMs, MAX_HELD_BACK_MS);
     phase.isReading = false;
@@ -316,7 +335,7 @@ export class Feed {
     try {
       return listener.take(entry, false);
     } catch (error) {
-      this.ports.logger.error({ error }, 'a listener of the event feed failed');
+      this.ports.log.error({ error }, 'a listener of the event feed failed');
       return undefined;
     }
   }

@@ -7,9 +7,9 @@ const EVERY_MS = 60_000;
 const BETWEEN_STEPS_MS = 50;
 
 interface Ports {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly clock: Clock;
-  readonly logger: Log;
+  readonly log: Log;
   readonly retentionMs: number;
 }
 
@@ -36,16 +36,16 @@ export class Retention {
   }
 
   async #dropOld(): Promise<void> {
-    const { log, clock, logger, retentionMs } = this.ports;
+    const { events, clock, log, retentionMs } = this.ports;
     try {
       let all = 0;
       for (let dropped = TRIM_STEP; dropped === TRIM_STEP && !this.#isStopped; all += dropped) {
         if (all > 0) await pause(clock, BETWEEN_STEPS_MS);
-        dropped = await log.trim(addMs(clock.now(), -retentionMs));
+        dropped = await events.trim(addMs(clock.now(), -retentionMs));
       }
-      if (all > 0) logger.info({ events: all }, 'dropped old events');
+      if (all > 0) log.info({ events: all }, 'dropped old events');
     } catch (error) {
-      logger.error({ error }, 'old events could not be dropped; trying again');
+      log.error({ error }, 'old events could not be dropped; trying again');
     }
   }
 }

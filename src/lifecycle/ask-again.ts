@@ -1,12 +1,9 @@
 // Makes a live hold due for the settler, in doubt if the charger's earlier reports no longer prove it.
+
 import { addMs } from '../common/clock.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
+import { DEBOUNCE_MS } from '../model/reservation/timing.ts';
 import type { LifecyclePorts } from './transition.ts';
-
-/**
- * How long a connector state that contradicts a hold must last before the hold is verified: real connectors flicker.
- */
-export const DEBOUNCE_MS = 3000;
 
 /** The charger may hold something other than what is stored: makes the hold due at once. */
 export async function askAgain(

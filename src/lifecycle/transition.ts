@@ -1,10 +1,12 @@
 // Applies a happening to a reservation and stores the result by version; a lost race decides again on the newer row.
 // Bulk expiry and notices (follow-up.repository.ts) and the ends of pre-empted holds (hold-connector.ts) bypass it. It
 // must not know why the change is wanted.
+
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Actor, ReservationEventType } from '../model/events/event.ts';
 import { apply, type Happening, isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import { REACTIVATE_MS, RETRY_MS } from '../model/reservation/timing.ts';
 import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
 import type { FollowUp } from '../storage/reservations/follow-up.repository.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
@@ -64,14 +66,6 @@ export async function transition(
     current = newer;
   }
 }
-
-/** First pause before an unanswered command is tried again; it doubles with each attempt. */
-export const RETRY_MS = 2000;
-
-/**
- * Pause before a charger that was not ready for a booking is asked again, unless its connector reports Available first.
- */
-const REACTIVATE_MS = 10_000;
 
 /** When the settler must take up the changed reservation, and whether a release is owed. */
 function followUpOf(

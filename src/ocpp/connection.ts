@@ -1,8 +1,22 @@
 // One charger's socket: answers the charger's calls in order, sends ours one at a time, and checks both against the
 // schemas. A bad frame is answered with an error; only MAX_BAD_FRAMES of them in a row, or a frame that is too long,
 // close the socket. It must not know any action by name.
+//
+// A connection is open until its socket closes, for good: then our outstanding Call ends as connection-lost, queued
+// ones as offline, and retries for the database end. While it is open, these modes hold side by side:
+// - paused: the socket is not read while the charger exceeds the frame rate, or from 64 unanswered calls down to
+//   32.
+// - unheard: each liveness check sets it and pings; any frame, ping or pong, or the end of a pause, clears it. A
+//   check that finds it set terminates the socket, unless reading is paused.
+// - drained (drainedAt): no call is unanswered, and 2 s have passed since the last answered call that chargers
+//   queue while offline (if none, since the connect); always from 60 s after the connect or last boot.
+// - waiting for the database: from a DatabaseAway error until a retry (every 500 ms) succeeds. Calls keep their
+//   order, but unordered ones (Heartbeat) are answered at once.
+// - draining (drain), for good: no further Call of ours is sent; the charger's calls are still answered.
+// - faulty: counts unreadable frames in a row; a readable one resets it, the 101st closes the socket (1008).
+
 import type { RawData, WebSocket } from 'ws';
-import { DRAIN_MS, recordClockSkew } from '../charging/follow-connection.ts';
+import { recordClockSkew } from '../charging/follow-connection.ts';
 import type { ChargingPorts } from '../charging/ports.ts';
 import { addMs, type Clock, pause } from '../common/clock.ts';
 import { endAtFault } from '../common/end-at-fault.ts';
@@ -11,6 +25,7 @@ import type { Metrics } from '../common/metrics.ts';
 import { RateLimit } from '../common/rate-limit.ts';
 import { settleLateAnswer } from '../lifecycle/settle-reservation.ts';
 import type { ChargerAnswer, ChargerCommand, Outcome, ReservationCommand } from '../model/charger/charger-calls.ts';
+import { DRAIN_MS } from '../model/reservation/timing.ts';
 import { isDatabaseAway, isUnstorable } from '../storage/database.ts';
 import { OutgoingCalls, type WireOutcome } from './outgoing-calls.ts';
 import { type BadFrame, errorFrame, type Frame, type MessageId, parseFrame, resultFrame } from './protocol/frames.ts';

@@ -1,5 +1,18 @@
 // Where chargers connect: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
 // owns this node's open connections, one per charger (the newest wins), their logins and the liveness check.
+//
+// The gateway is closed until listen has opened its ports, then open, and from stop on draining, for good. Only an
+// open one lets chargers in (else 503), checks liveness (every livenessMs / 2) and retries to record an end. A
+// draining one lets connections finish their outstanding Call (answerTimeoutMs at most), then closes them (1001). A
+// charger's socket is in one of these states:
+// - headless: no upgrade request yet. HTTP timeouts end it; one address may have 2000 of them (trusted proxies:
+//   any).
+// - entering: the login is checked and the connection recorded with an epoch. It is refused by an HTTP status;
+//   without a subprotocol that we speak it is closed (1002) after the handshake and never recorded.
+// - connected: of two connections of a charger the one with the lower epoch is closed (1000). When this node gets a
+//   new id, reclaim records the connection again, or closes it if a newer one owns the charger.
+// - ending: the socket has closed. Once the calls it received are answered or given up, its end is recorded, with
+//   retries while the database is away; until then the database counts the charger as connected.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';

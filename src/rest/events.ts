@@ -142,9 +142,9 @@ class Stream {
   }
 
   #take({ event }: Entry, isMissed: boolean): Promise<void> | undefined {
-    const { outbox } = this.#live;
-    outbox.put([textOf(event)]);
+    const { buffer } = this.#live;
+    buffer.put([textOf(event)]);
     if (this.#live.isEnded) return undefined;
-    return isMissed ? outbox.room() : outbox.turn();
+    return isMissed ? buffer.room() : buffer.turn();
   }
 }

@@ -9,7 +9,7 @@
 //
 // It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and a result
 // is stored only over the version it was decided on.
-import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
+
 import { addMs } from '../common/clock.ts';
 import { doubtEach } from '../lifecycle/ask-again.ts';
 import { settleCancel, settleReserve } from '../lifecycle/settle-reservation.ts';
@@ -17,6 +17,7 @@ import { transition } from '../lifecycle/transition.ts';
 import type { Outcome } from '../model/charger/charger-calls.ts';
 import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
 import { isFirstAsked, isHolding, type Reservation } from '../model/reservation/reservation.ts';
+import { OUTLIVES_EXPIRY_MS } from '../model/reservation/timing.ts';
 import { endMoved } from '../reserving/move-reservation.ts';
 import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
 import { activate, refusalOf, retreat } from './activate-booking.ts';

@@ -1,9 +1,9 @@
 // Finds due work from rows alone, so that any process may die at any step: expiry, ending notices, and what
 // settle-due.ts does. One timer sleeps until the next due time. A row is claimed for longer than its commands can take,
 // so no two processes work on it, and one that dies delays it until the claim ends.
-import { OUTLIVES_EXPIRY_MS } from '../charging/follow-charger.ts';
+
 import { addMs } from '../common/clock.ts';
-import { RETRY_MS } from '../lifecycle/transition.ts';
+import { OUTLIVES_EXPIRY_MS, RETRY_MS } from '../model/reservation/timing.ts';
 import { isDatabaseAway } from '../storage/database.ts';
 import { type DueReservation, MAX_CLAIMED, MAX_ENDED } from '../storage/reservations/follow-up.repository.ts';
 import type { SettlingPorts } from './ports.ts';

@@ -1,7 +1,7 @@
-// A WebSocket as the channel of an outbox: puts text frames directly into the connection below the socket.
+// A WebSocket as the channel of a buffer: puts text frames directly into the connection below the socket.
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import type { Channel } from './outbox.ts';
+import type { Channel } from './send-buffer.ts';
 
 const FINAL_TEXT = 0x81;
 

@@ -1,6 +1,6 @@
 // A connection to a client that stays open: a WebSocket, a stream of Server-Sent Events, or REST's stream of events.
 // It knows its caller and ends with the caller's credential, counts against the caller's quota, keeps itself alive, and
-// owns the outbox and the running operations, which end with it. It must not know the protocol.
+// owns the buffer and the running operations, which end with it. It must not know the protocol.
 //
 //   new       nobody is known yet                      -> entered (enter), ended
 //   entered   counted for its caller; operations run   -> entered (renew: another credential), ended
@@ -11,7 +11,7 @@ import type { Metrics } from '../common/metrics.ts';
 import type { Caller } from '../model/access/caller.ts';
 import type { CallerQuota } from './caller-quota.ts';
 import { onExpiry } from './expiry.ts';
-import { type Channel, Outbox, type Progress, type Writer } from './outbox.ts';
+import { type Channel, type Progress, SendBuffer, type Writer } from './send-buffer.ts';
 
 export interface LivePorts {
   readonly quota: CallerQuota;
@@ -56,7 +56,7 @@ export interface Running {
 }
 
 export class LiveConnection {
-  readonly outbox: Outbox;
+  readonly buffer: SendBuffer;
   /** Operations by their ids; the only operation of a stream of its own has the id undefined. */
   readonly #operations = new Map<string | undefined, Running>();
   #caller: Caller | undefined;
@@ -69,7 +69,7 @@ export class LiveConnection {
     channel: Channel,
     private readonly protocol: Protocol,
   ) {
-    this.outbox = new Outbox(channel, ports.writer, () => {
+    this.buffer = new SendBuffer(channel, ports.writer, () => {
       ports.metrics.slowConsumers.inc();
       protocol.overflow();
     });
@@ -155,7 +155,7 @@ export class LiveConnection {
     this.#callOffExpiry();
     this.#callOffKeepAlive();
     this.stopAll();
-    this.outbox.clear();
+    this.buffer.clear();
     if (this.#caller) this.ports.quota.disconnect(this.#caller);
     this.protocol.ended?.();
   }

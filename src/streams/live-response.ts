@@ -27,7 +27,7 @@ export class LiveResponse extends LiveConnection {
       expire: (caller) => protocol.expire(caller),
       overflow: () => protocol.overflow(),
       ended: () => protocol.ended?.(),
-      keepAlive: () => this.outbox.put([COMMENT]),
+      keepAlive: () => this.buffer.put([COMMENT]),
     });
     this.#channel = channel;
     this.#clock = ports.clock;
@@ -51,13 +51,13 @@ export class LiveResponse extends LiveConnection {
     this.#channel.attach(response);
     this.startKeepAlive();
     // Some browsers show a stream as open only after the first bytes.
-    this.outbox.put([COMMENT]);
+    this.buffer.put([COMMENT]);
     return true;
   }
 
   /** Ends the stream; resolves when the client has taken everything that was written, or after MAX_CLOSING_MS. */
   close(): Promise<void> {
-    this.outbox.finish();
+    this.buffer.finish();
     return this.#channel.end(() => {
       this.end();
       return this.#clock.after(MAX_CLOSING_MS, () => this.#channel.destroy());

@@ -1,8 +1,8 @@
-// The response of an event stream as the channel of an outbox.
+// The response of an event stream as the channel of a buffer.
 import type { ServerResponse } from 'node:http';
-import type { Channel } from './outbox.ts';
+import type { Channel } from './send-buffer.ts';
 
-/** The response may be attached after the first message was put; until then messages wait in the outbox. */
+/** The response may be attached after the first message was put; until then messages wait in the buffer. */
 export class ResponseChannel implements Channel {
   #response: ServerResponse | undefined;
   #isEnded = false;

@@ -1,6 +1,21 @@
 // Delivers the event log to one webhook for as long as its lease is held: each event at least once, those of one
 // reservation or connector in order, starting at the position in the webhook's row. It must not know how a process gets
 // its webhooks.
+//
+// A courier is created when this process has leased the webhook, and ends for good; the next lease gets a new
+// courier.
+// - idle: everything readable was delivered. wake starts work.
+// - working: after the previous courier of the webhook has stopped, reads a page of the log and delivers it, again
+//   and again, until a page ends the log and no wake came meanwhile (idle), a message fails or an error happens
+//   (resting), or it ends.
+// - resting: after a failed message for 5 s, doubling up to 1 h (longer if the receiver's Retry-After says so);
+//   after an error on our side for 5 s. A wake is only remembered; the timer returns it to working.
+// - stopped: by stop, or by the courier itself through onOver, which makes delivery.ts stop it and release the
+//   lease: the lease is lost or too short for one more message, the webhook was changed, or it was paused (410, a
+//   day without success, or the log trimmed beyond its position). stop waits for messages under way. Besides, the
+//   webhook is failing (failingSince) from a failed message until a page is delivered whole; a partial success
+//   starts it anew. A failing webhook gets one message at a time, any other up to eight.
+
 import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';

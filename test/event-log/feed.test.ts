@@ -112,7 +112,7 @@ it('every watcher sees every event once and in order, while many clients write',
 it('events that a stopped watcher had still to get do not go to a watcher that began later', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const rows = eventLog(database);
-  const feed = new Feed({ log: rows, clock: systemClock, logger: createLog('silent'), onHanded: () => {} });
+  const feed = new Feed({ events: rows, clock: systemClock, log: createLog('silent'), onHanded: () => {} });
   const write = (count: number) =>
     server.database.query(
       `INSERT INTO event (at, kind, type, site_id, charger_id, connector_id, snapshot)

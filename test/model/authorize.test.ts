@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConnectorState } from '../../src/model/charger/connector.ts';
 import { combinePlugs } from '../../src/model/charger/connector.ts';
 import type { IdTag } from '../../src/model/charger/id-tag.ts';
-import { authorize, type Hold } from '../../src/model/reservation/authorize.ts';
+import { type ActiveHold, authorize } from '../../src/model/reservation/authorize.ts';
 
 const now = new Date('2026-05-01T10:00:00Z');
 const later = new Date('2026-05-01T10:20:00Z');
@@ -16,7 +16,7 @@ const charger = (
 ) => ({
   connectors: states.map((state, index) => ({ connectorId: index + 1, state })),
   holds: holds.map(
-    ([connectorId, idTag, parentIdTag, expiryDate = later]): Hold => ({
+    ([connectorId, idTag, parentIdTag, expiryDate = later]): ActiveHold => ({
       connectorId,
       idTag,
       expiryDate,

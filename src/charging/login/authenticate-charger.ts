@@ -5,7 +5,7 @@ import type { Clock } from '../../common/clock.ts';
 import type { Metrics } from '../../common/metrics.ts';
 import { type RateLimit, RateLimits } from '../../common/rate-limit.ts';
 import type { ClientCertificate } from '../../model/charger/certificate.ts';
-import type { Admission } from '../../model/charger/login.ts';
+import type { LoginProof } from '../../model/charger/login.ts';
 import type { CertificateRepository } from '../../storage/chargers/certificate.repository.ts';
 import type { ChargerRepository, Credentials } from '../../storage/chargers/charger.repository.ts';
 import { type Passwords, readingsOf } from './passwords.ts';
@@ -22,7 +22,7 @@ export interface Login {
 }
 
 export type ChargerAuthentication =
-  | { readonly verdict: 'ACCEPTED'; readonly admission: Admission }
+  | { readonly verdict: 'ACCEPTED'; readonly admission: LoginProof }
   | { readonly verdict: 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD' | 'WRONG_CERTIFICATE' | 'PROFILE_TOO_LOW' }
   | { readonly verdict: 'TOO_MANY_FAILURES' | 'TOO_MANY_LOGINS'; readonly retryAfterSeconds: number };
 

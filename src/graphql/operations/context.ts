@@ -17,7 +17,7 @@ export interface ApiContext {
   readonly caller: Caller;
   readonly load: Loaders;
   /** The event log, for queries. Subscriptions get their events from the feed (event-source.ts). */
-  readonly log: Pick<Feed, 'bounds' | 'read'>;
+  readonly feed: Pick<Feed, 'bounds' | 'read'>;
   /** Reads the present state together with its position in the log. */
   readonly now: Pick<ReservationRepository, 'liveOf'> & Pick<ChargerRepository, 'connectorsOf'>;
   /** Absent in a subscription. */

@@ -61,12 +61,12 @@ export class Operations {
     caller: Caller,
     { head, tail, fail }: { readonly head: Buffer; readonly tail: Buffer; fail(error: unknown): void },
   ): Promise<readonly GraphQLError[] | undefined> {
-    const { outbox } = live;
+    const { buffer } = live;
     const uncount = once(() => this.ports.quota.unsubscribe(caller));
     const sink: Sink = {
-      send: (message) => outbox.put([head, message.json, tail], message.at, running.progress),
-      room: () => outbox.room(),
-      turn: () => outbox.turn(),
+      send: (message) => buffer.put([head, message.json, tail], message.at, running.progress),
+      room: () => buffer.room(),
+      turn: () => buffer.turn(),
       fail: (error) => {
         uncount();
         fail(error);

@@ -11,7 +11,7 @@ import type { Feed } from '../../event-log/feed.ts';
 import type { Deadlines } from '../../http/deadlines.ts';
 import type { Caller } from '../../model/access/caller.ts';
 import type { CallerQuota } from '../../streams/caller-quota.ts';
-import type { Writer } from '../../streams/outbox.ts';
+import type { Writer } from '../../streams/send-buffer.ts';
 import { type ApiContext, type ApiRequest, type LoaderPorts, Loaders } from './context.ts';
 import { toGraphQLError } from './errors.ts';
 import type { TrustedDocuments } from './trusted-documents.ts';
@@ -54,7 +54,7 @@ export async function authenticate(ports: GraphQLPorts, header: string | undefin
 export const contextOf = (ports: GraphQLPorts, caller: Caller, request?: ApiRequest): ApiContext => ({
   caller,
   load: new Loaders(ports, { cache: request !== undefined }),
-  log: ports.feed,
+  feed: ports.feed,
   now: { liveOf: ports.reservations.liveOf, connectorsOf: ports.chargers.connectorsOf },
   ...(request && { request }),
 });

@@ -1,5 +1,19 @@
 // One subscription of one client: sends the present state if the client asked for it, then the events it missed, then
 // each event as it comes. It must not know the protocol that carries its messages.
+//
+// A subscription is a row of legs, one at a time, each under one caller's rights.
+//
+// - Opening (open): the resolver gives the interest; the start is the present state, a cursor, or the end of the
+//   log. An error here is returned, and there is no subscription.
+// - Leg, presenting: sends the present state (or nothing), waiting for room after each message -> following.
+// - Leg, following: the feed gives events after at. Missed ones are shown one by one, waiting for room; live ones
+//   go through the shared projection, in order, waiting for turn only. at moves with each message that is sent.
+// - Leg -> ended by stop: it leaves the feed, and messages still on their way are dropped.
+// - renew (new rights): waits until the present state is sent, ends the leg and begins the next at resumeAt,
+//   without a present state; what the old leg had taken but not sent is read again. If the new caller may not
+//   subscribe, the subscription fails.
+// - Ended: by stop (client completed or gone), silently; or by a failure of the feed, a message or a renewal, which
+//   the sink gets (CursorExpired as CURSOR_EXPIRED).
 import { createSourceEventStream, GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Feed, Following } from '../../event-log/feed.ts';
 import { NoCursor, resumeAt } from '../../event-log/resume.ts';
@@ -9,8 +23,8 @@ import { CursorExpired, type Entry } from '../../storage/events/event-log.reposi
 import type { ApiContext } from './context.ts';
 import type { Operation } from './documents.ts';
 import { badInput } from './errors.ts';
-import { EventSource } from './event-source.ts';
 import type { Message, Projections } from './projection.ts';
+import { Watch } from './watch.ts';
 
 /** Where the messages of a subscription go: the client's connection. */
 export interface Sink {
@@ -54,7 +68,7 @@ export class Subscription {
     sink: Sink,
   ): Promise<Subscription | readonly GraphQLError[]> {
     const source = await sourceOf(ports, operation, caller);
-    if (!(source instanceof EventSource)) return source;
+    if (!(source instanceof Watch)) return source;
     try {
       const { start, present } = await beginning(ports.feed, source);
       const subscription = new Subscription(ports, operation, sink);
@@ -73,7 +87,7 @@ export class Subscription {
     if (this.#isEnded || !this.#leg) return;
     const at = this.#leg.resumeAt;
     this.#leg.stop();
-    if (source instanceof EventSource) this.#begin(source, caller, at, []);
+    if (source instanceof Watch) this.#begin(source, caller, at, []);
     else this.#fail(source[0]);
   }
 
@@ -82,7 +96,7 @@ export class Subscription {
     this.#leg?.stop();
   }
 
-  #begin(source: EventSource, caller: Caller, start: Start, present: readonly object[]): void {
+  #begin(source: Watch, caller: Caller, start: Start, present: readonly object[]): void {
     const leg = new Leg(this.ports, this.operation, caller, this.sink, start, (error) => this.#fail(error));
     this.#leg = leg;
     leg.run(source, present);
@@ -124,7 +138,7 @@ class Leg {
     return reached && isBehind(reached, this.at.position) ? this.#past(reached) : this.at;
   }
 
-  run({ interest }: EventSource, present: readonly object[]): void {
+  run({ interest }: Watch, present: readonly object[]): void {
     this.presented = this.#present(present).then(
       () => {
         if (!this.#isEnded) this.#following = this.ports.feed.follow(interest, this.at, this);
@@ -195,10 +209,10 @@ async function sourceOf(
   { schema, contextOf }: SubscriptionPorts,
   { document, operationName, variables }: Operation,
   caller: Caller,
-): Promise<EventSource | readonly GraphQLError[]> {
+): Promise<Watch | readonly GraphQLError[]> {
   const args = { schema, document, operationName, variableValues: variables, contextValue: contextOf(caller) };
   const source = await createSourceEventStream(args);
-  if (source instanceof EventSource) return source;
+  if (source instanceof Watch) return source;
   return 'errors' in source && source.errors ? source.errors : [new GraphQLError('')];
 }
 
@@ -206,7 +220,7 @@ async function sourceOf(
  * Where the subscription starts, and the present state if it asked for that. Throws a GraphQLError if it cannot resume
  * from the cursor.
  */
-async function beginning(feed: Feed, { from }: EventSource): Promise<{ start: Start; present: readonly object[] }> {
+async function beginning(feed: Feed, { from }: Watch): Promise<{ start: Start; present: readonly object[] }> {
   const { after, present } = from;
   if (after != null && present) throw badInput('snapshot', 'Give either `after` or `snapshot: true`, not both.');
   if (present) {

@@ -276,7 +276,7 @@ class EventStream {
     const result = id === undefined ? payload : { id, payload };
     const complete = id === undefined ? '' : ` ${JSON.stringify({ id })}`;
     const text = `event: next\ndata: ${JSON.stringify(result)}\n\nevent: complete\ndata:${complete}\n\n`;
-    this.#live.outbox.put([Buffer.from(text)]);
+    this.#live.buffer.put([Buffer.from(text)]);
     if (id === undefined) void this.close();
   }
 

@@ -272,7 +272,7 @@ class Client {
   }
 
   #say(message: object): void {
-    this.#live.outbox.put([Buffer.from(JSON.stringify(message))]);
+    this.#live.buffer.put([Buffer.from(JSON.stringify(message))]);
   }
 
   #ping(): void {
@@ -296,7 +296,7 @@ class Client {
 
   #close(code: number, reason: string): void {
     if (this.socket.readyState !== this.socket.OPEN) return;
-    this.#live.outbox.finish();
+    this.#live.buffer.finish();
     this.#live.stopAll();
     this.socket.close(
       code,

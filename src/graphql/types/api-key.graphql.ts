@@ -1,4 +1,5 @@
 // API keys in the GraphQL API: admins list, create and revoke the keys of machine clients.
+
 import {
   Arg,
   Args,
@@ -12,7 +13,6 @@ import {
   Query,
   Resolver,
   Root,
-  registerEnumType,
 } from 'type-graphql';
 import { createApiKey, revokeApiKey } from '../../administration/manage-api-keys.ts';
 import { type AdministrationPorts } from '../../administration/ports.ts';
@@ -23,17 +23,7 @@ import type { Role } from '../../model/access/caller.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
 import { InvalidInput, NotAllowed, NotFound, resultUnion } from '../operations/refusals.ts';
-
-export const RoleEnum: Record<Role, Role> = { DRIVER: 'DRIVER', OPERATOR: 'OPERATOR', ADMIN: 'ADMIN' };
-registerEnumType(RoleEnum, {
-  name: 'Role',
-  description: 'The role of a caller.',
-  valuesConfig: {
-    DRIVER: { description: 'Reserves with its own idTags, or for its groups.' },
-    OPERATOR: { description: 'Administers its own sites and acts for every driver there.' },
-    ADMIN: { description: 'Everything.' },
-  },
-});
+import { RoleEnum } from './role.graphql.ts';
 
 @ObjectType('ApiKey', {
   description: 'A credential of a machine client. The key itself is returned only once, when it is created.',

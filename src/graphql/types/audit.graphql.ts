@@ -6,7 +6,7 @@ import type { Source } from '../../model/access/audit-entry.ts';
 import type { Role } from '../../model/access/caller.ts';
 import type { AuditFilter, AuditRepository, KeptAuditEntry } from '../../storage/access/audit.repository.ts';
 import { type Page, PageArgs, pageTypes, readPage } from '../operations/page.ts';
-import { RoleEnum } from './api-key.graphql.ts';
+import { RoleEnum } from './role.graphql.ts';
 
 const ViaEnum: Record<Source['via'], Source['via']> = {
   GRAPHQL: 'GRAPHQL',

@@ -9,7 +9,7 @@ import type { Charger } from '../../model/charger/charger.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { InvalidInput, NotAllowed, NotFound, ReservationNotSupported, resultUnion } from '../operations/refusals.ts';
 import { ChargerType } from './charger.graphql.ts';
-import { ChargerOffline, ChargerRefused } from './reservation-type.graphql.ts';
+import { ChargerOffline, ChargerRefused } from './reservation-refusals.graphql.ts';
 
 @ObjectType('ChargerCertificate', { description: 'A certificate that a charger has presented or was issued.' })
 class ChargerCertificateType {

@@ -16,7 +16,7 @@ import { type Start, toCursor } from '../../model/events/cursor.ts';
 import type { ConnectorEvent } from '../../model/events/event.ts';
 import type { ConnectorNow } from '../../storage/chargers/charger.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
-import { EventSource } from '../operations/event-source.ts';
+import { Watch } from '../operations/watch.ts';
 import { ConnectorStateEnum } from './connector-state.graphql.ts';
 import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from './event-type.graphql.ts';
 
@@ -100,7 +100,7 @@ export class ConnectorChangedResolver {
         const { start, connectors } = await now.connectorsOf(interest, limit);
         return { start, rows: connectors };
       };
-      return new EventSource(interest, {
+      return new Watch(interest, {
         after: args.after,
         ...(args.snapshot && { present: () => presentState(readNow, toPresent) }),
       });

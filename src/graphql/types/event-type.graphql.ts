@@ -7,7 +7,7 @@ import type { EventFilter } from '../../model/access/caller-interest.ts';
 import type { Start } from '../../model/events/cursor.ts';
 import type { LogEvent } from '../../model/events/event.ts';
 import { badInput } from '../operations/errors.ts';
-import type { Present } from '../operations/event-source.ts';
+import type { Present } from '../operations/watch.ts';
 
 @InterfaceType('Event', {
   description: 'Something that happened, in the order of the log.',

@@ -104,8 +104,8 @@ export class EventsResolver {
   @Query(() => String, {
     description: 'The present end of the event log. A subscription with it as `after` misses nothing from now on.',
   })
-  async eventCursor(@Ctx() { log }: ApiContext): Promise<string> {
-    return toCursor({ position: (await log.bounds()).end });
+  async eventCursor(@Ctx() { feed }: ApiContext): Promise<string> {
+    return toCursor({ position: (await feed.bounds()).end });
   }
 
   @Query(() => EventConnection, {
@@ -114,15 +114,15 @@ export class EventsResolver {
   })
   async events(
     @Args(() => EventsArgs) { filter, after, first }: EventsArgs,
-    @Ctx() { caller, log }: ApiContext,
+    @Ctx() { caller, feed }: ApiContext,
   ): Promise<EventConnection> {
     if (first < 1 || first > MAX_PAGE) throw badInput('first', `It must be from 1 to ${MAX_PAGE}.`);
     const { kinds, ...rest } = filter ?? {};
     const interest = eventInterest(caller, kinds ?? ['RESERVATION', 'CONNECTOR'], eventFilter(rest));
-    const { position } = after == null ? { position: (await log.bounds()).horizon } : await resumeFrom(log, after);
-    let page = await log.read(interest, position, first);
+    const { position } = after == null ? { position: (await feed.bounds()).horizon } : await resumeFrom(feed, after);
+    let page = await feed.read(interest, position, first);
     for (let span = 1; page.entries.length === 0 && !page.isEnd && span < MAX_SPANS; span += 1) {
-      page = await log.read(interest, page.end, first);
+      page = await feed.read(interest, page.end, first);
     }
     const events = page.entries.map(({ event }) => event);
     return {

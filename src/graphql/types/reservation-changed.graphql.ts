@@ -17,7 +17,7 @@ import { type Start, toCursor } from '../../model/events/cursor.ts';
 import { isEndedByOthers, type ReservationEvent } from '../../model/events/event.ts';
 import type { Reservation } from '../../model/reservation/reservation.ts';
 import type { ApiContext } from '../operations/context.ts';
-import { EventSource } from '../operations/event-source.ts';
+import { Watch } from '../operations/watch.ts';
 import { AFTER, EventType, eventFilter, presentState, SNAPSHOT_LEFT } from './event-type.graphql.ts';
 import { ReasonEnum, ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 
@@ -144,7 +144,7 @@ export class ReservationChangedResolver {
         const { start, reservations } = await now.liveOf(interest, limit);
         return { start, rows: reservations };
       };
-      return new EventSource(interest, {
+      return new Watch(interest, {
         after: args.after,
         ...(args.snapshot && { present: () => presentState(readLive, toPresent) }),
       });

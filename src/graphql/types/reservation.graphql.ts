@@ -49,9 +49,8 @@ import {
   ConnectorNotFree,
   ReservationEnded,
   ReservationNotSettled,
-  ReservationStatusEnum,
-  ReservationType,
-} from './reservation-type.graphql.ts';
+} from './reservation-refusals.graphql.ts';
+import { ReservationStatusEnum, ReservationType } from './reservation-type.graphql.ts';
 import { SiteType, siteOf } from './site.graphql.ts';
 
 @InputType({ description: 'A connector to hold, or a choice of connectors, and for whom.' })

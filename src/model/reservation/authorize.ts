@@ -6,7 +6,7 @@ import type { IntruderStatus } from '../site/policy.ts';
 import { mayUse, type Presented } from './holder.ts';
 
 /** The part of a reservation that a decision needs. */
-export interface Hold {
+export interface ActiveHold {
   readonly connectorId: number;
   /** Absent: the hold is for the group alone. */
   readonly idTag?: string;
@@ -16,7 +16,7 @@ export interface Hold {
 
 export interface ChargerHolds {
   readonly connectors: readonly { readonly connectorId: number; readonly state: ConnectorState }[];
-  readonly holds: readonly Hold[];
+  readonly holds: readonly ActiveHold[];
 }
 
 export type Authorization = {
@@ -63,7 +63,7 @@ export function authorize(
   return { status: 'RESERVED', reservedUntil, ...parent, openConnectors };
 }
 
-function openTo(holder: Presented, asked: number, charger: ChargerHolds, holds: readonly Hold[]): number[] {
+function openTo(holder: Presented, asked: number, charger: ChargerHolds, holds: readonly ActiveHold[]): number[] {
   const inOrder = charger.connectors.filter(({ connectorId, state }) => connectorId === asked || !isOutOfOrder(state));
   // A request for the whole charger may come to stop a transaction, so its connectors in use count; a request for one
   // connector comes from a driver in front of it, so other connectors in use do not.
@@ -82,4 +82,5 @@ function openTo(holder: Presented, asked: number, charger: ChargerHolds, holds: 
   return (isFreeEnough ? [...own, ...free] : own).toSorted((a, b) => a - b);
 }
 
-const soonestEnd = (holds: readonly Hold[]) => new Date(Math.min(...holds.map((hold) => hold.expiryDate.getTime())));
+const soonestEnd = (holds: readonly ActiveHold[]) =>
+  new Date(Math.min(...holds.map((hold) => hold.expiryDate.getTime())));

@@ -1,12 +1,11 @@
 // Finds the reservation that a starting transaction uses. Pure. The charger's own label (reservationId) is a hint: it
 // counts only if the idTag or group fits too; without one, idTag or group, connector and window decide.
+
 import { addMs } from '../../common/clock.ts';
 import type { Presentation } from '../charger/transaction.ts';
 import { mayUse } from './holder.ts';
 import { isLive, type Reservation } from './reservation.ts';
-
-/** A charger's clock may be slow: a start stamped up to this long before the hold still counts as within it. */
-export const CLOCK_TOLERANCE_MS = 5 * 60_000;
+import { CLOCK_TOLERANCE_MS } from './timing.ts';
 
 export function matchUse(
   reservations: readonly Reservation[],

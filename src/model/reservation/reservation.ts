@@ -109,14 +109,14 @@ export interface Alternative {
 }
 
 /** What an accepted ReserveNow asked for: several may be sent with different values, and answered late. */
-export interface Held {
+export interface AcceptedHold {
   readonly reservationId: number;
   readonly expiryDate: Date;
 }
 
 export type Happening =
   /** Without `held` there was no answer: the connector reports Reserved, or this server enforces the hold. */
-  | { readonly type: 'accepted'; readonly held?: Held }
+  | { readonly type: 'accepted'; readonly held?: AcceptedHold }
   | { readonly type: 'refused'; readonly reason: RefusalReason }
   | { readonly type: 'unanswered'; readonly reason: 'TIMEOUT' | 'CHARGER_LOST' }
   | { readonly type: 'unreachable' }
@@ -245,7 +245,7 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
 }
 
 /** Whether the charger accepted the current id and expiry date, not earlier ones. */
-const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: Held): boolean =>
+const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: AcceptedHold): boolean =>
   reservation.reservationId === reservationId && reservation.expiryDate.getTime() === expiryDate.getTime();
 
 /** No acceptance by the charger is known. */

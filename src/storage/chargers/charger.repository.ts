@@ -3,7 +3,7 @@ import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { BootReport, Capabilities, Charger, OcppVersion, SecurityProfile } from '../../model/charger/charger.ts';
 import { type Connector, type ConnectorState, combinePlugs, type StatusReport } from '../../model/charger/connector.ts';
-import type { Admission } from '../../model/charger/login.ts';
+import type { LoginProof } from '../../model/charger/login.ts';
 import { type Start, startAt } from '../../model/events/cursor.ts';
 import type { Interest } from '../../model/events/interest.ts';
 import type { Database } from '../database.ts';
@@ -368,7 +368,7 @@ export function chargerRepository(database: Database) {
       chargerId: string,
       nodeId: number,
       version: OcppVersion,
-      { profile, passwordHash, fingerprint }: Admission,
+      { profile, passwordHash, fingerprint }: LoginProof,
       now: Date,
     ): Promise<Connection | undefined> {
       const [row] = await database.query(statements.connect, {

@@ -1,9 +1,9 @@
-// Tests the outbox of a client: it is bounded and ordered, and merges writes when the client or the server is busy.
+// Tests the buffer of a client: it is bounded and ordered, and merges writes when the client or the server is busy.
 import { expect, it, vi } from 'vitest';
 import { type Clock, systemClock } from '../../src/common/clock.ts';
 import { createLog } from '../../src/common/log.ts';
 import type { Start } from '../../src/model/events/cursor.ts';
-import { type Channel, Outbox, type Progress, Writer } from '../../src/streams/outbox.ts';
+import { type Channel, type Progress, SendBuffer, Writer } from '../../src/streams/send-buffer.ts';
 import { TestClock } from '../support/test-clock.ts';
 
 class TestChannel implements Channel {
@@ -23,17 +23,17 @@ class TestChannel implements Channel {
   }
 }
 
-function outboxOf(onOverflow: () => void = () => {}) {
+function bufferOf(onOverflow: () => void = () => {}) {
   const channel = new TestChannel();
-  const outbox = new Outbox(channel, new Writer(systemClock, createLog('silent')), onOverflow);
+  const buffer = new SendBuffer(channel, new Writer(systemClock, createLog('silent')), onOverflow);
   const progress: Progress = {};
-  const put = (text: string, at?: Start) => outbox.put([Buffer.from(text), Buffer.from('!')], at, progress);
-  return { channel, outbox, put, progress };
+  const put = (text: string, at?: Start) => buffer.put([Buffer.from(text), Buffer.from('!')], at, progress);
+  return { channel, buffer, put, progress };
 }
 const place = (id: bigint): Start => ({ position: { xid: 1n, id } });
 
 it('messages put in one turn of the event loop go out in one write, in order', async () => {
-  const { channel, put } = outboxOf();
+  const { channel, put } = bufferOf();
   put('one');
   put('two');
   await vi.waitFor(() => expect(channel.writes).toEqual(['|one!|two!']));
@@ -42,7 +42,7 @@ it('messages put in one turn of the event loop go out in one write, in order', a
 });
 
 it('messages wait while the system has not taken earlier writes, then go out in order', async () => {
-  const { channel, outbox, put } = outboxOf();
+  const { channel, buffer, put } = bufferOf();
   channel.unsent = 100_000;
   put('one');
   await vi.waitFor(() => expect(channel.sent).toBeDefined());
@@ -51,7 +51,7 @@ it('messages wait while the system has not taken earlier writes, then go out in 
   channel.unsent = 0;
   channel.sent?.();
   expect(channel.writes).toEqual(['|one!|two!']);
-  expect(outbox.room()).toBeUndefined();
+  expect(buffer.room()).toBeUndefined();
 });
 
 it('messages for a channel that no client has opened yet wait without a deadline', async () => {
@@ -64,9 +64,9 @@ it('messages for a channel that no client has opened yet wait without a deadline
     },
   };
   const channel = new TestChannel();
-  const outbox = new Outbox(channel, new Writer(clock, createLog('silent')), () => expect.fail('given up'));
+  const buffer = new SendBuffer(channel, new Writer(clock, createLog('silent')), () => expect.fail('given up'));
   channel.unsent = Number.POSITIVE_INFINITY;
-  outbox.put([Buffer.from('early')]);
+  buffer.put([Buffer.from('early')]);
   await vi.waitFor(() => expect(channel.sent).toBeDefined());
   expect(deadlines).toEqual([]);
   channel.unsent = 0;
@@ -74,12 +74,12 @@ it('messages for a channel that no client has opened yet wait without a deadline
   expect(channel.writes).toEqual(['|early']);
 });
 
-it('the outbox has room again once most of it is written', async () => {
-  const { channel, outbox, put } = outboxOf();
+it('the buffer has room again once most of it is written', async () => {
+  const { channel, buffer, put } = bufferOf();
   channel.unsent = 100_000;
   put('x'.repeat(70_000));
   let isRoom = false;
-  const room = outbox.room()?.then(() => {
+  const room = buffer.room()?.then(() => {
     isRoom = true;
   });
   await vi.waitFor(() => expect(channel.sent).toBeDefined());
@@ -90,9 +90,9 @@ it('the outbox has room again once most of it is written', async () => {
   expect(isRoom).toBe(true);
 });
 
-it('an overflowing outbox gives up the client, keeps the progress of what was written, and drops the rest', async () => {
+it('an overflowing buffer gives up the client, keeps the progress of what was written, and drops the rest', async () => {
   const overflowed = vi.fn();
-  const { channel, outbox, put, progress } = outboxOf(overflowed);
+  const { channel, buffer, put, progress } = bufferOf(overflowed);
   put('first', place(1n));
   await vi.waitFor(() => expect(channel.writes).toHaveLength(1));
   channel.unsent = 100_000;
@@ -101,17 +101,17 @@ it('an overflowing outbox gives up the client, keeps the progress of what was wr
   expect(progress.at).toEqual(place(1n));
   channel.unsent = 0;
   channel.isOpen = false;
-  outbox.flush();
+  buffer.flush();
   expect(channel.writes).toHaveLength(1);
 });
 
-it('more than 5000 small messages overflow the outbox, but a single large message does not', () => {
+it('more than 5000 small messages overflow the buffer, but a single large message does not', () => {
   const overflowed = vi.fn();
-  const { channel, put } = outboxOf(overflowed);
+  const { channel, put } = bufferOf(overflowed);
   channel.unsent = 100_000;
   put('x'.repeat(3_000_000));
   expect(overflowed).not.toHaveBeenCalled();
-  const small = outboxOf(overflowed);
+  const small = bufferOf(overflowed);
   small.channel.unsent = 100_000;
   for (let index = 0; index <= 5000; index += 1) small.put('x');
   expect(overflowed).toHaveBeenCalledOnce();
@@ -119,7 +119,7 @@ it('more than 5000 small messages overflow the outbox, but a single large messag
 
 it('a client that takes its messages is not given up, however many come in one turn of the event loop', () => {
   const overflowed = vi.fn();
-  const { channel, put } = outboxOf(overflowed);
+  const { channel, put } = bufferOf(overflowed);
   for (let count = 0; count < 10_000; count += 1) put('x'.repeat(600));
   expect(overflowed).not.toHaveBeenCalled();
   expect(channel.writes.length).toBeGreaterThan(0);
@@ -129,9 +129,9 @@ it('a client that takes nothing for half a minute is given up', async () => {
   const overflowed = vi.fn();
   const clock = new TestClock();
   const channel = new TestChannel();
-  const outbox = new Outbox(channel, new Writer(clock, createLog('silent')), overflowed);
+  const buffer = new SendBuffer(channel, new Writer(clock, createLog('silent')), overflowed);
   channel.unsent = 64 * 1024;
-  outbox.put([Buffer.from('one')]);
+  buffer.put([Buffer.from('one')]);
   await vi.waitFor(() => expect(channel.sent).toBeDefined());
   clock.advance(29_000);
   expect(overflowed).not.toHaveBeenCalled();

@@ -1,10 +1,26 @@
 // The queue of messages that wait to be written to one client. It is bounded; it is written as fast as the client takes
 // the data: each message at once while there is time, several messages in one write under load.
+//
+// A send buffer is in one of three modes; the writer has three of its own. There is no mode "closed": the channel
+// knows that.
+//
+// - Buffer, empty: nothing waits. put queues the message and enrols the send buffer with the writer -> dirty.
+// - Dirty (#isDirty): waits for its turn; further messages are only queued. The writer's flush writes until nothing
+//   waits -> empty, or until 64 KiB are unsent -> blocked.
+// - Blocked (#isBlocked): messages are only queued. When the channel has sent everything, flush goes on -> empty or
+//   blocked again. After 30 s (and more for a large message) the client is given up.
+// - Full (1 MiB or 5000 messages wait): put flushes first unless blocked; if that does not help, the client is
+//   given up.
+// - Given up: what waits is discarded, onOverflow is called, and the owner ends the connection. clear (also flush
+//   on a closed channel) discards and unblocks; finish writes everything regardless, as the last thing.
+// - Writer: idle -> busy with the first enrolled send buffer. A pass flushes 100 send buffers per turn of the event
+//   loop; after a pass over more than 250 it pauses for 5 ms, so that messages share writes. With nothing enrolled
+//   -> idle.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Start } from '../model/events/cursor.ts';
 
-/** Where an outbox writes to: a WebSocket or the response of an event stream. */
+/** Where a buffer writes to: a WebSocket or the response of an event stream. */
 export interface Channel {
   readonly isOpen: boolean;
   /** Bytes written to the channel that the operating system has not taken yet; infinite until a client opens it. */
@@ -48,7 +64,7 @@ const MAX_WRITTEN = 500;
 /** Back-pressure begins at this many waiting bytes: from here on `room` and `turn` may return a promise. */
 const ROOM_BYTES = 64 * 1024;
 
-export class Outbox {
+export class SendBuffer {
   #waiting: Waiting[] = [];
   #next = 0;
   #bytes = 0;
@@ -71,7 +87,7 @@ export class Outbox {
     if (!this.channel.isOpen) return;
     let length = 0;
     for (const part of parts) length += part.length;
-    // Many messages may come in one turn of the event loop. A full outbox is the client's fault only if a flush does
+    // Many messages may come in one turn of the event loop. A full buffer is the client's fault only if a flush does
     // not help.
     if (this.#isFullWith(length) && !this.#isBlocked) this.flush();
     if (this.#isFullWith(length)) {
@@ -196,21 +212,21 @@ export class Outbox {
   }
 }
 
-/** Outboxes flushed in one turn of the event loop, so that a broadcast to many does not delay everything else. */
+/** Send buffers flushed in one turn of the event loop, so that a broadcast to many does not delay everything else. */
 const SLICE = 100;
 /**
- * After a pass over more outboxes than this, the writer pauses: messages that come meanwhile share a write, which costs
+ * After a pass over more buffers than this, the writer pauses: messages that come meanwhile share a write, which costs
  * a fraction.
  */
 const BUSY = 250;
 const PAUSE_MS = 5;
 
 /**
- * Flushes the outboxes that have waiting messages, pass by pass. A message put before its outbox is flushed goes out
+ * Flushes the buffers that have waiting messages, pass by pass. A message put before its buffer is flushed goes out
  * with that flush.
  */
 export class Writer {
-  #waiting: Outbox[] = [];
+  #waiting: SendBuffer[] = [];
   #isBusy = false;
 
   constructor(
@@ -218,16 +234,16 @@ export class Writer {
     private readonly log: Log,
   ) {}
 
-  add(outbox: Outbox): void {
-    this.#waiting.push(outbox);
+  add(buffer: SendBuffer): void {
+    this.#waiting.push(buffer);
     if (!this.#isBusy) this.#next();
   }
 
-  #pass(outboxes: readonly Outbox[], from: number): void {
-    for (const outbox of outboxes.slice(from, from + SLICE)) this.#flush(outbox);
-    if (from + SLICE < outboxes.length) {
-      setImmediate(() => this.#pass(outboxes, from + SLICE));
-    } else if (outboxes.length > BUSY) {
+  #pass(buffers: readonly SendBuffer[], from: number): void {
+    for (const buffer of buffers.slice(from, from + SLICE)) this.#flush(buffer);
+    if (from + SLICE < buffers.length) {
+      setImmediate(() => this.#pass(buffers, from + SLICE));
+    } else if (buffers.length > BUSY) {
       this.clock.after(PAUSE_MS, () => this.#next());
     } else {
       this.#next();
@@ -235,9 +251,9 @@ export class Writer {
   }
 
   /** A failing connection must not keep the others from being written. */
-  #flush(outbox: Outbox): void {
+  #flush(buffer: SendBuffer): void {
     try {
-      outbox.flush();
+      buffer.flush();
     } catch (error) {
       this.log.error({ error }, 'a client could not be written to');
     }

@@ -16,7 +16,7 @@ interface From {
   readonly present?: (() => Promise<Present>) | undefined;
 }
 
-export class EventSource implements AsyncIterable<never> {
+export class Watch implements AsyncIterable<never> {
   constructor(
     readonly interest: Interest,
     readonly from: From,
