@@ -75,9 +75,9 @@ const token = await new SignJWT({ role: 'admin' })
   .setSubject('developer')
   .setExpirationTime('30d')
   .sign(new TextEncoder().encode(SECRET));
-console.log(
-  `GraphQL: http://127.0.0.1:8080/graphql   chargers: ws://127.0.0.1:9000/<id>\nAn admin's token: ${token}\n`,
-);
+const { PORT = '8080', OCPP_PORT = '9000' } = process.env;
+console.log(`GraphQL: http://127.0.0.1:${PORT}/graphql   chargers: ws://127.0.0.1:${OCPP_PORT}/<id>`);
+console.log(`An admin's token: ${token}\n`);
 start(databaseUrl);
 
 let settled: NodeJS.Timeout | undefined;
