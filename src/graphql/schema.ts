@@ -1,4 +1,4 @@
-// Builds the GraphQL schema from the resolvers. It must not know their dependencies: app.ts makes the resolvers.
+// Builds the GraphQL schema from the resolvers. It must not know their dependencies: app/api.ts makes the resolvers.
 import 'reflect-metadata';
 import { type GraphQLSchema, isInterfaceType, isObjectType } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';

@@ -71,7 +71,7 @@ export async function holdConnector(
   const now = ports.clock.now();
   let keys: readonly string[] = [];
   for (let round = 0; ; round += 1) {
-    const attempt = (store: HoldStore, sql?: Sql) => decideAndStore({ ...ports, store }, caller, wish, now, ended, sql);
+    const attempt = (store: HoldStore, sql?: Sql) => decideAndStore(ports, caller, wish, { now, ended, store, sql });
     const isLocked = keys.length > 0 && (round >= FREE_ROUNDS || ended.length > 0);
     const made = isLocked
       ? await ports.holds.underLock(keys, (sql) => attempt(holdStore(sql), sql)).catch(onlyUndone)
@@ -105,18 +105,23 @@ function onlyUndone(error: unknown): Again | 'VICTIM_CHANGED' {
   throw error;
 }
 
-type AttemptPorts = ReservingPorts & { readonly store: HoldStore };
+interface Attempt {
+  readonly now: Date;
+  /** The victims that end in the same transaction. */
+  readonly ended: readonly Reservation[];
+  readonly store: HoldStore;
+  /** The transaction that holds the locks of the guards; undefined in an attempt without them. */
+  readonly sql: Sql | undefined;
+}
 
 async function decideAndStore(
-  ports: AttemptPorts,
+  ports: ReservingPorts,
   caller: Caller,
   wish: HoldWish,
-  now: Date,
-  ended: readonly Reservation[],
-  sql: Sql | undefined,
+  { now, ended, store, sql }: Attempt,
 ): Promise<Made | Again> {
   const { chargerId, parentIdTag, idTag, movedFrom } = wish;
-  const known = await readFacts(ports.store, ports.policies, wish, now, sql);
+  const known = await readFacts(store, ports.policies, wish, now, sql);
   if (!known || !maySeeSite(caller, known.facts.siteId)) return chargerNotFound(chargerId);
   if (movedFrom && movedFrom.siteId !== known.facts.siteId) return chargerNotFound(chargerId);
   // The settler (actor SERVER) may move a reservation that it has claimed itself.
@@ -139,7 +144,7 @@ async function decideAndStore(
   }
   if (refusal) return refusal;
   if (sql) for (const one of ended) await end(sql, one, caller, now);
-  const made = await ports.store.insert(toNew(ports, caller, request, facts, now), known.guards);
+  const made = await store.insert(toNew(ports, caller, request, facts, now), known.guards);
   if (typeof made === 'object') return made;
   if (sql && ended.length > 0) throw new Undone(again);
   switch (made) {

@@ -17,7 +17,7 @@ import { forbidden, timedOut } from './errors.ts';
 type Field = GraphQLField<unknown, ApiContext>;
 type Resolve = GraphQLFieldResolver<unknown, ApiContext>;
 
-/** Throws if auth/rights.ts names no permission for an operation. */
+/** Throws if model/access/rights.ts names no permission for an operation. */
 export function guardOperations(schema: GraphQLSchema, audit: Audit | undefined): void {
   for (const field of rootFields(schema.getQueryType())) {
     const refusalOf = refusals(field);
@@ -61,7 +61,7 @@ const rootFields = (type: { getFields(): Record<string, unknown> } | null | unde
  */
 function refusals({ name, type }: Field): (context: ApiContext) => Refusal | undefined {
   const permission = operations[name as OperationName];
-  if (!permission) throw new Error(`auth/rights.ts names no permission for "${name}"`);
+  if (!permission) throw new Error(`model/access/rights.ts names no permission for "${name}"`);
   const result = getNamedType(type);
   const hasPlace = isUnionType(result) && result.getTypes().some((one) => one.name === 'NotAllowed');
   return ({ caller }) => {
