@@ -55,18 +55,17 @@ const MAX_REMEMBERED = 10_000;
 const FAILURES = { perSecond: 1, burst: 50 };
 const MAX_LENGTH = 8192;
 
+/** Good before `until`, in milliseconds since 1970. */
+interface Remembered {
+  readonly caller: Caller;
+  readonly until: number;
+}
+
 export class Authenticator {
-  readonly #remembered: LRUCache<string, Caller>;
+  readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
   readonly #failures = new RateLimits(FAILURES);
 
-  constructor(private readonly ports: Ports) {
-    this.#remembered = new LRUCache({
-      max: MAX_REMEMBERED,
-      ttl: REMEMBER_TOKEN_MS,
-      ttlResolution: 0,
-      perf: { now: () => ports.clock.now().getTime() },
-    });
-  }
+  constructor(private readonly ports: Ports) {}
 
   readonly authenticate: Authenticate = async (authorization, from) => {
     const [scheme, credential, ...more] = (authorization ?? '').split(' ');
@@ -75,7 +74,7 @@ export class Authenticator {
     const { clock, metrics } = this.ports;
     const now = clock.now();
     const known = this.#remembered.get(credential);
-    if (known) return known;
+    if (known && known.until > now.getTime()) return known.caller;
     const failures = this.#failures.of(networkOf(from), now);
     // Checking an API key costs a database query, so it is charged to the limit first and refunded if the key is good.
     // Checking a token costs only CPU, so it comes first: a good token passes whatever others at its address send.
@@ -104,7 +103,7 @@ export class Authenticator {
 
   /** Drops a revoked API key from the cache of this node. */
   forget(apiKeyId: string): void {
-    for (const [credential, caller] of this.#remembered.entries())
+    for (const [credential, { caller }] of this.#remembered.entries())
       if (caller.apiKeyId === apiKeyId) this.#remembered.delete(credential);
   }
 
@@ -117,7 +116,7 @@ export class Authenticator {
 
   #remember(credential: string, caller: Caller, now: Date): void {
     const forMs = caller.apiKeyId === undefined ? REMEMBER_TOKEN_MS : REMEMBER_KEY_MS;
-    const ttl = Math.min(forMs, caller.expiresAt.getTime() - now.getTime());
-    if (ttl > 0) this.#remembered.set(credential, caller, { ttl });
+    const until = Math.min(now.getTime() + forMs, caller.expiresAt.getTime());
+    this.#remembered.set(credential, { caller, until });
   }
 }
