@@ -10,7 +10,7 @@ import { SignJWT } from 'jose';
 import ts from 'typescript';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 
-const SECRET = 'a-secret-for-development-of-32-characters';
+const { JWT_SECRET: SECRET = 'a-secret-for-development-of-32-characters' } = process.env;
 const FOLDER = resolve('.demo', 'dev');
 /** An editor writes several files, or one file several times, for one save. */
 const SETTLE_MS = 50;
@@ -21,17 +21,17 @@ let server: ChildProcess | undefined;
 let standby: ChildProcess | undefined;
 let restarting: Promise<void> | undefined;
 
-/** A server that has loaded the packages, and waits to be told to start. */
+/** A server that has loaded the packages, and waits for the message to start. */
 function prepare(databaseUrl: string): ChildProcess {
   return fork('dist/src/dev/standby.js', {
-    env: { JWT_SECRET: SECRET, HOST: '127.0.0.1', ...process.env, DATABASE_URL: databaseUrl },
+    env: { HOST: '127.0.0.1', ...process.env, JWT_SECRET: SECRET, DATABASE_URL: databaseUrl },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
 }
 
 function start(databaseUrl: string): void {
   const begun = Date.now();
-  const child = standby ?? prepare(databaseUrl);
+  const child = standby?.connected ? standby : prepare(databaseUrl);
   standby = undefined;
   server = child;
   child.send('start');
@@ -90,7 +90,7 @@ const watcher = watch('src', { recursive: true }, (_, file) => {
     const files = [...changed];
     changed.clear();
     console.log(`— ${files.join(', ')} changed`);
-    restarting = (restarting ?? Promise.resolve()).then(() => restart(files, databaseUrl));
+    restarting = (restarting ?? Promise.resolve()).then(() => restart(files, databaseUrl)).catch(console.error);
   }, SETTLE_MS);
 });
 
