@@ -11,7 +11,7 @@ import type { ChargerRepository } from '../storage/chargers/charger.repository.t
 import type { FollowUp } from '../storage/reservations/follow-up.repository.ts';
 import type { ReservationRepository } from '../storage/reservations/reservation.repository.ts';
 
-/** What every change of a reservation needs. */
+/** The ports of every change of a reservation. */
 export interface LifecyclePorts {
   readonly reservations: ReservationRepository;
   readonly chargers: ChargerRepository;
@@ -53,7 +53,7 @@ export async function transition(
     const isStored = await reservations.advance(
       current,
       next,
-      { type: eventTypes[happening.type](next), actor, at },
+      { type: eventTypeOf(happening, next), actor, at },
       followUp,
     );
     if (isStored) {
@@ -90,6 +90,10 @@ function followUpOf(
   const isOwed = isReleaseOwed && !isHolding(next.status);
   return isOwed ? { dueAt: at, isReleaseOwed: true } : { isReleaseOwed: false };
 }
+
+/** The event that a happening appends, by the reservation that it makes. */
+export const eventTypeOf = (happening: Happening, next: Reservation): ReservationEventType =>
+  eventTypes[happening.type](next);
 
 const eventTypes: Record<Happening['type'], (next: Reservation) => ReservationEventType> = {
   accepted: (next) => (next.status === 'UNKNOWN' ? 'OUTCOME_UNKNOWN' : 'ACCEPTED'),

@@ -1,5 +1,5 @@
-// A statement of ours: SQL with named parameters, `:chargerId`, compiled once to PostgreSQL's `$1`. Each is prepared once
-// per connection under its name. The row type is a claim; test/storage/statements.test.ts compares it with the columns
+// An SQL statement with named parameters, `:chargerId`, compiled once to PostgreSQL's `$1`. Each is prepared once per
+// connection under its name. The row type is a claim; test/storage/statements.test.ts compares it with the columns
 // that PostgreSQL describes.
 
 export interface Statement<Row = unknown> {
@@ -14,16 +14,17 @@ export interface Statement<Row = unknown> {
 /** Values by the names of the parameters; undefined is NULL. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** Every statement of the program, by its name. */
+/** Every statement that `statement` has made, by its name. */
 export const statements = new Map<string, Statement>();
 
-/** A name after a colon, unless it is a cast (`::text`). */
-const PARAMETER = /(?<!:):([a-z]\w*)/gi;
+/** A name after a colon, unless it is a cast (`::text`); text and comments are matched without a name. */
+const PARAMETER = /'[^']*'|--.*|(?<!:):([a-z]\w*)/gi;
 
 /** Throws if another statement has the name. */
 export function statement<Row = unknown>(name: string, sql: string): Statement<Row> {
   const parameters: string[] = [];
-  const text = sql.replace(PARAMETER, (_, parameter: string) => {
+  const text = sql.replace(PARAMETER, (matched, parameter: string | undefined) => {
+    if (parameter === undefined) return matched;
     if (!parameters.includes(parameter)) parameters.push(parameter);
     return `$${parameters.indexOf(parameter) + 1}`;
   });

@@ -1,19 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { matchUse } from '../../src/model/reservation/match-use.ts';
-import {
-  apply,
-  type Happening,
-  isLive,
-  type Reservation,
-  type ReservationStatus,
-} from '../../src/model/reservation/reservation.ts';
+import { apply, isLive, type Reservation, type ReservationStatus } from '../../src/model/reservation/reservation.ts';
 import { at, happenings, reservationsIn } from '../support/reservations.ts';
 
 /**
  * The whole table: the status that each happening makes of each status; a status that is not listed does not change.
  */
-const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>>> = {
+const table: Record<keyof typeof happenings, Partial<Record<ReservationStatus, ReservationStatus>>> = {
   accepted: { PENDING: 'ACCEPTED', UNKNOWN: 'ACCEPTED' },
+  'accepted until an earlier date': { ACCEPTED: 'UNKNOWN' },
   refused: { PENDING: 'REJECTED', UNKNOWN: 'REJECTED' },
   unanswered: { PENDING: 'UNKNOWN' },
   unreachable: { PENDING: 'FAILED' },
@@ -29,6 +24,7 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
   activated: { SCHEDULED: 'PENDING' },
   postponed: { PENDING: 'SCHEDULED', UNKNOWN: 'SCHEDULED' },
   abandoned: { SCHEDULED: 'FAILED', PENDING: 'FAILED', UNKNOWN: 'FAILED' },
+  'abandoned with an alternative': { SCHEDULED: 'FAILED', PENDING: 'FAILED', UNKNOWN: 'FAILED' },
   released: { PENDING: 'CANCELLED', UNKNOWN: 'CANCELLED', ACCEPTED: 'CANCELLED', CANCELLING: 'CANCELLED' },
   removed: { PENDING: 'REMOVED', UNKNOWN: 'REMOVED', ACCEPTED: 'REMOVED', CANCELLING: 'REMOVED' },
   expired: { SCHEDULED: 'FAILED', PENDING: 'FAILED', UNKNOWN: 'FAILED', ACCEPTED: 'EXPIRED', CANCELLING: 'CANCELLED' },
@@ -44,20 +40,24 @@ const table: Record<string, Partial<Record<ReservationStatus, ReservationStatus>
     FAILED: 'USED',
   },
   'used after it': { SCHEDULED: 'USED', PENDING: 'USED', UNKNOWN: 'USED', ACCEPTED: 'USED', CANCELLING: 'USED' },
+  breached: { ACCEPTED: 'ACCEPTED' },
 };
 
-describe.each(Object.entries(table))('an extension: %s', (name, changes) => {
-  it.each(Object.keys(reservationsIn) as ReservationStatus[])(
-    'a reservation in %s gets the status that the table lists, or stays as it is',
-    (status) => {
-      const next = apply(reservationsIn[status], happenings[name] as Happening, at);
-      expect(next?.status).toBe(changes[status]);
-      if (!next) return;
-      expect(next.version).toBe(4);
-      expect('endedAt' in next).toBe(!isLive(next.status));
-    },
-  );
-});
+describe.each(Object.entries(table) as [keyof typeof happenings, (typeof table)['accepted']][])(
+  'the happening: %s',
+  (name, changes) => {
+    it.each(Object.keys(reservationsIn) as ReservationStatus[])(
+      'a reservation in %s gets the status that the table lists, or stays as it is',
+      (status) => {
+        const next = apply(reservationsIn[status], happenings[name], at);
+        expect(next?.status).toBe(changes[status]);
+        if (!next) return;
+        expect(next.version).toBe(4);
+        expect('endedAt' in next).toBe(!isLive(next.status));
+      },
+    );
+  },
+);
 
 it('a reservation that expires while CANCELLING becomes CANCELLED and keeps its reason', () => {
   expect(apply(reservationsIn.CANCELLING, { type: 'expired' }, at)).toMatchObject({

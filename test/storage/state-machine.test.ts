@@ -1,6 +1,7 @@
-// What statements make of a reservation is what the state machine says: for every status and every happening.
+// Compares what the statements store with what the state machine decides, for every status and every happening.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventTypeOf } from '../../src/lifecycle/transition.ts';
 import { apply, isLive, liveStatuses, type Reservation } from '../../src/model/reservation/reservation.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { reservationRepository } from '../../src/storage/reservations/reservation.repository.ts';
@@ -44,7 +45,7 @@ const everyReservation: readonly Reservation[] = [
 
 describe('the sweep of expired reservations', () => {
   it.each(everyReservation.map((one) => [one.status, 'reason' in one ? one.reason : undefined, one] as const))(
-    'ends a %s reservation (reason %s) as `expired` does, and leaves an ended one alone',
+    'the sweep changes a %s reservation (reason %s) exactly as `expired` does',
     async (_, __, reservation) => {
       const before = await store(reservation);
       await reservations.expire(late, late);
@@ -52,7 +53,7 @@ describe('the sweep of expired reservations', () => {
     },
   );
 
-  it('appends one event for each reservation that it ends, with the status before and after', async () => {
+  it('the sweep appends one event for each reservation that it ends, with the status before and after', async () => {
     for (const status of liveStatuses) {
       const before = await store(reservationsIn[status]);
       await reservations.expire(late, late);
@@ -64,7 +65,7 @@ describe('the sweep of expired reservations', () => {
     }
   });
 
-  it('ends a no-show of an accepted reservation before its expiry date, and no other', async () => {
+  it('the sweep ends an accepted reservation at its no-show time, before its expiry date, and no other status', async () => {
     for (const status of liveStatuses) {
       const before = await store(reservationsIn[status]);
       await testDatabase.query(
@@ -96,14 +97,14 @@ describe('a stored transition', () => {
     const before = await store(reservation);
     const next = apply(before, happening, at);
     if (!next) throw new Error('apply changed nothing');
-    const step = { type: 'CANCELLED', actor: 'SERVER', at } as const;
+    const step = { type: eventTypeOf(happening, next), actor: 'SERVER', at } as const;
     expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(true);
     expect(await reservations.byId(before.id)).toEqual(next);
     // The version was the one it was decided on: a second writer stores nothing.
     expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(false);
   });
 
-  it('covers every happening, and every live status', () => {
+  it('the stored transitions cover every happening and every live status', () => {
     expect(new Set(cases.map(([name]) => name))).toEqual(new Set(Object.keys(happenings)));
     expect(new Set(cases.map(([, status]) => status).filter(isLive))).toEqual(new Set(liveStatuses));
   });

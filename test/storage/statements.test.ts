@@ -32,7 +32,7 @@ function describeStatement({ name, text }: Statement): Promise<Column[]> {
   return new Promise((resolve, reject) => {
     let columns: Column[] = [];
     let failure: Error | undefined;
-    // What the driver expects of a query of one's own: the messages to send, and what to do with the answers.
+    // The driver takes an object that sends the messages and handles the answers.
     client.query({
       submit(connection: Connection & Record<'parse' | 'describe', (message: object) => void> & { sync(): void }) {
         connection.parse({ name, text, types: [] });
@@ -150,14 +150,17 @@ describe('every statement', () => {
 });
 
 describe('named parameters', () => {
-  it('are numbered in the order of their first use, and casts are none', () => {
-    const made = statement('test-named', 'SELECT :second::text, :first, :second WHERE a::int = :first');
-    expect(made.text).toBe('SELECT $1::text, $2, $1 WHERE a::int = $2');
+  it('named parameters are numbered in the order of their first use; casts, text and comments are left alone', () => {
+    const made = statement(
+      'test-named',
+      `SELECT :second::text, :first, :second, 'at :no' -- :none\n WHERE a::int = :first`,
+    );
+    expect(made.text).toBe(`SELECT $1::text, $2, $1, 'at :no' -- :none\n WHERE a::int = $2`);
     expect(valuesOf(made, { first: 1, second: undefined })).toEqual([undefined, 1]);
     statements.delete('test-named');
   });
 
-  it('a value that is not given is a mistake, and so is a second statement of the same name', () => {
+  it('a missing value throws, and so does a second statement of the same name', () => {
     const made = statement('test-missing', 'SELECT :first');
     expect(() => valuesOf(made, { frist: 1 })).toThrow('test-missing needs a value for :first');
     expect(() => statement('test-missing', 'SELECT 1')).toThrow('test-missing');

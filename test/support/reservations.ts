@@ -40,8 +40,19 @@ export const reservationsIn: Record<ReservationStatus, Reservation> = {
   FAILED: { ...facts, status: 'FAILED', endedAt: at, reason: 'OFFLINE' },
 };
 
-export const happenings: Record<string, Happening> = {
+type HappeningName =
+  | Exclude<Happening['type'], 'used'>
+  | 'used inside the hold'
+  | 'used after it'
+  | 'accepted until an earlier date'
+  | 'abandoned with an alternative';
+
+export const happenings: Record<HappeningName, Happening> = {
   accepted: { type: 'accepted' },
+  'accepted until an earlier date': {
+    type: 'accepted',
+    held: { reservationId: 7, expiryDate: new Date('2026-05-01T10:20:00Z') },
+  },
   refused: { type: 'refused', reason: 'OCCUPIED' },
   unanswered: { type: 'unanswered', reason: 'TIMEOUT' },
   unreachable: { type: 'unreachable' },
@@ -52,9 +63,15 @@ export const happenings: Record<string, Happening> = {
   activated: { type: 'activated' },
   postponed: { type: 'postponed', reason: 'OCCUPIED' },
   abandoned: { type: 'abandoned', reason: 'OFFLINE' },
+  'abandoned with an alternative': {
+    type: 'abandoned',
+    reason: 'OCCUPIED',
+    alternative: { chargerId: 'CH2', connectorId: 1 },
+  },
   released: { type: 'released', reason: 'OPERATOR_REQUEST' },
   removed: { type: 'removed', reason: 'CHARGER_FAULTED' },
   expired: { type: 'expired' },
   'used inside the hold': { type: 'used', startedAt: new Date('2026-05-01T10:04:00Z'), transactionId },
   'used after it': { type: 'used', startedAt: new Date('2026-05-01T10:31:00Z'), transactionId },
+  breached: { type: 'breached' },
 };
