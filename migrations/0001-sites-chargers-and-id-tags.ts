@@ -14,7 +14,7 @@ export class SitesChargersAndIdTags1763800000001 implements MigrationInterface {
           CHECK (default_duration_minutes BETWEEN greatest(min_duration_minutes, 1) AND max_duration_minutes)
       );
 
-      -- A running server. Its connection takes an advisory lock on its id before the row is there; a node without is dead.
+      -- A running server. Its connection takes an advisory lock on its id before the row is there; a node without the lock is dead.
       CREATE TABLE node (
         id         integer PRIMARY KEY,
         started_at timestamptz NOT NULL
@@ -35,10 +35,10 @@ export class SitesChargersAndIdTags1763800000001 implements MigrationInterface {
         supports_connector_zero boolean,
         booted_at               timestamptz,
         last_seen_at            timestamptz,
-        -- Which node holds the socket, and which connection it is: a stale node cannot speak for a newer one.
+        -- The node that holds the socket, and the connection: a stale node cannot change the state of a newer one.
         connected_node          integer REFERENCES node (id) ON DELETE SET NULL,
         connection_epoch        integer NOT NULL DEFAULT 0,
-        -- Grows with every hold made here, so that a hold decided on older facts is not stored.
+        -- Grows with every hold of this charger, so that a hold decided on older facts is not stored.
         hold_version            integer NOT NULL DEFAULT 0,
         removed_at              timestamptz
       );

@@ -5,7 +5,7 @@ export class ReservationsAndTransactions1763800000002 implements MigrationInterf
     await runner.query(`
       CREATE EXTENSION IF NOT EXISTS btree_gist;
 
-      -- The ids that go over the wire: positive int32, not reused before the whole range has gone by.
+      -- Ids sent to chargers: positive int32, reused only after the whole range.
       CREATE SEQUENCE reservation_wire_id AS integer MINVALUE 1 CYCLE;
       CREATE SEQUENCE transaction_wire_id AS integer MINVALUE 1 CYCLE;
 
@@ -19,11 +19,11 @@ export class ReservationsAndTransactions1763800000002 implements MigrationInterf
         meter_start  integer,
         started_at   timestamptz NOT NULL,
         stopped_at   timestamptz,
-        -- Whether the idTag was let in. A refused transaction that delivers energy all the same is a breach.
+        -- Whether the idTag was accepted. A refused transaction that still delivers energy is a breach.
         is_accepted  boolean,
         CONSTRAINT transaction_of_charger UNIQUE (charger_id, wire_id)
       );
-      -- OCPP 1.6: the same start sent twice, with another message id, is the same transaction.
+      -- OCPP 1.6: the same start sent again with another message id is the same transaction.
       CREATE UNIQUE INDEX transaction_start
         ON transaction (charger_id, connector_id, lower(id_tag), started_at, meter_start) WHERE meter_start IS NOT NULL;
 
@@ -50,10 +50,10 @@ export class ReservationsAndTransactions1763800000002 implements MigrationInterf
         is_breached       boolean NOT NULL DEFAULT false,
         idempotency_key   text,
         request_digest    text,
-        -- When the settler must look at it again, and how often it has tried.
+        -- When the settler must check the row again, and how often it has tried.
         due_at            timestamptz,
         attempts          integer NOT NULL DEFAULT 0,
-        -- Ended here while the charger may still hold it: a CancelReservation is owed.
+        -- The reservation has ended here, and the charger may still hold it: a CancelReservation is owed.
         is_release_owed   boolean NOT NULL DEFAULT false,
         CONSTRAINT reservation_connector_held EXCLUDE USING gist
           (charger_id WITH =, connector_id WITH =, tstzrange(starts_at, expiry_date) WITH &&)

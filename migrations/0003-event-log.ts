@@ -3,7 +3,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 export class EventLog1763800000003 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      -- One log, one ordering. Ids are taken in an order other than that of the commits, so the log is read by
+      -- One log with one order. Ids are not taken in the order of the commits, so the log is read by
       -- (xid, id), and only below the oldest transaction still running.
       CREATE TABLE event (
         xid            xid8 NOT NULL DEFAULT pg_current_xact_id(),

@@ -9,17 +9,17 @@ export class Settling1763900000004 implements MigrationInterface {
         ADD extension_allowed        boolean NOT NULL DEFAULT true,
         ADD extension_may_replace    boolean NOT NULL DEFAULT false;
 
-      -- By how much the charger's clock is ahead (behind: negative), as its messages have it.
+      -- How far the charger's clock is ahead by its messages (negative: behind).
       ALTER TABLE charger ADD clock_skew_seconds integer;
 
-      -- A due row that is ACCEPTED is to be verified: does the charger still hold it?
+      -- A due row that is ACCEPTED is verified with the charger, which may have dropped it.
       ALTER TABLE reservation
         ADD enforcement  text NOT NULL DEFAULT 'CHARGER' CHECK (enforcement IN ('CHARGER', 'SERVER')),
         ADD charger_said text CHECK (charger_said IN ('EXPIRED', 'REMOVED', 'NO_TRANSACTION')),
-        -- When the charger last showed that it holds it, and since when that is in doubt.
+        -- When the charger last confirmed the hold, and since when the hold is in doubt.
         ADD confirmed_at timestamptz,
         ADD doubted_at   timestamptz,
-        -- Until then one process works on the row, and nobody else, however due it is.
+        -- Until this time only the process with the claim works on the row.
         ADD claimed_until timestamptz;
       CREATE INDEX reservation_of_wire_id ON reservation (charger_id, reservation_id);
     `);

@@ -10,7 +10,7 @@ const FIELDS = `jsonb_build_object(
 export class Policies1764000000005 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      -- What each layer of a site's policy says now. Key: the charger, the parentIdTag, or '' for the site.
+      -- The present fields of each layer of a site's policy. Key: the charger, the parentIdTag, or '' for the site.
       CREATE TABLE policy (
         site_id text NOT NULL REFERENCES site (id) ON DELETE CASCADE,
         scope   text NOT NULL CHECK (scope IN ('SITE', 'CHARGER', 'GROUP')),

@@ -12,33 +12,33 @@ export class Bookings1764000000006 implements MigrationInterface {
         DROP CONSTRAINT reservation_status_check,
         ADD CONSTRAINT reservation_status_check CHECK (status IN ('SCHEDULED', 'PENDING', 'UNKNOWN', 'ACCEPTED',
           'CANCELLING', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED')),
-        -- Absent: the group alone may use it.
+        -- Null: a reservation for the group alone.
         ALTER id_tag DROP NOT NULL,
         ADD CONSTRAINT reservation_holder CHECK (id_tag IS NOT NULL OR parent_id_tag IS NOT NULL),
-        -- The group that it counts for, in lower case: the one it is made for, or else the holder's own.
+        -- The group whose limits the reservation counts for, in lower case: the requested one, or else the holder's own.
         ADD holder_group      text,
-        -- Of a hold that leaves the connector to the charger: only one with that plug.
+        -- For a hold without a connector: the wanted plug.
         ADD plug_type         text,
-        -- Of the site's policy, as it allowed the reservation.
+        -- The version of the site's policy that allowed the reservation.
         ADD policy_version    integer NOT NULL DEFAULT 1,
         ADD extensions        integer NOT NULL DEFAULT 0,
-        -- The charger is being asked to hold it until then.
+        -- The expiry date of an extension that the charger has not answered yet.
         ADD extending_to      timestamptz,
         ADD held_until        timestamptz GENERATED ALWAYS AS (greatest(expiry_date, extending_to)) STORED,
         -- When the charger first accepted it.
         ADD accepted_at       timestamptz,
-        -- Of a booking: until when its activation is tried.
+        -- For a booking: the end of its activation attempts.
         ADD activate_until    timestamptz,
-        -- Made for later.
+        -- Whether the reservation was made for later.
         ADD is_booking        boolean NOT NULL DEFAULT false,
-        -- How long the holder has, and until when, once the charger holds it.
+        -- The minutes until a no-show, and the no-show time, set once the charger holds the reservation.
         ADD no_show_minutes   integer,
         ADD no_show_at        timestamptz,
         ADD notice_at         timestamptz,
         ADD notice_minutes    integer,
         ADD is_late_cancel    boolean NOT NULL DEFAULT false,
         ADD is_re_reservation boolean NOT NULL DEFAULT false,
-        -- The reservation that this one takes the place of: that one ends once this one holds.
+        -- The reservation that this one replaces; it ends once this one holds.
         ADD moved_from        uuid REFERENCES reservation (id),
         ADD alternative       jsonb;
       UPDATE reservation SET accepted_at = confirmed_at WHERE confirmed_at IS NOT NULL;
@@ -50,7 +50,7 @@ export class Bookings1764000000006 implements MigrationInterface {
         ADD CONSTRAINT reservation_connector_held EXCLUDE USING gist
           (charger_id WITH =, connector_id WITH =, tstzrange(starts_at, held_until) WITH &&)
           WHERE (connector_id > 0 AND ${LIVE});
-      -- By their start, without the rows themselves; the few that last longer than a day by an index of their own.
+      -- Live reservations by their start; the few that last longer than a day have an index of their own.
       CREATE INDEX reservation_window ON reservation (charger_id, starts_at)
         INCLUDE (connector_id, held_until, plug_type) WHERE ${LIVE};
       CREATE INDEX reservation_long_window ON reservation (charger_id, held_until)
@@ -78,7 +78,7 @@ export class Bookings1764000000006 implements MigrationInterface {
 
       CREATE INDEX transaction_running ON transaction (charger_id, connector_id) WHERE stopped_at IS NULL;
 
-      -- An operator forgave what was before.
+      -- Strikes before this time do not count: an operator lifted the block.
       CREATE TABLE pardon (
         site_id     text NOT NULL REFERENCES site (id) ON DELETE CASCADE,
         scope       text NOT NULL CHECK (scope IN ('ID_TAG', 'GROUP')),

@@ -3,16 +3,16 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 export class Usage1764000000007 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      -- A refused request is an event, too: no reservation came of it.
+      -- A refused request is an event without a reservation.
       ALTER TABLE event DROP CONSTRAINT event_kind_check;
       ALTER TABLE event ADD CONSTRAINT event_kind_check CHECK (kind IN ('RESERVATION', 'CONNECTOR', 'REFUSAL'));
       ALTER TABLE event
         ADD id_tag         text,
-        -- Of an end: for how long the charger held it; of a use: how long after its start the holder came.
+        -- For an end: seconds the charger held it. For a use: seconds from the start until the holder came.
         ADD held_seconds   integer,
         ADD waited_seconds integer,
         ADD is_late        boolean;
-      -- All that the usage of a site is counted from, without the rows themselves.
+      -- Covers every column from which the usage of a site is counted.
       CREATE INDEX event_usage ON event (site_id, at)
         INCLUDE (type, from_status, reason, id_tag, held_seconds, waited_seconds, is_late)
         WHERE type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED', 'REFUSED');

@@ -6,7 +6,7 @@ const COUNTED = `type IN ('REQUESTED', 'SCHEDULED', 'USED', 'CANCELLED', 'EXPIRE
 export class Retention1764100000008 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      -- The last event that was dropped: who comes with an older cursor has missed some.
+      -- The last dropped event; a cursor before it is refused as expired.
       CREATE TABLE event_horizon (
         is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
         xid    xid8 NOT NULL,
@@ -15,7 +15,7 @@ export class Retention1764100000008 implements MigrationInterface {
       INSERT INTO event_horizon (xid, id) VALUES ('0', 0);
       ANALYZE event_horizon;
 
-      -- Of dropped events, what the usage of a site is counted from.
+      -- The columns of dropped events from which the usage of a site is counted.
       CREATE TABLE past_usage (
         site_id        text NOT NULL,
         at             timestamptz NOT NULL,

@@ -6,7 +6,7 @@ export class ApiKeys1764100000009 implements MigrationInterface {
       CREATE TABLE api_key (
         id           uuid PRIMARY KEY,
         name         text NOT NULL,
-        -- SHA-256 of a secret of 256 random bits, which no dictionary holds: a slow hash would protect nothing more.
+        -- SHA-256 of a secret of 256 random bits, which cannot be guessed: a slow hash would protect nothing more.
         secret_hash  bytea NOT NULL,
         role         text NOT NULL CHECK (role IN ('DRIVER', 'OPERATOR', 'ADMIN')),
         sites        text[] NOT NULL DEFAULT '{}',

@@ -13,7 +13,7 @@ export class Audit1764100000010 implements MigrationInterface {
         via        text NOT NULL,
         operation  text NOT NULL,
         target     text,
-        -- Text, not JSON: it may be cut.
+        -- Text, not JSON: it may be truncated.
         input      text NOT NULL,
         result     text NOT NULL
       );

@@ -4,16 +4,16 @@ export class ChargerSecurity1764100000011 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       ALTER TABLE charger
-        -- The lowest OCPP security profile by which it may come in.
+        -- The lowest OCPP security profile with which the charger may log in.
         ADD COLUMN security_profile integer NOT NULL DEFAULT 1 CHECK (security_profile BETWEEN 1 AND 3),
-        -- Those that it was told to take and has not come with yet: until it does, all are good.
+        -- Hashes of passwords sent to the charger with which it has not logged in yet; all stay valid until it does.
         ADD COLUMN offered_hashes text[] NOT NULL DEFAULT '{}';
 
       CREATE TABLE charger_certificate (
         -- SHA-256 of the certificate.
         fingerprint   text PRIMARY KEY,
         charger_id    text NOT NULL REFERENCES charger (id) ON DELETE CASCADE,
-        -- Not known of one that was revoked before it was ever seen.
+        -- Null if the certificate was revoked before the charger used it.
         serial_number text,
         not_before    timestamptz,
         not_after     timestamptz,

@@ -7,14 +7,14 @@ export class Webhooks1764100000012 implements MigrationInterface {
         id                uuid PRIMARY KEY,
         name              text NOT NULL,
         url               text NOT NULL,
-        -- Which events: of these sites (null: all), of these types (null: all).
+        -- The sites and the types of the delivered events (null: all).
         site_ids          text[],
         types             text[],
         -- The secret is derived from the server's key, this id and this number; it is not stored.
         secret_version    integer NOT NULL DEFAULT 1,
-        -- Until then the secret before this one signs, too.
+        -- Until this time messages are also signed with the previous secret.
         old_secret_until  timestamptz,
-        -- Why nothing is sent; null: it is.
+        -- Why the webhook is paused; null if it is not.
         paused_for        text CHECK (paused_for IN ('REQUESTED', 'UNREACHABLE', 'GONE', 'CURSOR_EXPIRED')),
         -- Everything in the log up to here was delivered.
         xid               xid8 NOT NULL,
@@ -24,7 +24,7 @@ export class Webhooks1764100000012 implements MigrationInterface {
         attempts          integer NOT NULL DEFAULT 0,
         next_attempt_at   timestamptz NOT NULL,
         last_error        text,
-        -- Which process delivers, and whether it was changed since: that process stops, and lets it go.
+        -- The process that holds the lease; is_changed makes it stop and release the lease.
         claim             uuid,
         claimed_until     timestamptz,
         is_changed        boolean NOT NULL DEFAULT false,

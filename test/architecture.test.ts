@@ -21,9 +21,9 @@ const isGraphQLFile = (path: string) => path.startsWith('graphql/') || path.ends
 const isDatabaseFile = (path: string) => /^(storage|nodes|dev)\//.test(path);
 const uses = ({ packages }: { packages: string[] }, ...names: string[]) => packages.some((one) => names.includes(one));
 
-/** Every folder of src/, from the top of the house to its ground. A folder imports only from folders below its own. */
+/** Every folder of src/, from top to bottom. A folder imports only from folders below its own. */
 const floors = [
-  // What needs devDependencies, and the start.
+  // Development (needs devDependencies), and the start.
   'dev',
   'dev/simulator',
   '.',
@@ -40,7 +40,7 @@ const floors = [
   'ocpp/v2x',
   'ocpp/protocol',
   'webhook',
-  // Use cases: what must happen later, of callers, of operators, of chargers.
+  // Use cases: of the settler, of operators, of callers, of chargers.
   'settling',
   'reports',
   'administration',
@@ -48,7 +48,7 @@ const floors = [
   'charging',
   'charging/login',
   'lifecycle',
-  // What use cases stand on: events, streams to clients, other nodes, callers.
+  // Below the use cases: events, streams to clients, other nodes, callers, the database.
   'event-log',
   'streams',
   'nodes',
@@ -83,12 +83,12 @@ it('a folder imports from no folder above its own, so no two folders import each
   expect(upward.map(([from, to]) => `${from} -> ${to}`)).toEqual([]);
 });
 
-it('no folder has so many files that one has to search in it', () => {
+it('no folder has 20 files or more', () => {
   const full = floors.filter((floor) => files.filter(({ path }) => dirname(path) === floor).length >= 20);
   expect(full).toEqual([]);
 });
 
-it('the model is pure: it imports itself, common/ and what computes', () => {
+it('the model imports only itself, common/ and packages without input or output', () => {
   const isPure = (path: string) => /^(model|common)\//.test(path);
   expect(arrows.filter(([from, to]) => from.startsWith('model/') && !isPure(to))).toEqual([]);
   const computes = ['node:crypto', '@js-temporal/polyfill'];

@@ -3,7 +3,7 @@ import { readConfig } from '../src/app/config.ts';
 
 const good = { DATABASE_URL: 'postgresql://localhost/reservations', JWT_SECRET: 'x'.repeat(32) };
 
-it('the configuration has the documented defaults', () => {
+it('readConfig fills in the ports, the answer timeout and the allowed origins, and freezes the result', () => {
   expect(readConfig(good)).toMatchObject({
     port: 8080,
     ocpp: { plainPort: 9000 },

@@ -100,7 +100,7 @@ it('on SIGTERM, through npm too, the process closes chargers with 1001 and exits
   expect(lines.all.at(-1)).toMatchObject({ msg: 'stopped' });
 });
 
-it('a process killed during a ReserveNow and started again asks the charger again and settles the reservation (case 11)', async () => {
+it('a process killed during a ReserveNow and started again asks the charger again and settles the reservation', async () => {
   const first = await startMain();
   const charger = await RawCharger.connect({ url: first.ocppUrl, id: 'CH1' });
   const lost = reserve(first.api).catch(() => undefined);

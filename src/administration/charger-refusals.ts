@@ -1,4 +1,4 @@
-// What an administrator is answered when the charger is away, or says no.
+// Refusals for an administrator when the charger is offline or refuses.
 import type { Charger } from '../model/charger/charger.ts';
 import type { Refusal } from '../model/refusals/refusal.ts';
 

@@ -87,7 +87,8 @@ function toReach({ role, sites = [], idTags = [], groups = [] }: CreateApiKeyInp
   }
   const needed = { DRIVER: 'idTags', OPERATOR: 'sites', ADMIN: undefined } as const;
   const list = needed[role];
-  if (list && given[list].length === 0) return invalidInput(list, `The role ${role} needs at least one entry here.`);
+  if (list && given[list].length === 0)
+    return invalidInput(list, `The role ${role} needs at least one entry in ${list}.`);
   const foreign = Object.keys(given).find((field) => {
     const isOfRole = field === list || (role === 'DRIVER' && field === 'groups');
     return !isOfRole && given[field as keyof typeof given].length > 0;

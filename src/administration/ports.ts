@@ -1,4 +1,4 @@
-// What administration needs: every repository that it changes, and the connections that a change ends.
+// The ports of administration: every repository that it changes, and the connections that a change ends.
 import type { Passwords } from '../charging/login/passwords.ts';
 import type { Clock } from '../common/clock.ts';
 import type { ChargerCalls, Outcome } from '../model/charger/charger-calls.ts';

@@ -1,4 +1,4 @@
-// The wing of the API: the schema and its resolvers, HTTP with GraphQL and REST on it, health and metrics.
+// Makes the API: the schema and its resolvers, HTTP with GraphQL and REST on it, health and metrics.
 import type { AdministrationPorts } from '../administration/ports.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Authenticator } from '../auth/authenticate.ts';

@@ -1,4 +1,4 @@
-// The wing of the chargers: logins, the gateway, and what their messages do.
+// Makes what chargers connect to: logins, the gateway, and the ports of their messages.
 import { readFile } from 'node:fs/promises';
 import { ChargerLogins } from '../charging/login/authenticate-charger.ts';
 import { type CertificateAuthority, certificateAuthority } from '../charging/login/certificate-authority.ts';

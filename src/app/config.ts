@@ -1,5 +1,5 @@
-// Reads the environment into a frozen Config. The only file that reads process.env; a single error lists every variable
-// that is wrong.
+// Reads the environment into a frozen Config. The only file of the server that reads process.env; a single error lists
+// every variable that is wrong.
 import { z } from 'zod';
 import type { RequestRates } from '../auth/request-limits.ts';
 import type { TokenKey, TokenSettings } from '../auth/verify-token.ts';

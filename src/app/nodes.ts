@@ -1,4 +1,4 @@
-// The wing of the nodes: what one node asks another, since a charger's socket is at one of them only.
+// Makes the requests between nodes, because a charger's socket is at one node only.
 import type { PasswordChanges } from '../administration/change-charger-password.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';

@@ -1,4 +1,4 @@
-// The composition root: makes the wings of the server, starts them in phases, and stops them in order.
+// The composition root: makes the parts of the server, starts them in phases, and stops them in order.
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';

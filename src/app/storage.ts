@@ -1,4 +1,4 @@
-// The storage wing: one database, and every repository on it.
+// Makes the storage: one database, and every repository on it.
 import { apiKeyRepository } from '../storage/access/api-key.repository.ts';
 import { auditRepository } from '../storage/access/audit.repository.ts';
 import { certificateRepository } from '../storage/chargers/certificate.repository.ts';

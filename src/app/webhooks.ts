@@ -1,4 +1,4 @@
-// The wing of the webhooks: who may be sent to, and the couriers that send.
+// Makes the webhooks: the allowed targets, and the couriers that deliver.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';

@@ -62,7 +62,10 @@ async function releaseGhosts(ports: ChargingPorts, chargerId: string, connectorI
   const now = clock.now();
   const owed = await reservations.oweReleasesOn(chargerId, connectorId, addMs(now, -OUTLIVES_EXPIRY_MS), now);
   if (owed.length === 0) return;
-  log.warn({ chargerId, connectorId, reservations: owed }, 'a charger says Reserved where nothing is held here');
+  log.warn(
+    { chargerId, connectorId, reservations: owed },
+    'a charger reports Reserved without a live reservation: the ended ones are released',
+  );
   wakeSettler(now);
 }
 

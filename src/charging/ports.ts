@@ -1,4 +1,4 @@
-// What chargers' own messages need: the repositories, logins, and the other nodes.
+// The ports of chargers' own messages: the repositories, logins, and the other nodes.
 import type { Background } from '../common/background.ts';
 import type { LifecyclePorts } from '../lifecycle/transition.ts';
 import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';

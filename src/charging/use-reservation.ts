@@ -34,12 +34,12 @@ export async function useReservation(
 }
 
 /**
- * Whose transaction runs on the connector when a booking begins. USED: the holder's, which now uses it; HOLDER: the
+ * The owner of the transaction that runs on the connector when a booking begins. USED: the holder's, which now uses it; HOLDER: the
  * holder's, but it has used another reservation; SOMEBODY_ELSE: any other, or none that is known.
  */
 export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
 
-/** What `useEarly` needs of the ports of chargers, and of those of the settler. */
+/** The ports of `useEarly`, common to chargers and the settler. */
 export type EarlyUsePorts = Pick<ChargingPorts, 'transactions' | 'idTags' | keyof LifecyclePorts>;
 
 /** Lets a holder whose transaction began before the booking use it when it begins. */

@@ -1,6 +1,6 @@
 // One charger's socket: answers the charger's calls in order, sends ours one at a time, and checks both against the
-// schemas. A bad frame is answered with an error; only MAX_BAD_FRAMES of them in a row, or a frame that is too long,
-// close the socket. It must not know any action by name.
+// schemas. A bad frame is answered with an error where OCPP allows one; more than MAX_BAD_FRAMES in a row, or a frame
+// that is too long, close the socket. It must not know any action by name.
 //
 // A connection is open until its socket closes, for good: then our outstanding Call ends as connection-lost, queued
 // ones as offline, and retries for the database end. While it is open, these modes hold side by side:
@@ -55,8 +55,8 @@ export const DATABASE_RETRY_MS = 500;
 /** Unreadable frames in a row that are tolerated; one more closes the socket. */
 const MAX_BAD_FRAMES = 100;
 /**
- * Frames of one charger. Even a charger that empties its offline queue waits for each answer, so none needs more for
- * long.
+ * The limit on the frames of one charger. A charger that empties its offline queue waits for each answer, so it stays
+ * below.
  */
 const FRAMES = { perSecond: 100, burst: 500 };
 /**

@@ -243,7 +243,7 @@ export class Gateway implements ChargerCalls {
     }
     // Recorded before the handshake, so that a charger which sees its socket open can be reserved at once.
     const ownership = await connectCharger(this.ports.charging, chargerId, protocol.version, found.admission);
-    // The charger was removed, or its credentials changed, during the login: with 503 it comes again and logs in anew.
+    // The charger was removed, or its credentials changed, during the login. After a 503 it connects and logs in again.
     if (!ownership) return refuse(503, 'Retry-After: 1\r\n');
     let isAccepted = false;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {

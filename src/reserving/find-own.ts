@@ -1,4 +1,4 @@
-// Finds a reservation that a caller names; one that the caller may not see is not there.
+// Finds a reservation that a caller names; one that the caller may not see counts as unknown.
 import { isUuid } from '../common/identifier.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { maySeeReservation } from '../model/access/rights.ts';

@@ -28,7 +28,7 @@ import { advanceReservation } from '../storage/reservations/reservation.reposito
 import { type Asked, readFacts } from './admission-facts.ts';
 import type { ReservingPorts } from './ports.ts';
 
-/** What is to be held, for whom and when; what the policy must decide on is `Asked`. */
+/** The requested hold; `Asked` is the part that the policy decides on. */
 export interface HoldWish extends Asked {
   /** Stored as SCHEDULED and activated at its start, however soon that is. */
   readonly isBooking: boolean;

@@ -1,5 +1,5 @@
-// The input of reserveNow and scheduleReservation, and what can be said of it before anything is read: is it sound, and
-// may the caller use the idTag?
+// The input of reserveNow and scheduleReservation. Checks it before anything is read, and whether the caller may use the
+// idTag.
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayUseGroup, mayUseIdTag } from '../model/access/rights.ts';

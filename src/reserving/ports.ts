@@ -1,4 +1,4 @@
-// What the use cases of callers need: the repositories, the chargers, and the policy.
+// The ports of callers' use cases: the repositories, the chargers, and the policy.
 import type { Background } from '../common/background.ts';
 import type { Feed } from '../event-log/feed.ts';
 import type { LifecyclePorts } from '../lifecycle/transition.ts';

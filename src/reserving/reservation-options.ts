@@ -1,4 +1,4 @@
-// What a caller may reserve at a charger or a site now, read before it reserves. The facts and the decision are those
+// Reads what a caller may reserve at a charger or a site now, before it reserves. The facts and the decision are those
 // of the request itself, so that both give the same answer.
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';

@@ -118,7 +118,7 @@ class Stream {
     this.#live = new LiveResponse(ports, { expire: close, overflow: close, ended: onEnd });
   }
 
-  /** At the caller's limit returns why not, as a message. */
+  /** Counts the stream for the caller; returns a message if the caller already has as many as it may. */
   enter(caller: Caller): string | undefined {
     return this.#live.enter(caller);
   }

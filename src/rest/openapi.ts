@@ -1,4 +1,4 @@
-// The OpenAPI document of the REST routes, generated from the schemas that validate and serialize them, and a page that
+// The OpenAPI document of the REST routes, generated from the schemas that check requests and describe answers, and a page that
 // shows it.
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';

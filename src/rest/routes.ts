@@ -244,7 +244,7 @@ const timedOut: Problem = {
   status: 503,
   code: 'TIMED_OUT',
   detail:
-    'The request took too long, but what it started goes on: read the outcome, or send the request again with its Idempotency-Key.',
+    'The request took too long, but what it started continues: read the outcome, or send the request again with its Idempotency-Key.',
   headers: { 'retry-after': '1' },
 };
 

@@ -1,4 +1,5 @@
-// The schemas of the REST API (zod): each checks what comes in, types it, and makes up the OpenAPI document.
+// The schemas of the REST API (zod). They check and type requests; answers are only described by them. The OpenAPI
+// document is generated from both.
 import { z } from 'zod';
 import { liveStatuses } from '../model/reservation/reservation.ts';
 
@@ -20,20 +21,22 @@ const given = (description: string) =>
     .describe(description);
 /** Has no enum: values may be added later, and a client must accept unknown ones. */
 const open = (description: string, example: string) => z.string().meta({ description, examples: [example] });
-/** Of a query: text that holds a number. */
+/** A number in a query, given as text. */
 const counted = (description: string, minimum: number, maximum = MAX_INT32) =>
   z.coerce.number().int().min(minimum).max(maximum).describe(description);
 
 const statuses = [...liveStatuses, 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED'] as const;
 
-/** An `id` names the schema in the OpenAPI document. */
+/** The `id` in `.meta()` is the name of the schema in the OpenAPI document. */
 export const reservation = z
   .looseObject({
     id: key('Key of the reservation in this API.'),
     reservationId: integer('Its id on the charger; unique among the charger’s live reservations only.', 1),
     status: z
       .enum(statuses)
-      .describe('State of the reservation. The first five hold the connector; the others are final.'),
+      .describe(
+        'State of the reservation. SCHEDULED holds its window; PENDING, UNKNOWN, ACCEPTED and CANCELLING hold the connector; the others are final.',
+      ),
     reason: open(
       'Why the reservation has this status; absent if the status needs no reason.',
       'DRIVER_REQUEST',

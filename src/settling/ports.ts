@@ -1,4 +1,4 @@
-// What the settler needs: the use cases that it finishes, and which charger is at which node.
+// The ports of the settler: the use cases that it finishes, and which charger is at which node.
 import type { Metrics } from '../common/metrics.ts';
 import type { ReservingPorts } from '../reserving/ports.ts';
 import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';

@@ -55,7 +55,7 @@ export class Settler {
   #work(): void {
     const round = this.#round().catch((error) => {
       const level = isDatabaseAway(error) ? 'warn' : 'error';
-      this.ports.log[level]({ error }, 'a round of the settler failed; it goes on');
+      this.ports.log[level]({ error }, 'a round of the settler failed; the next one is scheduled');
       return undefined;
     });
     const phase: Phase = { is: 'working', done: round.then(() => {}) };

@@ -4,7 +4,7 @@
 //
 //   new       nobody is known yet                      -> entered (enter), ended
 //   entered   counted for its caller; operations run   -> entered (renew: another credential), ended
-//   ended     nothing is written, counted or running any more
+//   ended     nothing is written or counted, and no operation runs
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
@@ -23,7 +23,7 @@ export interface LivePorts {
   readonly log: Log;
 }
 
-/** What the protocol does at these moments. */
+/** Called by the connection; each protocol (WebSocket, Server-Sent Events, REST) implements it. */
 export interface Protocol {
   /** Every KEEP_ALIVE_MS: shows the client that the connection lives, or ends one whose client is gone. */
   keepAlive(): void;
@@ -40,10 +40,10 @@ export const KEEP_ALIVE_MS = 12_000;
 /** How long a client may take to receive the last bytes before its connection is cut. */
 export const MAX_CLOSING_MS = 5000;
 
-/** What a started subscription can be told. */
+/** What a connection does with a running subscription. */
 export interface OpenSubscription {
   stop(): void;
-  /** Goes on with the rights of another credential of the same subject. */
+  /** Continues with the rights of another credential of the same subject. */
   renew(caller: Caller): Promise<void>;
 }
 
@@ -84,7 +84,9 @@ export class LiveConnection {
     return this.#isEnded;
   }
 
-  /** Counts the connection for the caller until it ends; at the caller's limit returns why not, as a message. */
+  /**
+   * Counts the connection for the caller until it ends; returns a message if the caller already has as many as it may.
+   */
   enter(caller: Caller): string | undefined {
     const refused = this.ports.quota.connect(caller);
     if (refused) return refused;

@@ -14,7 +14,7 @@
 //   lease: the lease is lost or too short for one more message, the webhook was changed, or it was paused (410, a
 //   day without success, or the log trimmed beyond its position). stop waits for messages under way. Besides, the
 //   webhook is failing (failingSince) from a failed message until a page is delivered whole; a partial success
-//   starts it anew. A failing webhook gets one message at a time, any other up to eight.
+//   starts it again. A failing webhook gets one message at a time, any other up to eight.
 
 import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';

@@ -153,7 +153,7 @@ describe('creating an API key', () => {
     ['of an admin with sites', { role: 'ADMIN', sites: ['site'] }, 'sites'],
     ['that expires in the past', { ...fleet, expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
     ['that never expires', { ...fleet, expiresAt: '2200-01-01T00:00:00Z' }, 'expiresAt'],
-    ['with a scope that is none', { ...fleet, scopes: ['everything'] }, 'scopes'],
+    ['with an unknown scope', { ...fleet, scopes: ['everything'] }, 'scopes'],
     ['with a scope that its role does not allow', { ...fleet, scopes: ['sites:write'] }, 'scopes'],
     ['with no scope', { ...fleet, scopes: [] }, 'scopes'],
   ])('an API key %s is refused', async (_, input, field) => {

@@ -40,7 +40,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const rate = Number(values.rate);
 const ids = Array.from({ length: Number(values.chargers) }, (_, index) => `CP${index + 1}`);
-/** Attacks per second: as many as a machine of this size can send beside its other work here. */
+/** Attacks per second: as many as a machine of this size can send besides its other work. */
 const attacks = {
   'failed logins of chargers': 1000,
   'bad tokens': 500,

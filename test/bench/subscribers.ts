@@ -17,7 +17,7 @@ const HANDSHAKE_END = Buffer.from('\r\n\r\n');
 const AT = Buffer.from('"at":"');
 
 let received = 0;
-/** Of the sample: the time that the event names and the time of receipt, in milliseconds since 1970. */
+/** For sampled messages: the event's own time and the time of receipt, in milliseconds since 1970. */
 let samples: [number, number][] = [];
 const sockets: Socket[] = [];
 

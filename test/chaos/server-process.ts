@@ -99,5 +99,5 @@ export class ServerProcess {
 }
 
 type GraphQLErrors = { readonly extensions: { readonly retryable?: boolean } }[];
-// biome-ignore lint/suspicious/noExplicitAny: whoever asks knows what was asked for
+// biome-ignore lint/suspicious/noExplicitAny: the caller of the operation knows the shape of its result
 export type Answer = any;

@@ -75,7 +75,7 @@ it('event_lag_seconds shows how long events are held back', async () => {
   await server.cancelReservation(anna, { id });
 });
 
-it('the log is read in the order of its transaction numbers, not of their digits', async () => {
+it('the event log orders transaction numbers as numbers, not as text (9 before 10)', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   await server.database.query(`
     INSERT INTO event (xid, at, kind, type, site_id, charger_id, connector_id, snapshot)

@@ -58,7 +58,7 @@ it('events older than the retention are dropped, and newer ones stay', async () 
   });
 });
 
-it('a cursor before the log is refused with CURSOR_EXPIRED and a way to start again, and a client that missed nothing goes on', async () => {
+it('a cursor before the log is refused with CURSOR_EXPIRED and a way to start again, and a client that missed nothing continues', async () => {
   const { eventCursor: old } = await server.graphql(admin, '{ eventCursor }');
   const live = await server.watchReservations(admin);
   const connectors = await server.subscribe(admin, 'subscription { connectorChanged { to } }');

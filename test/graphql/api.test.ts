@@ -194,7 +194,7 @@ describe('bad input of reserveNow', () => {
     expect(await server.reserveNow(admin, { ...base, ...extra })).toMatchObject({ code, message: expect.any(String) });
   });
 
-  it('reserveNow refuses an idTag that is blocked, expired or too long for the charger (case 27)', async () => {
+  it('reserveNow refuses an idTag that is blocked, expired or too long for the charger', async () => {
     await server.saveIdTag('BAD', { status: 'BLOCKED' });
     await server.saveIdTag('OLD', { expiryDate: '2020-01-01T00:00:00Z' });
     await server.saveIdTag('L'.repeat(21));

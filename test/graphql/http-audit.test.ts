@@ -24,7 +24,7 @@ const audits = serverAudits({
   },
 });
 
-it.each(audits.map(({ name, fn }) => [name, fn] as const))('an extension: %s', async (_, run) => {
+it.each(audits.map(({ name, fn }) => [name, fn] as const))('GraphQL over HTTP: %s', async (_, run) => {
   const result = await run();
   expect(result.status === 'ok' ? 'ok' : result.reason).toBe('ok');
 });

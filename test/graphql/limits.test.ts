@@ -158,7 +158,7 @@ it('metrics are served to admins only, and count refused requests', async () => 
 });
 
 it.each([
-  ['of somebody known', true, 413],
+  ['of an authenticated caller', true, 413],
   ['of somebody unknown', false, 401],
 ])(
   'a request %s whose announced body never comes is answered and its connection closed',

@@ -438,7 +438,7 @@ describe('slow clients and slow requests', () => {
        WHERE NOT l.granted AND a.datname = current_database() AND a.query ~ '^\\s*SELECT ("[cr]"|charger_id AS)'`,
     );
 
-  it.each(['is told so', 'goes away'])(
+  it.each(['gets the timeout error', 'goes away'])(
     'the database runs no further query for a client that waits too long and %s',
     async (end) => {
       const release = await locked('charger');

@@ -84,7 +84,7 @@ describe('a new booking', () => {
     expect(await book(...days(4.1, 4.2), { connectorId: 2 })).toMatchObject({ status: 'SCHEDULED' });
   });
 
-  it('of a hundred simultaneous bookings of one window one is made and ninety-nine are refused', async () => {
+  it('only one of a hundred simultaneous bookings of one window is made, and ninety-nine are refused', async () => {
     const operator = await operatorToken('site');
     const input = booking(60, 90, { idTag: 'CLEO' });
     const made = await Promise.all(Array.from({ length: 100 }, () => server.scheduleReservation(operator, input)));

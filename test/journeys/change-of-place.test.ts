@@ -156,7 +156,7 @@ describe('a reservation that moves', () => {
     expect(await server.reservation(first.id)).toMatchObject({ status: 'CANCELLED', reason: 'MOVED' });
   });
 
-  it('of ten simultaneous moves one wins, and one reservation is left', async () => {
+  it('only one of ten simultaneous moves succeeds, and one reservation is left', async () => {
     const charger = await server.charger('CH1', '1.6', { connectors: 3 });
     const { id } = await server.reserveNow(anna, input);
     const moves = await Promise.all(
@@ -251,7 +251,7 @@ describe('a group of higher priority', () => {
     expect(await server.reservation(victim.id)).toMatchObject({ status: 'CANCELLED', reason: 'PREEMPTED' });
   });
 
-  it('of ten simultaneous pre-emptions of one hold one gets the connector', async () => {
+  it('only one of ten simultaneous pre-emptions of one hold gets the connector', async () => {
     const charger = await server.charger('CH1');
     await server.reserveNow(anna, input);
     const all = await Promise.all(
@@ -293,7 +293,7 @@ describe('any connector with a plug', () => {
     });
   });
 
-  it('of a hundred simultaneous reservations by plugType as many are accepted as there are connectors with the plug', async () => {
+  it('a hundred simultaneous reservations by plugType take each connector with that plug once, and the rest are refused', async () => {
     await server.saveCharger('CH1', 'site', plugs('TYPE2', 'CCS2', 'CCS2'));
     await server.charger('CH1', '1.6', { connectors: 3 });
     const all = await Promise.all(

@@ -15,14 +15,14 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-describe('a charger without the Reservation profile (case 24)', () => {
-  it('reserveNow on a charger without the Reservation profile is refused as NOT_SUPPORTED (case 24)', async () => {
+describe('a charger without the Reservation profile', () => {
+  it('reserveNow on a charger without the Reservation profile is refused as NOT_SUPPORTED', async () => {
     await server.charger('CH1', '1.6', { supportsReservation: false });
     expect(await server.reserveNow(anna, input)).toMatchObject({ code: 'NOT_SUPPORTED' });
   });
 
   it.each(['1.6', '2.0.1'] as const)(
-    'OCPP %s: the server holds the connector itself where the policy allows it, without a command to the charger (case 24)',
+    'OCPP %s: the server holds the connector itself where the policy allows it, without a command to the charger',
     async (version) => {
       await server.saveSite('site', { serverSideHoldAllowed: true });
       const charger = await server.charger('CH1', version, { supportsReservation: false });
@@ -45,7 +45,7 @@ describe('a charger without the Reservation profile (case 24)', () => {
   );
 });
 
-it('a server-side hold that its process left PENDING is accepted without calling the charger (cases 11, 24)', async () => {
+it('a server-side hold left PENDING by a dead process becomes ACCEPTED without a call to the charger', async () => {
   await server.saveSite('site', { serverSideHoldAllowed: true });
   const charger = await server.charger('CH1', '1.6', { supportsReservation: false });
   const { id } = await server.reserveNow(anna, input);
@@ -55,7 +55,7 @@ it('a server-side hold that its process left PENDING is accepted without calling
   expect(charger.received.filter(({ method }) => /Reserv/.test(method))).toEqual([]);
 });
 
-it('reservationIds are positive and distinct, and one that the charger may still hold is not reused (case 22)', async () => {
+it('reservationIds are positive and distinct, and one that the charger may still hold is not reused', async () => {
   const charger = await server.charger('CH1');
   const ids = [];
   for (let round = 0; round < 5; round += 1) {
@@ -73,8 +73,8 @@ it('reservationIds are positive and distinct, and one that the charger may still
   expect(again).toMatchObject({ __typename: 'ReservationIdInUse', code: 'RESERVATION_ID_IN_USE' });
 });
 
-describe('checks that are left to the policy (case 28)', () => {
-  it('by default a charger is asked although its connector is known to be in use or faulted (case 28)', async () => {
+describe('checks that are left to the policy', () => {
+  it('by default a charger is asked although its connector is known to be in use or faulted', async () => {
     const charger = await server.charger('CH1');
     await charger.plugIn(1);
     expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });
@@ -83,7 +83,7 @@ describe('checks that are left to the policy (case 28)', () => {
     expect(faulted).toMatchObject({ __typename: 'ChargerRefused', answer: 'FAULTED' });
   });
 
-  it('with precheckStatus a reservation of a connector that is not free is refused without asking the charger (case 28)', async () => {
+  it('with precheckStatus a reservation of a connector that is not free is refused without asking the charger', async () => {
     await server.saveSite('site', { precheckStatus: true });
     const charger = await server.charger('CH1');
     await charger.fault(2);
@@ -96,7 +96,7 @@ describe('checks that are left to the policy (case 28)', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('one idTag may hold several connectors (case 28)', async () => {
+  it('one idTag may hold several connectors', async () => {
     await server.charger('CH1', '2.0.1');
     expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
     expect(await server.reserveNow(anna, { ...input, connectorId: 2 })).toMatchObject({ status: 'ACCEPTED' });

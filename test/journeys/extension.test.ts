@@ -1,4 +1,4 @@
-// Extensions of a hold: a later expiryDate counts only once the charger has accepted it (case 12).
+// Extensions of a hold: a later expiryDate counts only once the charger has accepted it.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
@@ -27,7 +27,7 @@ async function reservedRaw(subprotocol = 'ocpp1.6') {
 }
 
 it.each(['1.6', '2.0.1', '2.1'] as const)(
-  'OCPP %s: an extension sends the same reservationId with a later expiryDate and makes one event (case 12)',
+  'OCPP %s: an extension sends the same reservationId with a later expiryDate and makes one event',
   async (version) => {
     const charger = await server.charger('CH1', version);
     const { id, reservationId, expiryDate } = await server.reserveNow(anna, input);
@@ -44,7 +44,7 @@ it.each(['1.6', '2.0.1', '2.1'] as const)(
   },
 );
 
-it('an extension that the charger refuses changes nothing, and the charger is asked whether it still holds the reservation (case 12)', async () => {
+it('an extension that the charger refuses changes nothing, and the charger is asked whether it still holds the reservation', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   await charger.call('StatusNotification', status16('Reserved'));
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -65,7 +65,7 @@ it('an extension that the charger refuses changes nothing, and the charger is as
 });
 
 it.each(['ocpp1.6', 'ocpp2.0.1'])(
-  '%s: a charger that dropped the hold when it refused an extension is asked to hold it again (case 12)',
+  '%s: a charger that dropped the hold when it refused an extension is asked to hold it again',
   async (subprotocol) => {
     const { charger, payload, reservation } = await reservedRaw(subprotocol);
     const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -89,7 +89,7 @@ it.each(['ocpp1.6', 'ocpp2.0.1'])(
   },
 );
 
-it('with extensionMayReplace a refused extension is replaced by a hold under a fresh reservationId (case 12)', async () => {
+it('with extensionMayReplace a refused extension is replaced by a hold under a fresh reservationId', async () => {
   await server.saveSite('site', { extensionMayReplace: true });
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
@@ -112,7 +112,7 @@ it('with extensionMayReplace a refused extension is replaced by a hold under a f
   });
 });
 
-it('an unanswered extension makes the reservation UNKNOWN, and ReserveNow is sent again with the old expiryDate (case 12)', async () => {
+it('an unanswered extension makes the reservation UNKNOWN, and ReserveNow is sent again with the old expiryDate', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   await charger.expectCall('ReserveNow');
@@ -123,7 +123,7 @@ it('an unanswered extension makes the reservation UNKNOWN, and ReserveNow is sen
   await eventually(async () => expect(await server.reservation(reservation.id)).toMatchObject({ status: 'ACCEPTED' }));
 });
 
-it('after a late answer to an extension the charger is asked to hold the expiryDate that is stored (case 12)', async () => {
+it('after a late answer to an extension the charger is asked to hold the expiryDate that is stored', async () => {
   const { charger, payload, reservation } = await reservedRaw();
   const extending = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   const asked = await charger.expectCall('ReserveNow');
@@ -141,7 +141,7 @@ it('after a late answer to an extension the charger is asked to hold the expiryD
   });
 });
 
-it('of two simultaneous extensions the second is refused as NOT_SETTLED (case 12)', async () => {
+it('the second of two simultaneous extensions is refused as NOT_SETTLED', async () => {
   const { charger, reservation } = await reservedRaw();
   const first = server.extendReservation(anna, { id: reservation.id, byMinutes: 10 });
   const asked = await charger.expectCall('ReserveNow');

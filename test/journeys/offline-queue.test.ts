@@ -30,7 +30,7 @@ const start = (extra: object) =>
 
 describe('OCPP 1.6', () => {
   it.each([0, -1, null, 999_999])(
-    'a start with reservationId %s is matched by idTag, connector and window (case 15)',
+    'a start with reservationId %s is matched by idTag, connector and window',
     async (reservationId) => {
       const { id } = await open('ocpp1.6');
       const { idTagInfo } = await start({ reservationId });
@@ -39,7 +39,7 @@ describe('OCPP 1.6', () => {
     },
   );
 
-  it('a start labelled with another charger’s reservationId uses the reservation of its own charger (case 15)', async () => {
+  it('a start labelled with another charger’s reservationId uses the reservation of its own charger', async () => {
     await server.saveCharger('CH2');
     const other = await server.rawCharger('CH2');
     const reserving = server.reserveNow(await driverToken('CLEO'), { chargerId: 'CH2', connectorId: 1, idTag: 'CLEO' });
@@ -52,7 +52,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(elsewhere.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a start from an hour ago, sent under two message ids, makes one transaction and does not use a newer reservation (cases 3, 14)', async () => {
+  it('a start from an hour ago, sent under two message ids, makes one transaction and does not use a newer reservation', async () => {
     const { id } = await open('ocpp1.6');
     const timestamp = ago(60);
     const first = await start({ timestamp });
@@ -70,7 +70,7 @@ describe('OCPP 1.6', () => {
     expect(second.transactionId).not.toBe(first.transactionId);
   });
 
-  it('after a refused start with its reservationId, ReserveNow is sent again, since the charger may have dropped the hold (case 16)', async () => {
+  it('after a refused start with its reservationId, ReserveNow is sent again, since the charger may have dropped the hold', async () => {
     const { id, wireId } = await open('ocpp1.6');
     const refused = await start({ idTag: 'CLEO', reservationId: wireId });
     expect(refused.idTagInfo.status).toBe('Blocked');
@@ -84,7 +84,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a breach does not confirm that the charger still holds the reservation: ReserveNow is sent again (case 16)', async () => {
+  it('a breach does not confirm that the charger still holds the reservation: ReserveNow is sent again', async () => {
     const { id, wireId } = await open('ocpp1.6');
     await charger.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Reserved' });
     const { transactionId } = await start({ idTag: 'CLEO' });
@@ -107,7 +107,7 @@ describe('OCPP 1.6', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a late start from inside the hold turns a reservation REMOVED by a fault into USED (case 3)', async () => {
+  it('a late start from inside the hold turns a reservation REMOVED by a fault into USED', async () => {
     const { id, wireId } = await open('ocpp1.6');
     const timestamp = ago(0);
     server.clock.advance(5000);
@@ -118,7 +118,7 @@ describe('OCPP 1.6', () => {
   });
 });
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
   const event = (eventType: string, seqNo: number, extra: object = {}) =>
     charger.call('TransactionEvent', {
       eventType,
@@ -131,7 +131,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
     });
   const token = { idToken: { idToken: 'ANNA', type: 'ISO14443' } };
 
-  it('TransactionEvents that come out of order and twice make one transaction and one use (case 14)', async () => {
+  it('TransactionEvents that come out of order and twice make one transaction and one use', async () => {
     const { id, wireId } = await open(subprotocol);
     await event('Ended', 2, { triggerReason: 'EVDeparted' });
     await event('Updated', 1, { ...token, reservationId: wireId });
@@ -147,7 +147,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
   });
 });
 
-it('late and repeated answers to ReserveNow change nothing once the repeated ReserveNow was accepted (case 6)', async () => {
+it('late and repeated answers to ReserveNow change nothing once the repeated ReserveNow was accepted', async () => {
   charger = await server.rawCharger('CH1');
   const reserving = server.reserveNow(anna, input);
   const first = await charger.expectCall('ReserveNow');

@@ -15,7 +15,7 @@ describe('a hundred clients at once', () => {
   });
   afterEach(() => server.stop());
 
-  it('of a hundred requests one wins the connector, ninety-nine get a typed refusal, and the charger gets one ReserveNow (case 1)', async () => {
+  it('one of a hundred simultaneous requests gets the connector, ninety-nine get a typed refusal, and the charger gets one ReserveNow', async () => {
     const charger = await server.charger('CH1');
     const operator = await operatorToken('site');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
@@ -27,7 +27,7 @@ describe('a hundred clients at once', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('holds of named connectors and of connector 0 together never exceed the charger’s connectors (case 2)', async () => {
+  it('holds of named connectors and of connector 0 together never exceed the charger’s connectors', async () => {
     const charger = await server.charger('CH1', '2.0.1', { connectors: 3 });
     const operator = await operatorToken('site');
     const inputs = Array.from({ length: 40 }, (_, index) => ({
@@ -61,7 +61,7 @@ describe('a hundred clients at once', () => {
     ]);
   });
 
-  it('twenty equal requests with one idempotencyKey make one reservation (case 23)', async () => {
+  it('twenty equal requests with one idempotencyKey make one reservation', async () => {
     const charger = await server.charger('CH1');
     const anna = await driverToken('ANNA');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', idempotencyKey: 'tap-1' };
@@ -101,7 +101,7 @@ describe('two servers on one database', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('the node that holds the socket sends the command, and both nodes notify their watchers (case 25)', async () => {
+  it('the node that holds the socket sends the command, and both nodes notify their watchers', async () => {
     const charger = await one.charger('CH1', '2.0.1');
     const anna = await driverToken('ANNA');
     const [seenByOne, seenByOther] = [await one.watchReservations(), await other.watchReservations()];
@@ -127,7 +127,7 @@ describe('two servers on one database', () => {
     expect(reserved).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a charger that connects to the second node is disconnected from the first (case 25)', async () => {
+  it('a charger that connects to the second node is disconnected from the first', async () => {
     const before = await one.rawCharger('CH1');
     const after = await other.rawCharger('CH1');
     expect(await before.closed).toMatchObject({ code: 1000 });
@@ -138,7 +138,7 @@ describe('two servers on one database', () => {
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a node whose row was deleted registers again and takes its chargers back (case 25)', async () => {
+  it('a node whose row was deleted registers again and takes its chargers back', async () => {
     const charger = await one.charger('CH1');
     await database.query('DELETE FROM node');
     await eventually(async () => {

@@ -1,4 +1,4 @@
-// Resuming a subscription by cursor: a subscriber that was away misses no event and gets none twice (case 26).
+// Resuming a subscription by cursor: a subscriber that was away misses no event and gets none twice.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, TestServer } from '../support/test-server.ts';
@@ -20,7 +20,7 @@ const reserveAndCancel = async (connectorId: number) => {
   return id as string;
 };
 
-it('a subscriber resumes after the last event it saw, then gets live events (case 26)', async () => {
+it('a subscriber resumes after the last event it saw, then gets live events', async () => {
   const first = await server.watchReservations(anna);
   await reserveAndCancel(1);
   const { cursor } = await first.next();
@@ -36,7 +36,7 @@ it('a subscriber resumes after the last event it saw, then gets live events (cas
   ]);
 });
 
-it('a subscriber that keeps reconnecting while others write gets each event once and in order (case 26)', async () => {
+it('a subscriber that keeps reconnecting while others write gets each event once and in order', async () => {
   const { eventCursor } = await server.graphql(anna, '{ eventCursor }');
   const steady = await server.subscribe(anna, query, { after: eventCursor });
   let isWriting = true;

@@ -22,7 +22,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-describe('no answer to ReserveNow (case 6)', () => {
+describe('no answer to ReserveNow', () => {
   it('a reservation without an answer keeps its connector as UNKNOWN, and a late Accepted makes it ACCEPTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
@@ -120,7 +120,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a socket that breaks after the frame leaves the reservation UNKNOWN, which is settled when the charger reconnects', async () => {
+  it('a socket that breaks after ReserveNow was sent leaves the reservation UNKNOWN, which is settled when the charger reconnects', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const first = await charger.expectCall('ReserveNow');
@@ -134,7 +134,7 @@ describe('no answer to ReserveNow (case 6)', () => {
     await eventually(async () => expect(await server.reservation(id)).toMatchObject({ status: 'ACCEPTED' }));
   });
 
-  it('an UNKNOWN reservation ends at its expiry date as FAILED, and a later Accepted is cancelled on the charger (case 7)', async () => {
+  it('an UNKNOWN reservation ends at its expiry date as FAILED, and a later Accepted is cancelled on the charger', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, { ...input, durationMinutes: 5 });
     const { id, payload } = await charger.expectCall('ReserveNow');
@@ -164,7 +164,7 @@ describe('waitMs', () => {
   });
 });
 
-describe('CALLERROR (case 9)', () => {
+describe('CALLERROR', () => {
   it('after a CALLERROR NotSupported the next request is refused as not supported', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
@@ -187,7 +187,7 @@ describe('CALLERROR (case 9)', () => {
 });
 
 describe('an offline charger', () => {
-  it('reserveNow for an offline charger is refused at once, and nothing is queued for the charger (case 8)', async () => {
+  it('reserveNow for an offline charger is refused at once, and nothing is queued for the charger', async () => {
     expect(await server.reserveNow(anna, input)).toMatchObject({
       __typename: 'ChargerOffline',
       code: 'CHARGER_OFFLINE',
@@ -197,7 +197,7 @@ describe('an offline charger', () => {
     expect(charger.calls.all).toEqual([]);
   });
 
-  it('a cancel for an offline charger is stored, and sent when the charger reconnects (case 5)', async () => {
+  it('a cancel for an offline charger is stored, and sent when the charger reconnects', async () => {
     const charger = await server.charger('CH1');
     const { id } = await server.reserveNow(anna, input);
     await charger.disconnect();
@@ -235,7 +235,7 @@ describe('an offline charger', () => {
   });
 });
 
-describe('a restart of the server loses nothing (case 11)', () => {
+describe('a restart of the server loses nothing', () => {
   it('an accepted hold survives a restart and expires in the next process', async () => {
     await server.charger('CH1');
     const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });

@@ -1,4 +1,4 @@
-// What a dashboard reads: a snapshot followed by every change, the event log page by page, messages shared between
+// A dashboard's reads: a snapshot followed by every change, the event log page by page, messages shared between
 // subscribers, and what each caller may see.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';

@@ -313,7 +313,7 @@ describe('a cancel', () => {
     expect(decideCancel(defaultPolicy, booking, at(90))).toEqual([]);
   });
 
-  it('a reservation that began at once can always be cancelled', () => {
+  it('a reservation that is not a booking can be cancelled at any time', () => {
     expect(decideCancel(policy, { startsAt: now, isBooking: false }, at(1))).toEqual([]);
   });
 

@@ -87,7 +87,7 @@ describe('TC_048 refused by the charger', () => {
     ['TC_048_3', 'Unavailable'],
     ['TC_048_4', 'Rejected'],
   ])('%s: the charger’s answer %s is passed on to the client, and nothing stays held', async (_, answer) => {
-    // The server sends ReserveNow even when the known status predicts a refusal (case 28).
+    // The server sends ReserveNow even when the known status predicts a refusal.
     await status(1, answer === 'Occupied' ? 'Preparing' : 'Available');
     const { result } = await reserve(answer);
     expect(result).toMatchObject({
@@ -122,7 +122,7 @@ describe('TC_051 and TC_052 cancel', () => {
     expect(await cancelling).toMatchObject({ id: result.id, status: 'CANCELLED', reason: 'DRIVER_REQUEST' });
   });
 
-  it('a start that arrives before the answer to CancelReservation wins: ALREADY_USED (case 4)', async () => {
+  it('a start that arrives before the answer to CancelReservation wins: ALREADY_USED', async () => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
@@ -145,7 +145,7 @@ describe('TC_051 and TC_052 cancel', () => {
 });
 
 describe('TC_053 another idTag of the same parent', () => {
-  it('another idTag with the reservation’s parentIdTag is accepted and uses the reservation (case 17)', async () => {
+  it('another idTag with the reservation’s parentIdTag is accepted and uses the reservation', async () => {
     const { result, payload } = await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect(payload.parentIdTag).toBe('FLEET');
     expect(await charger.call('Authorize', { idTag: 'BEN' })).toEqual({
@@ -190,7 +190,7 @@ describe('other users', () => {
     expect(await events.next()).toMatchObject({ type: 'BREACHED', to: 'ACCEPTED', reservation: { isBreached: true } });
   });
 
-  it('everybody may start on the other connector, which leaves the reservation ACCEPTED (case 18)', async () => {
+  it('everybody may start on the other connector, which leaves the reservation ACCEPTED', async () => {
     const { result } = await reserve();
     expect((await start('CLEO', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
     expect((await start('ANNA', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
@@ -214,7 +214,7 @@ describe('other users', () => {
   });
 });
 
-describe('starts that chargers report wrongly, twice or late (case 15)', () => {
+describe('starts that chargers report wrongly, twice or late', () => {
   it.each([
     [{}],
     [{ reservationId: 0 }],
@@ -227,7 +227,7 @@ describe('starts that chargers report wrongly, twice or late (case 15)', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a start repeated with a new message id is one transaction and one use (case 14)', async () => {
+  it('a start repeated with a new message id is one transaction and one use', async () => {
     const first = await reserve();
     const second = await reserve('Accepted', { connectorId: 0 });
     const timestamp = now();
@@ -238,7 +238,7 @@ describe('starts that chargers report wrongly, twice or late (case 15)', () => {
     expect(await reservation(second.result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a refused start leaves the reservation ACCEPTED (case 16)', async () => {
+  it('a refused start leaves the reservation ACCEPTED', async () => {
     await server.saveIdTag('EVE');
     const { result } = await reserve('Accepted', { idTag: 'EVE' }, operator);
     await server.saveIdTag('EVE', { status: 'BLOCKED' });
@@ -253,7 +253,7 @@ describe('starts that chargers report wrongly, twice or late (case 15)', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a start dated inside the hold but sent after it changes EXPIRED to USED (case 3)', async () => {
+  it('a start dated inside the hold but sent after it changes EXPIRED to USED', async () => {
     const { result } = await reserve('Accepted', { expiryDate: new Date(Date.now() + 700).toISOString() });
     const timestamp = new Date(Date.now() + 100).toISOString();
     await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
@@ -300,7 +300,7 @@ describe('deviations of real chargers', () => {
   });
 });
 
-describe('faults (case 19)', () => {
+describe('faults', () => {
   it.each([
     [1, 'Faulted', 'CHARGER_FAULTED'],
     [1, 'Unavailable', 'CHARGER_UNAVAILABLE'],

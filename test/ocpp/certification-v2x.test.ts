@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
 import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
   let server: TestServer;
   let anna: string;
   let operator: string;
@@ -79,7 +79,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
       await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Expired' }),
     ).toEqual({});
     expect(await server.reservation(result.id)).toMatchObject({ status: 'EXPIRED', reason: 'NO_SHOW' });
-    // A charger may send both Expired and Removed: the first final status stays (case 21).
+    // A charger may send both Expired and Removed: the first final status stays.
     await charger.call('ReservationStatusUpdate', { reservationId: payload.id, reservationUpdateStatus: 'Removed' });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'EXPIRED', version: 3 });
   });
@@ -132,7 +132,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
     },
   );
 
-  it('an update of an unknown reservation gets an empty answer (case 21)', async () => {
+  it('an update of an unknown reservation gets an empty answer', async () => {
     const update = { reservationId: 4711, reservationUpdateStatus: 'Removed' };
     expect(await charger.call('ReservationStatusUpdate', update)).toEqual({});
   });
@@ -153,7 +153,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('an extension: %s', (subprotocol) => {
     });
   });
 
-  it('a token with the holder’s id but another type does not use the reservation (case 17)', async () => {
+  it('a token with the holder’s id but another type does not use the reservation', async () => {
     const { result } = await reserve();
     await transaction('Started', 't1', { idToken: token('ANNA', 'eMAID') });
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });

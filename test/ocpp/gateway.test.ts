@@ -62,7 +62,7 @@ describe('admission of chargers', () => {
     socket.terminate();
   });
 
-  it('a newer connection of a charger replaces the older one (case 25)', async () => {
+  it('a newer connection of a charger replaces the older one', async () => {
     const before = await server.rawCharger('CH2');
     const after = await server.rawCharger('CH2');
     expect(await before.closed).toMatchObject({ code: 1000, reason: expect.stringContaining('newer connection') });

@@ -117,9 +117,9 @@ describe('refusals as problem details', () => {
   it.each([
     ['no JSON', '{', 400],
     ['a number that is text', { ...minutes, connectorId: '1' }, 400],
-    ['a field that is not there', { ...minutes, conectorId: 1 }, 400],
-    ['a date that is none', { idTag: 'ANNA', expiryDate: 'tomorrow' }, 400],
-    ['a date that is over', { idTag: 'ANNA', expiryDate: '2020-01-01T00:00:00Z' }, 400],
+    ['an unknown field', { ...minutes, conectorId: 1 }, 400],
+    ['a malformed date', { idTag: 'ANNA', expiryDate: 'tomorrow' }, 400],
+    ['a date in the past', { idTag: 'ANNA', expiryDate: '2020-01-01T00:00:00Z' }, 400],
     ['two ends', { ...minutes, expiryDate: '2100-01-01T00:00:00Z' }, 400],
     ['another’s idTag', { ...minutes, idTag: 'CLEO' }, 403],
   ])('reserve-now with %s is answered with problem details', async (_, body, status) => {
@@ -151,7 +151,7 @@ describe('refusals as problem details', () => {
     expect((await call('GET', '/reservations', { token })).status).toBe(200);
   });
 
-  it('what does not exist is answered with 404, and another driver’s reservation exactly alike', async () => {
+  it('an unknown path, charger or reservation is answered with 404, and another driver’s reservation exactly alike', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const cleo = await driverToken('CLEO');

@@ -117,7 +117,7 @@ async function rowsOf(site: string): Promise<Row[]> {
   return rows;
 }
 
-/** What the rows break of the policy, counted without the server's own code. */
+/** Counts, without the server's own code, the rules of the policy that the rows break. */
 function violations(policy: PolicyFields, rows: readonly Row[]): string[] {
   const found: string[] = [];
   const live = rows.filter(({ status }) => status === 'SCHEDULED');

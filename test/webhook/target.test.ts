@@ -61,7 +61,7 @@ describe.each([
   'https://',
   'nothing',
   `https://example.com/${'x'.repeat(3000)}`,
-])('an extension: %s', (url) => {
+])('a webhook to %s', (url) => {
   it('the target is refused when its URL is checked', async () => {
     expect(await target.check(url)).toMatch(/^It (must|is)/);
   });

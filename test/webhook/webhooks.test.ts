@@ -204,7 +204,7 @@ describe('a receiver that fails', () => {
     }
   });
 
-  it('a webhook that fails for a day is paused, and goes on where it stopped when it is resumed', async () => {
+  it('a webhook that fails for a day is paused, and continues where it stopped when it is resumed', async () => {
     const { webhook } = await save();
     receiver.answer = () => 500;
     await reserveAndCancel();
@@ -346,7 +346,7 @@ describe('delivery from the log', () => {
     });
   });
 
-  it('of two servers only one sends each message, and the remaining one goes on when the other stops', async () => {
+  it('only one of two servers sends a message, and one server sends alone after the other has stopped', async () => {
     await save();
     await server.restart();
     const other = await TestServer.start({ database: server.database, env });
@@ -453,7 +453,7 @@ describe('rights', () => {
     expect(await find(others.webhook.id)).toMatchObject({ pausedFor: null });
   });
 
-  it('one maker may have fifty webhooks, even when more are made at once', async () => {
+  it('one creator may have fifty webhooks, even when more are made at once', async () => {
     const maker = await signToken('hurried', { role: 'operator', sites: ['site'] });
     const saved = await Promise.all(Array.from({ length: 60 }, (_, n) => save({ name: `${n}` }, maker)));
     expect(saved.filter(({ webhook }) => webhook)).toHaveLength(50);

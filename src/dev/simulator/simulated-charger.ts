@@ -404,7 +404,10 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       case 'deaf':
         return new Promise(() => {});
       case 'error':
-        throw Object.assign(new Error('Told to fail'), { rpcErrorCode: behaviour.code, details: {} });
+        throw Object.assign(new Error('This simulated charger was set to answer with an error'), {
+          rpcErrorCode: behaviour.code,
+          details: {},
+        });
     }
   }
 

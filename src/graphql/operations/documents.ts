@@ -1,5 +1,5 @@
 // Parses, validates and measures the documents of WebSocket and event-stream clients (over plain HTTP, Apollo and
-// server.ts do). Also finds everything that a subscription's messages depend on beside the event.
+// server.ts do). Also finds everything that a subscription's messages depend on besides the event.
 
 import {
   type DocumentNode,
@@ -42,7 +42,7 @@ export interface Operation {
 }
 
 /**
- * Everything that a subscription's messages depend on beside the event: operations with the same key show the same of
+ * Everything that a subscription's messages depend on besides the event: operations with the same key show the same of
  * an event, whatever they filter by.
  */
 export interface Shape {
@@ -87,7 +87,12 @@ export class Documents {
     const document = known ?? this.#parse(query);
     if (!('kind' in document)) return document;
     const node = getOperationAST(document, operationName);
-    if (!node) return [new GraphQLError('Unable to identify operation', { extensions: { code: 'BAD_REQUEST' } })];
+    if (!node)
+      return [
+        new GraphQLError('The document has no such operation, or several: name one of them in operationName.', {
+          extensions: { code: 'BAD_REQUEST' },
+        }),
+      ];
     const cost = measure(this.schema, document, variables, operationName);
     if (cost instanceof GraphQLError) return [cost];
     if (!known) this.#known.set(query, document);

@@ -1,4 +1,4 @@
-// What a client may read of an error; any other error is logged, and the client gets the id of its log line.
+// Decides which errors a client may read; any other error is logged, and the client gets the id of its log line.
 import { randomUUID } from 'node:crypto';
 import { HeaderMap } from '@apollo/server';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
@@ -50,7 +50,7 @@ export const RETRY_AFTER_SECONDS = 1;
 
 export const timedOut = {
   message:
-    'The request took too long. What it began goes on: ask for its outcome, or send it again with its idempotencyKey.',
+    'The request took too long. What it began continues: ask for its outcome, or send it again with its idempotencyKey.',
   extensions: { code: 'TIMED_OUT', retryable: true, retryAfterSeconds: RETRY_AFTER_SECONDS },
 };
 

@@ -127,7 +127,7 @@ export class Operations {
 }
 
 const tooManySubscriptions = (limit: number): GraphQLError =>
-  new GraphQLError(`A caller may have ${limit} subscriptions open.`, {
+  new GraphQLError(`You have ${limit} subscriptions open, which is the limit: end one first.`, {
     extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit },
   });
 

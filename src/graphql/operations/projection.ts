@@ -31,7 +31,7 @@ export interface Recipient {
 interface Execution {
   readonly event: object;
   done: Message | Promise<Message>;
-  /** Those that get the message once it, and every message before it, is ready. */
+  /** The recipients of the message; they get it after every earlier message. */
   readonly recipients: Recipient[];
 }
 

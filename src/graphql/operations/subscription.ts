@@ -1,7 +1,7 @@
 // One subscription of one client: sends the present state if the client asked for it, then the events it missed, then
 // each event as it comes. It must not know the protocol that carries its messages.
 //
-// A subscription is a row of legs, one at a time, each under one caller's rights.
+// A subscription is a sequence of legs, one at a time, each under one caller's rights.
 //
 // - Opening (open): the resolver gives the interest; the start is the present state, a cursor, or the end of the
 //   log. An error here is returned, and there is no subscription.
@@ -82,7 +82,7 @@ export class Subscription {
   /** From the next event on, messages are made with the rights of `caller`; no event is missed or sent twice. */
   async renew(caller: Caller): Promise<void> {
     const source = await sourceOf(this.ports, this.operation, caller);
-    // Only the end of the present state has a place to resume from, so all of it is sent first.
+    // A snapshot can be resumed only after its last message, so the whole of it is sent before the rights change.
     await this.#leg?.presented;
     if (this.#isEnded || !this.#leg) return;
     const at = this.#leg.resumeAt;

@@ -1,5 +1,5 @@
-// The only documents that are executed if the operator names a file of them, which a build makes. A request asks for
-// one by its id, its SHA-256 hash or its text.
+// Trusted documents: if the operator names a file of them (made by a client's build), no other document is executed. A
+// request asks for one by its id, its SHA-256 hash or its text.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { GraphQLError, type GraphQLSchema, parse, specifiedRules, validate } from 'graphql';

@@ -194,7 +194,7 @@ class EventStream {
     });
   }
 
-  /** Call it first; at the caller's limit returns why not, as a message. */
+  /** Call this first. Counts the stream for the caller; returns a message if the caller already has as many as it may. */
   enter(caller: Caller): string | undefined {
     return this.#live.enter(caller);
   }

@@ -38,7 +38,7 @@ class AuditEntryType {
   })
   subject!: string;
 
-  @Field(() => RoleEnum, { description: 'As what.' })
+  @Field(() => RoleEnum, { description: 'The role of the caller.' })
   role!: Role;
 
   @Field(() => ID, { nullable: true, description: 'Id of the API key used; null if it was a token.' })

@@ -51,7 +51,7 @@ class ConnectorType {
   @Field(() => [String], { description: 'Its plugs, as its operator named them, for example CCS2.' })
   plugTypes!: string[];
 
-  @Field(() => Date, { nullable: true, description: 'When the charger last reported its state.' })
+  @Field(() => Date, { nullable: true, description: 'When the charger last reported the state of this connector.' })
   stateAt?: Date;
 }
 

@@ -36,7 +36,7 @@ registerEnumType(EventKindEnum, {
 
 @InputType({ description: 'Which events; a field left out does not filter.' })
 class EventFilterInput {
-  @Field(() => [EventKindEnum], { nullable: true, description: 'Of these kinds.' })
+  @Field(() => [EventKindEnum], { nullable: true, description: 'Only events of these kinds.' })
   kinds?: EventKindEnum[] | null;
 
   @Field(() => ID, { nullable: true, description: 'Only events at this site.' })

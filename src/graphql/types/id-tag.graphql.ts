@@ -58,7 +58,10 @@ enum IdTagStatusEnum {
 registerEnumType(IdTagStatusEnum, {
   name: 'IdTagStatus',
   description: 'Whether an idTag may be used.',
-  valuesConfig: { ACCEPTED: { description: 'It may.' }, BLOCKED: { description: 'It may not.' } },
+  valuesConfig: {
+    ACCEPTED: { description: 'The idTag may be used.' },
+    BLOCKED: { description: 'The idTag may not be used.' },
+  },
 });
 
 enum AuthorizationStatus {
@@ -72,7 +75,7 @@ registerEnumType(AuthorizationStatus, {
   name: 'AuthorizationStatus',
   description: 'Whether an idTag may start a transaction.',
   valuesConfig: {
-    ACCEPTED: { description: 'It may.' },
+    ACCEPTED: { description: 'The idTag may start a transaction.' },
     RESERVED: { description: 'The connector, or every connector of the charger, is held for somebody else.' },
     BLOCKED: { description: 'The idTag is blocked.' },
     EXPIRED: { description: 'The idTag has expired.' },
@@ -85,7 +88,7 @@ class IdTagType {
   @Field(() => ID, { description: 'The credential itself; compared without regard to case.' })
   idTag!: string;
 
-  @Field(() => TokenTypeEnum, { description: 'What it is.' })
+  @Field(() => TokenTypeEnum, { description: 'The type of the credential.' })
   tokenType!: TokenTypeEnum;
 
   @Field(() => String, { nullable: true, description: 'The group it belongs to.' })
@@ -114,7 +117,7 @@ class SaveIdTagInput {
   @Field(() => ID, { description: 'The credential: 1 to 255 printable characters (20 for OCPP 1.6, 36 for 2.0.1).' })
   idTag!: string;
 
-  @Field(() => TokenTypeEnum, { defaultValue: TokenTypeEnum.ISO14443, description: 'What it is.' })
+  @Field(() => TokenTypeEnum, { defaultValue: TokenTypeEnum.ISO14443, description: 'The type of the credential.' })
   tokenType!: TokenTypeEnum;
 
   @Field(() => String, { nullable: true, description: 'The group it belongs to.' })

@@ -16,7 +16,8 @@ export enum ReservationStatusEnum {
 }
 registerEnumType(ReservationStatusEnum, {
   name: 'ReservationStatus',
-  description: 'The status of a reservation. The first five hold the connector; the others are final.',
+  description:
+    'The status of a reservation. SCHEDULED holds its window; PENDING, UNKNOWN, ACCEPTED and CANCELLING hold the connector; the others are final.',
   valuesConfig: {
     SCHEDULED: { description: 'Booked: its window is held; the charger is asked at its start.' },
     PENDING: { description: 'Stored; the charger is being asked.' },
@@ -69,7 +70,7 @@ registerEnumType(ReasonEnum, {
     POLICY: { description: 'The policy of the site ended it.' },
     PREEMPTED: { description: 'A group of higher priority took its place.' },
     MOVED: { description: 'It was moved to another connector: see the reservation whose `movedFrom` names it.' },
-    NO_SHOW: { description: 'Nobody came.' },
+    NO_SHOW: { description: 'The holder did not come in time.' },
     CHARGER_FAULTED: { description: 'The connector broke.' },
     CHARGER_UNAVAILABLE: { description: 'The connector went out of service.' },
     CHARGER_LOST: { description: 'The charger lost it, or its connection while being asked.' },
@@ -227,7 +228,7 @@ export class ReservationType {
 
   @Field(() => ReservationUpdateEnum, {
     nullable: true,
-    description: 'What the charger reported of it after it had ended here; that changes nothing.',
+    description: 'What the charger reported after the reservation had ended on this server; it changes nothing.',
   })
   chargerSaid?: ReservationUpdateEnum;
 }

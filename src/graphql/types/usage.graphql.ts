@@ -53,7 +53,7 @@ class UsageCounts {
   @Field(() => Int, { description: 'Reservations used by the holder or its group.' })
   used!: number;
 
-  @Field(() => Int, { description: 'Nobody came.' })
+  @Field(() => Int, { description: 'Reservations that expired unused.' })
   noShows!: number;
 
   @Field(() => Int, { description: 'Reservations cancelled, by anybody.' })
@@ -209,7 +209,8 @@ export class UsageResolver {
       'Lifts a block: earlier no-shows, late cancels and re-reservations no longer count. For admins and operators of the site.',
   })
   liftReservationBlock(
-    @Arg('input', () => LiftReservationBlockInput, { description: 'Whose block.' }) input: LiftReservationBlockInput,
+    @Arg('input', () => LiftReservationBlockInput, { description: 'The site and the holder whose block is lifted.' })
+    input: LiftReservationBlockInput,
     @Ctx() { caller }: ApiContext,
   ) {
     const { siteId, ...who } = input;

@@ -1,4 +1,4 @@
-// What an API key is, and its text form. The text is returned only once, at creation; the database holds only a hash of
+// An API key and its text form. The text is returned only once, at creation; the database holds only a hash of
 // its secret.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Permission, Reach } from './caller.ts';

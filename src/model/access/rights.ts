@@ -109,7 +109,7 @@ export const mayAdministerSites = (caller: Caller, siteIds: readonly string[] | 
  */
 export const actsForOthers = (caller: Caller): boolean => caller.role !== 'DRIVER';
 
-/** A driver sees what is held for its idTags, and what is held for its groups without an idTag. */
+/** A driver sees the reservations of its idTags, and those of its groups that name no idTag. */
 export function maySeeReservation(
   caller: Caller,
   reservation: Pick<Reservation, 'siteId' | 'idTag' | 'parentIdTag'>,

@@ -1,4 +1,4 @@
-// Which events a subscriber gets: those it asked for, cut down to its rights (model/access/caller-interest.ts). Also
+// The events that a subscriber gets: those it asked for, cut down to its rights (model/access/caller-interest.ts). Also
 // routes each event to the subscribers that may be interested in it.
 import { belongsTo, type Holders } from '../reservation/holder.ts';
 import type { LogEvent } from './event.ts';

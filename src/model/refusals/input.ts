@@ -1,4 +1,4 @@
-// What is wrong with one field of an input.
+// Checks single fields of an input, and makes their refusals.
 import { isIdentifier } from '../../common/identifier.ts';
 import type { Refusal } from './refusal.ts';
 

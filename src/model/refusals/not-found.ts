@@ -1,4 +1,4 @@
-// There is no such site, charger or reservation; a caller who may not see it gets the same refusal.
+// Refusals for an unknown site, charger or reservation; a caller who may not see it gets the same one.
 import type { Refusal } from './refusal.ts';
 
 export interface NotFoundRefusal extends Refusal {

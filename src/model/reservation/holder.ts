@@ -1,7 +1,7 @@
-// Who may use a hold, and whose it is: the one answer for authorization, uses, breaches, rights and events.
+// Decides who may use a hold and whose it is, for authorization, uses, breaches, rights and events alike.
 import { sameId, type TokenType } from '../charger/id-tag.ts';
 
-/** As much of a reservation as says for whom it is. */
+/** The fields of a reservation that name its holder. */
 export interface HeldFor {
   /** Absent for a reservation of a group alone. */
   readonly idTag?: string | undefined;

@@ -4,7 +4,7 @@
 //                                                  FAILED
 //   PENDING ReserveNow is on its way -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, CANCELLED, REMOVED,
 //                                                  USED; SCHEDULED (a booking whose charger is not ready yet)
-//   UNKNOWN sent, no answer -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED;
+//   UNKNOWN the charger may or may not hold it -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED;
 //                                                  SCHEDULED (a booking whose charger is not ready yet)
 //   ACCEPTED the charger holds it -> ACCEPTED (extended, breached), UNKNOWN, CANCELLING, CANCELLED, USED,
 //                                                  EXPIRED, REMOVED
@@ -16,7 +16,7 @@ import type { ConnectorState } from '../charger/connector.ts';
 import type { TokenType } from '../charger/id-tag.ts';
 
 export type HoldingStatus = 'PENDING' | 'UNKNOWN' | 'ACCEPTED' | 'CANCELLING';
-/** Takes its connector: held on the charger, or, while SCHEDULED, booked for its window. */
+/** A live reservation keeps its connector from others: now, or, while SCHEDULED, in its window. */
 export type LiveStatus = HoldingStatus | 'SCHEDULED';
 export type FinalStatus = 'USED' | 'CANCELLED' | 'EXPIRED' | 'REMOVED' | 'REJECTED' | 'FAILED';
 export type ReservationStatus = LiveStatus | FinalStatus;

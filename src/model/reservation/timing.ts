@@ -1,4 +1,5 @@
-// The times that real chargers need: how late their words come, how long they flicker, how far their clocks are off.
+// The times that real chargers need: how late their messages come, how long their states flicker, how far their clocks
+// are off.
 import { MINUTE_MS } from '../../common/clock.ts';
 
 /** A charger's clock may be slow: a start stamped up to this long before the hold still counts as within it. */

@@ -1,5 +1,5 @@
-// What each field of a policy means and which values it may have: the one table by which input is checked and the API
-// is described.
+// The fields of a policy, with their meaning and values: the one table by which input is checked and the API is
+// described.
 import { isIdentifier } from '../../common/identifier.ts';
 import { type InputRefusal, invalidInput } from '../refusals/input.ts';
 import { isTimeOfDay, type OpeningHours } from './opening-hours.ts';

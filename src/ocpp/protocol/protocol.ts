@@ -1,10 +1,10 @@
-// What the gateway needs of an OCPP version: actions that answer a charger's calls, and the translation of our commands
+// One OCPP version, as the gateway uses it: actions that answer a charger's calls, and the translation of our commands
 // and the charger's answers to them.
 import type { ChargingPorts } from '../../charging/ports.ts';
 import type { Capabilities, OcppVersion } from '../../model/charger/charger.ts';
 import type { ChargerAnswer, ChargerCommand } from '../../model/charger/charger-calls.ts';
 
-/** What an action gets to answer a charger's call. */
+/** The context in which an action answers a charger's call. */
 export interface ActionContext {
   readonly chargerId: string;
   readonly version: OcppVersion;

@@ -144,7 +144,7 @@ export function eventLog(database: Database) {
     /** Where the log begins and ends now. */
     async bounds(): Promise<Bounds> {
       const [row] = await database.query(statements.bounds);
-      if (!row) throw new Error('The log has no horizon');
+      if (!row) throw new Error('The event log has no row for its oldest position');
       const { position: end, seen } = startAt(row.snapshot);
       return { horizon: toHorizon(row), end, newest: seen?.end ?? end.xid };
     },
@@ -179,7 +179,7 @@ export function eventLog(database: Database) {
       const entries = toEntries(rows);
       const last = entries.at(-1);
       const [first] = rows;
-      if (!first) throw new Error('The log has no horizon');
+      if (!first) throw new Error('The event log has no row for its oldest position');
       if (last && entries.length === limit) return { entries, end: last.position, isEnd: false };
       return { entries, end: { xid: BigInt(first.spanXid), id: BigInt(first.spanId) }, isEnd: first.isEnd };
     },
@@ -203,7 +203,7 @@ interface Horizon {
 const toHorizon = ({ horizonXid, horizonId }: Horizon) => ({ xid: BigInt(horizonXid), id: BigInt(horizonId) });
 
 function checkHorizon(row: Horizon | undefined, position: Position): void {
-  if (!row) throw new Error('The log has no horizon');
+  if (!row) throw new Error('The event log has no row for its oldest position');
   const horizon = toHorizon(row);
   if (isBehind(horizon, position)) throw new CursorExpired(horizon);
 }

@@ -56,8 +56,8 @@ export const guardKeys = {
 };
 
 /**
- * For SQL: it is ACCEPTED or SCHEDULED, and unclaimed; a claim does not matter if the actor is the settler, which
- * may have claimed it to move it.
+ * For SQL: whether a reservation may be moved. It must be ACCEPTED or SCHEDULED, and unclaimed; a claim does not matter
+ * if the actor is the settler, which may have claimed it to move it.
  */
 const MOVABLE = `status IN ('ACCEPTED', 'SCHEDULED')
   AND (claimed_until IS NULL OR claimed_until <= :createdAt OR :actor = 'SERVER')`;
@@ -81,14 +81,14 @@ const statements = {
     'hold-insert',
     `
       WITH ${guarded(':guardKeys', ':guardVersions')}, moved AS (
-        -- It must still be there, and nobody else at work on it.
+        -- The moved reservation must be live and unclaimed.
         SELECT id FROM reservation WHERE id = :movedFrom::uuid AND ${MOVABLE} FOR UPDATE
       ), admitted AS (
         SELECT c.id, c.site_id FROM charger c JOIN site s ON s.id = c.site_id
         WHERE c.id = :chargerId AND c.removed_at IS NULL AND s.policy_version = :policyVersion
           AND (SELECT count(*) FROM guarded) = cardinality(:guardKeys::text[])
           AND (:movedFrom IS NULL OR EXISTS (SELECT FROM moved))
-          -- The charger may still hold an ended reservation under that id, and will be told to let it go.
+          -- The charger may still hold an ended reservation under that id, and will get a CancelReservation.
           AND NOT EXISTS (SELECT FROM reservation WHERE charger_id = :chargerId AND reservation_id = :reservationId AND is_release_owed)
       ), made AS (
         INSERT INTO reservation (id, reservation_id, site_id, charger_id, connector_id, id_tag, token_type,

@@ -115,7 +115,7 @@ export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
 
 /**
  * For SQL: the live reservations of a charger, aliased r, that touch the window from `from` until `until`. There may be
- * a year of bookings besides: reservations of up to a day are found by their start, the few longer ones by an index of
+ * a year of other bookings: reservations of up to a day are found by their start, the few longer ones by an index of
  * their own.
  */
 export const touching = (chargerId: string, from: string, until: string, columns: string) => `

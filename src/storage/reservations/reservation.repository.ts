@@ -60,7 +60,7 @@ const statements = {
           notice_at = CASE WHEN expiry_date = :expiryDate THEN notice_at ELSE :expiryDate::timestamptz - notice_minutes * interval '1 minute' END,
           confirmed_at = CASE WHEN :type IN ('ACCEPTED', 'EXTENDED') AND :status = 'ACCEPTED' THEN :at ELSE confirmed_at END,
           doubted_at = CASE WHEN :type IN ('ACCEPTED', 'EXTENDED') AND :status = 'ACCEPTED' THEN NULL ELSE doubted_at END,
-          -- A breach leaves what is to be done; a cancel does not settle what became owed while it was on its way.
+          -- A breach keeps attempts and claim; a cancel keeps a release that became owed meanwhile.
           attempts = CASE :type WHEN 'BREACHED' THEN attempts ELSE 0 END,
           claimed_until = CASE :type WHEN 'BREACHED' THEN claimed_until END,
           is_release_owed = :isReleaseOwed OR (is_release_owed AND :status = 'CANCELLED'),
