@@ -26,7 +26,7 @@ function withLists(schema: z.ZodType, query: unknown): unknown {
 }
 
 function wrong({ issues }: z.ZodError, part: string): ProblemError {
-  const [issue] = issues;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   const extra = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const field = extra ?? (issue?.path.map(String).join('.') || part);
   const detail = extra === undefined ? `${field}: ${issue?.message}.` : `${field}: There is no such field.`;

@@ -1,3 +1,4 @@
+// The events of the REST API: a page of the log, or a stream of Server-Sent Events that a cursor resumes.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { present } from '../common/present.ts';

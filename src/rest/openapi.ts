@@ -1,5 +1,5 @@
-// The OpenAPI document of the REST routes, generated from the schemas that check requests and describe answers, and a page that
-// shows it.
+// The OpenAPI document of the REST routes, generated from the schemas that check requests and describe answers, and a
+// page that shows it.
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
@@ -16,7 +16,8 @@ const toComponents = createJsonSchemaTransformObject({ zodToJsonConfig });
 /** The named schemas are those of answers; the library names each once more, for input. */
 const named: typeof toComponents = (document) => {
   const made = toComponents(document) as { components?: { schemas?: object } };
-  const schemas = Object.entries(made.components?.schemas ?? {}).filter(([name]) => !name.endsWith('Input'));
+  const all = made.components?.schemas ?? {};
+  const schemas = Object.entries(all).filter(([name]) => !(name.endsWith('Input') && name.slice(0, -5) in all));
   return { ...made, components: { ...made.components, schemas: Object.fromEntries(schemas) } };
 };
 

@@ -11,19 +11,31 @@ const integer = (description: string, minimum: number, maximum = MAX_INT32) =>
 const flag = (description: string) => z.boolean().describe(description);
 /** An instant of an answer: ISO 8601 in UTC. */
 const instant = (description: string) => z.iso.datetime().describe(description);
-/** An instant that a client gives, with its offset. */
+/** An instant that a client gives, with its offset. Clients also send a space for the T, a small z, or +0100. */
 const given = (description: string) =>
   z
-    .codec(z.iso.datetime({ offset: true }), z.date(), {
-      decode: (iso) => new Date(iso),
-      encode: (date) => date.toISOString(),
-    })
+    .preprocess(
+      normalInstant,
+      z.codec(z.iso.datetime({ offset: true }), z.date(), {
+        decode: (iso) => new Date(iso),
+        encode: (date) => date.toISOString(),
+      }),
+    )
     .describe(description);
+const INSTANT = /^(\d{4}-\d\d-\d\d)[t\s](.*?)(?:z|([+-]\d\d)(?::?(\d\d))?)$/i;
+const normalInstant = (value: unknown): unknown =>
+  typeof value !== 'string'
+    ? value
+    : value.replace(INSTANT, (_, day: string, time: string, hours?: string, minutes = '00') =>
+        [day, 'T', time, hours === undefined ? 'Z' : `${hours}:${minutes}`].join(''),
+      );
 /** Has no enum: values may be added later, and a client must accept unknown ones. */
 const open = (description: string, example: string) => z.string().meta({ description, examples: [example] });
 /** A number in a query, given as text. */
 const counted = (description: string, minimum: number, maximum = MAX_INT32) =>
-  z.coerce.number().int().min(minimum).max(maximum).describe(description);
+  z
+    .preprocess((value) => (value === '' ? Number.NaN : value), z.coerce.number().int().min(minimum).max(maximum))
+    .describe(description);
 
 const statuses = [...liveStatuses, 'USED', 'CANCELLED', 'EXPIRED', 'REMOVED', 'REJECTED', 'FAILED'] as const;
 
@@ -87,7 +99,7 @@ export const problem = z
   .looseObject({
     type: z.string().describe('Always about:blank; the code says more.'),
     title: z.string().describe('Name of the HTTP status.'),
-    status: z.int().describe('HTTP status of the answer.'),
+    status: z.int().min(100).max(599).describe('HTTP status of the answer.'),
     code: open('For programs; more codes may be added.', 'RESERVED'),
     detail: z.string().describe('For people: what is wrong and what to do, in English.'),
     reservation: reservation.optional(),

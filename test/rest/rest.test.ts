@@ -133,7 +133,29 @@ describe('refusals as problem details', () => {
     });
   });
 
-  it('problem details name the invalid field', async () => {
+  it.each([
+    ['a space before the time', (iso: string) => iso.replace('T', ' ')],
+    ['small letters', (iso: string) => iso.toLowerCase()],
+    ['an offset without a colon', (iso: string) => iso.replace('Z', '+0000')],
+    ['an offset of hours', (iso: string) => iso.replace('Z', '+00')],
+  ])('an expiryDate with %s is the same instant', async (_, written) => {
+    const charger = await server.charger('CH1');
+    const expiryDate = new Date(server.clock.now().getTime() + 15 * 60_000).toISOString();
+    const { body } = await reserve('CH1', { idTag: 'ANNA', connectorId: 1, expiryDate: written(expiryDate) });
+    expect(body).toMatchObject({ status: 'ACCEPTED', expiryDate });
+    await cancel('CH1', { id: body.id });
+    await charger.disconnect();
+  });
+
+  it('an empty number in a query is refused, not read as 0', async () => {
+    for (const query of ['connectorId=', 'connectorId', 'first=']) {
+      const answer = await call('GET', `/reservations?${query}`, { token: anna });
+      expect(answer).toMatchObject({ status: 400, body: { field: query.split('=')[0] } });
+    }
+  });
+
+  it('problem details name the invalid field, and an unknown field before an invalid one', async () => {
+    expect((await reserve('CH1', { foo: 1, durationMinutes: 'x' })).body).toMatchObject({ field: 'foo' });
     expect((await reserve('CH1', { ...minutes, conectorId: 1 })).body).toMatchObject({ field: 'conectorId' });
     expect((await reserve('CH1', { ...minutes, connectorId: -1 })).body).toMatchObject({ field: 'connectorId' });
   });
