@@ -5,8 +5,8 @@ import type { Log } from '../common/log.ts';
 import type { Feed } from '../event-log/feed.ts';
 import type { Outcome } from '../model/charger/charger-calls.ts';
 import { NodeBus } from '../nodes/node-bus.ts';
-import { executeRemoteCall, type RemoteCall, routeCall } from '../nodes/route-call.ts';
 import type { Gateway } from '../ocpp/gateway.ts';
+import { executeRemoteCall, type RemoteCall, routeCall } from '../ocpp/route-call.ts';
 import type { Config } from './config.ts';
 import type { Storage } from './storage.ts';
 
@@ -71,7 +71,7 @@ export function connectNodes({ databaseUrl, answerTimeoutMs }: Config, ports: Po
     },
 
     calls: routeCall({
-      local: gateway,
+      gateway,
       nodeId: () => bus.nodeId,
       nodeOf: chargers.nodeOf,
       request: (node, topic, body, timeoutMs) => bus.request(node, topic, body, timeoutMs),

@@ -242,7 +242,7 @@ export class Gateway implements ChargerCalls {
       return;
     }
     // Recorded before the handshake, so that a charger which sees its socket open can be reserved at once.
-    const ownership = await connectCharger(this.ports.charging, chargerId, protocol.version, found.admission);
+    const ownership = await connectCharger(this.ports.charging, chargerId, protocol.version, found.proof);
     // The charger was removed, or its credentials changed, during the login. After a 503 it connects and logs in again.
     if (!ownership) return refuse(503, 'Retry-After: 1\r\n');
     let isAccepted = false;

@@ -1,8 +1,9 @@
 // Routes a call to the node that holds the charger's socket: this one, or another one over the bus.
 import type { ChargerCalls, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
+import type { Gateway } from './gateway.ts';
 
 export interface RoutePorts {
-  readonly local: () => ChargerCalls & { isConnected(chargerId: string): boolean };
+  readonly gateway: () => Gateway;
   readonly nodeId: () => number;
   readonly nodeOf: (chargerId: string) => Promise<number | undefined>;
   readonly request: (nodeId: number, topic: 'call', body: RemoteCall, timeoutMs: number) => Promise<unknown>;
@@ -22,8 +23,8 @@ const BUS_MS = 1000;
 
 export const routeCall = (ports: RoutePorts): ChargerCalls => ({
   async call(chargerId, command) {
-    const local = ports.local();
-    if (local.isConnected(chargerId)) return local.call(chargerId, command);
+    const gateway = ports.gateway();
+    if (gateway.isConnected(chargerId)) return gateway.call(chargerId, command);
     let node: number | undefined;
     try {
       node = await ports.nodeOf(chargerId);
@@ -39,7 +40,7 @@ export const routeCall = (ports: RoutePorts): ChargerCalls => ({
 });
 
 /** Executes a call that another node has routed here. It restores the date, which JSON carries as text. */
-export function executeRemoteCall(local: ChargerCalls, { chargerId, command }: RemoteCall): Promise<Outcome> {
-  if (command.type !== 'ReserveNow') return local.call(chargerId, command);
-  return local.call(chargerId, { ...command, expiryDate: new Date(command.expiryDate) });
+export function executeRemoteCall(gateway: Gateway, { chargerId, command }: RemoteCall): Promise<Outcome> {
+  if (command.type !== 'ReserveNow') return gateway.call(chargerId, command);
+  return gateway.call(chargerId, { ...command, expiryDate: new Date(command.expiryDate) });
 }

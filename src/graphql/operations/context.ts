@@ -77,7 +77,7 @@ export class Loaders {
   holds(chargerId: string): Promise<Reservation[]> {
     const { reservations, clock } = this.ports;
     this.#holds ??= new DataLoader(
-      async (ids) => grouped(ids, await reservations.heldAt(ids, clock.now())),
+      async (ids) => grouped(ids, await reservations.heldOrBegun(ids, clock.now())),
       this.options,
     );
     return this.#holds.load(chargerId);

@@ -50,8 +50,8 @@ export class Operations {
   }
 
   /**
-   * Starts a subscription on a connection: each message goes out between `head` and `tail`, a failure to `fail`. Returns
-   * the errors if it could not start.
+   * Starts a subscription on a connection: each message goes out between `head` and `tail`, a failure to `fail`.
+   * Returns the errors if it could not start.
    */
   async subscribe(
     live: LiveConnection,

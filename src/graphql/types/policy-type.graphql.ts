@@ -1,6 +1,7 @@
 // GraphQL types of a reservation policy, whose fields come from the table in policy-fields.ts, and of the refusals by a
 // policy.
 import { Field, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
+import type { PolicyRule } from '../../model/site/decide.ts';
 import { weekdays } from '../../model/site/opening-hours.ts';
 import type { IntruderStatus, OverstayAction, PolicyFields, ReservationPolicy } from '../../model/site/policy.ts';
 import { type PolicyField, policyFieldNames, policyFields } from '../../model/site/policy-fields.ts';
@@ -167,31 +168,32 @@ export class PolicyChangeType {
   changedAt!: Date;
 }
 
-export enum PolicyRuleEnum {
-  ENABLED = 'ENABLED',
-  ALLOWED_GROUPS = 'ALLOWED_GROUPS',
-  MIN_DURATION = 'MIN_DURATION',
-  MAX_DURATION = 'MAX_DURATION',
-  MAX_LEAD_TIME = 'MAX_LEAD_TIME',
-  OPENING_HOURS = 'OPENING_HOURS',
-  CONNECTOR_ZERO_ALLOWED = 'CONNECTOR_ZERO_ALLOWED',
-  MAX_ACTIVE_PER_ID_TAG = 'MAX_ACTIVE_PER_ID_TAG',
-  MAX_ACTIVE_PER_GROUP = 'MAX_ACTIVE_PER_GROUP',
-  MAX_PER_DAY_PER_ID_TAG = 'MAX_PER_DAY_PER_ID_TAG',
-  COOLDOWN = 'COOLDOWN',
-  OVERLAPPING_ALLOWED = 'OVERLAPPING_ALLOWED',
-  MIN_FREE_CONNECTORS = 'MIN_FREE_CONNECTORS',
-  NO_SHOW_LIMIT = 'NO_SHOW_LIMIT',
-  NO_SHOW_LIMIT_PER_GROUP = 'NO_SHOW_LIMIT_PER_GROUP',
-  LATE_CANCEL_LIMIT = 'LATE_CANCEL_LIMIT',
-  LATE_CANCEL_LIMIT_PER_GROUP = 'LATE_CANCEL_LIMIT_PER_GROUP',
-  RE_RESERVATION_LIMIT = 'RE_RESERVATION_LIMIT',
-  RE_RESERVATION_LIMIT_PER_GROUP = 'RE_RESERVATION_LIMIT_PER_GROUP',
-  EXTENSION_ALLOWED = 'EXTENSION_ALLOWED',
-  MAX_EXTENSIONS = 'MAX_EXTENSIONS',
-  CHANGE_UNTIL = 'CHANGE_UNTIL',
-  CANCEL_UNTIL = 'CANCEL_UNTIL',
-}
+/** The compiler insists on every rule of the model. */
+export const PolicyRuleEnum: { readonly [Rule in PolicyRule]: Rule } = {
+  ENABLED: 'ENABLED',
+  ALLOWED_GROUPS: 'ALLOWED_GROUPS',
+  MIN_DURATION: 'MIN_DURATION',
+  MAX_DURATION: 'MAX_DURATION',
+  MAX_LEAD_TIME: 'MAX_LEAD_TIME',
+  OPENING_HOURS: 'OPENING_HOURS',
+  CONNECTOR_ZERO_ALLOWED: 'CONNECTOR_ZERO_ALLOWED',
+  MAX_ACTIVE_PER_ID_TAG: 'MAX_ACTIVE_PER_ID_TAG',
+  MAX_ACTIVE_PER_GROUP: 'MAX_ACTIVE_PER_GROUP',
+  MAX_PER_DAY_PER_ID_TAG: 'MAX_PER_DAY_PER_ID_TAG',
+  COOLDOWN: 'COOLDOWN',
+  OVERLAPPING_ALLOWED: 'OVERLAPPING_ALLOWED',
+  MIN_FREE_CONNECTORS: 'MIN_FREE_CONNECTORS',
+  NO_SHOW_LIMIT: 'NO_SHOW_LIMIT',
+  NO_SHOW_LIMIT_PER_GROUP: 'NO_SHOW_LIMIT_PER_GROUP',
+  LATE_CANCEL_LIMIT: 'LATE_CANCEL_LIMIT',
+  LATE_CANCEL_LIMIT_PER_GROUP: 'LATE_CANCEL_LIMIT_PER_GROUP',
+  RE_RESERVATION_LIMIT: 'RE_RESERVATION_LIMIT',
+  RE_RESERVATION_LIMIT_PER_GROUP: 'RE_RESERVATION_LIMIT_PER_GROUP',
+  EXTENSION_ALLOWED: 'EXTENSION_ALLOWED',
+  MAX_EXTENSIONS: 'MAX_EXTENSIONS',
+  CHANGE_UNTIL: 'CHANGE_UNTIL',
+  CANCEL_UNTIL: 'CANCEL_UNTIL',
+};
 registerEnumType(PolicyRuleEnum, {
   name: 'PolicyRule',
   description: 'A rule of a reservation policy, named after the policy field that sets it. More rules may be added.',
@@ -229,7 +231,7 @@ registerEnumType(PolicyRuleEnum, {
 @ObjectType({ description: 'A policy rule that forbids the request.' })
 export class PolicyReasonType {
   @Field(() => PolicyRuleEnum, { description: 'The rule.' })
-  rule!: PolicyRuleEnum;
+  rule!: PolicyRule;
 
   @Field(() => String, { description: 'For people, in English.' })
   message!: string;

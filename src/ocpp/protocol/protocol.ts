@@ -22,15 +22,15 @@ export interface ActionContext {
 // biome-ignore lint/suspicious/noExplicitAny: the payload has passed the schema of its action
 export type Action = (payload: any, context: ActionContext) => Promise<object>;
 
-export interface WireCall {
-  readonly action: string;
+export interface WireCall<A extends string = string> {
+  readonly action: A;
   readonly payload: object;
 }
 
 export interface Protocol {
   readonly version: OcppVersion;
   readonly subprotocol: string;
-  /** The calls a charger may make; any other is answered NotImplemented. */
+  /** The calls a charger may make (`actions` in v16/ and v2x/); any other is answered NotImplemented. */
   readonly actions: Readonly<Record<string, Action>>;
   /** The calls that a charger queues while it is offline and sends when it is back. */
   readonly keptOffline: readonly string[];

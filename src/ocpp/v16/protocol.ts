@@ -121,7 +121,18 @@ function toIdTagInfo(authorization: Authorization, now: Date): object {
   return { status: words[authorization.status], ...parent };
 }
 
-function encode(command: ChargerCommand): WireCall {
+/** The actions of our own calls, which are checked against their schemas. */
+const calls = [
+  'ReserveNow',
+  'CancelReservation',
+  'GetConfiguration',
+  'ChangeConfiguration',
+  'CertificateSigned',
+  'ExtendedTriggerMessage',
+] as const;
+type OwnAction = (typeof calls)[number];
+
+function encode(command: ChargerCommand): WireCall<OwnAction> {
   switch (command.type) {
     case 'ReserveNow': {
       const { connectorId, expiryDate, idTag, parentIdTag, reservationId } = command;
@@ -145,16 +156,22 @@ function encode(command: ChargerCommand): WireCall {
   }
 }
 
-/**
- * RebootRequired counts as ACCEPTED, since it takes effect at the next boot; NotSupported and NotImplemented as
- * REJECTED.
- */
-function decodeAnswer(_action: string, payload: object): ChargerAnswer {
+/** ChangeConfiguration: RebootRequired counts as ACCEPTED, since it takes effect at the next boot. */
+function decodeAnswer(action: OwnAction, payload: object): ChargerAnswer {
   const { status } = payload as { status: string };
-  if (status === 'RebootRequired') return 'ACCEPTED';
-  return status === 'NotSupported' || status === 'NotImplemented'
-    ? 'REJECTED'
-    : (status.toUpperCase() as ChargerAnswer);
+  switch (action) {
+    case 'ReserveNow':
+    case 'CancelReservation':
+      return status.toUpperCase() as ChargerAnswer;
+    case 'ChangeConfiguration':
+      return status === 'Accepted' || status === 'RebootRequired' ? 'ACCEPTED' : 'REJECTED';
+    case 'GetConfiguration':
+    case 'CertificateSigned':
+    case 'ExtendedTriggerMessage':
+      return status === 'Accepted' ? 'ACCEPTED' : 'REJECTED';
+    default:
+      return action satisfies never;
+  }
 }
 
 interface KeyValue {
@@ -180,14 +197,7 @@ export const v16: Protocol = {
   actions,
   keptOffline: ['StartTransaction', 'StopTransaction'],
   unordered: ['Heartbeat'],
-  calls: [
-    'ReserveNow',
-    'CancelReservation',
-    'GetConfiguration',
-    'ChangeConfiguration',
-    'CertificateSigned',
-    'ExtendedTriggerMessage',
-  ],
+  calls,
   encode,
   decodeAnswer,
   capabilityCall: {

@@ -179,7 +179,18 @@ const connectorTypes: Record<StandardPlugType, string> = {
   PANTOGRAPH: 'Pan',
 };
 
-function encode(command: ChargerCommand): WireCall {
+/** The actions of our own calls, which are checked against their schemas. */
+const calls = [
+  'ReserveNow',
+  'CancelReservation',
+  'GetVariables',
+  'SetVariables',
+  'CertificateSigned',
+  'TriggerMessage',
+] as const;
+type OwnAction = (typeof calls)[number];
+
+function encode(command: ChargerCommand): WireCall<OwnAction> {
   switch (command.type) {
     case 'ReserveNow':
       return { action: 'ReserveNow', payload: reserveNow(command) };
@@ -221,16 +232,21 @@ function reserveNow(command: ReserveCommand): object {
  * SetVariables: RebootRequired counts as ACCEPTED, since it takes effect at the next boot. Every other status but
  * Accepted, also of TriggerMessage, counts as REJECTED.
  */
-function decodeAnswer(action: string, payload: object): ChargerAnswer {
+function decodeAnswer(action: OwnAction, payload: object): ChargerAnswer {
   const { status } = payload as { status: string };
   const [result] = (payload as { setVariableResult?: { attributeStatus: string }[] }).setVariableResult ?? [];
   switch (action) {
     case 'SetVariables':
       return result && ['Accepted', 'RebootRequired'].includes(result.attributeStatus) ? 'ACCEPTED' : 'REJECTED';
+    case 'ReserveNow':
+    case 'CancelReservation':
+      return status.toUpperCase() as ChargerAnswer;
+    case 'GetVariables':
+    case 'CertificateSigned':
     case 'TriggerMessage':
       return status === 'Accepted' ? 'ACCEPTED' : 'REJECTED';
     default:
-      return status.toUpperCase() as ChargerAnswer;
+      return action satisfies never;
   }
 }
 
@@ -263,7 +279,7 @@ const protocol = (version: OcppVersion): Protocol => ({
   actions,
   keptOffline: ['TransactionEvent'],
   unordered: ['Heartbeat'],
-  calls: ['ReserveNow', 'CancelReservation', 'GetVariables', 'SetVariables', 'CertificateSigned', 'TriggerMessage'],
+  calls,
   encode,
   decodeAnswer,
   capabilityCall: {
