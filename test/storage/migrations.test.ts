@@ -1,27 +1,43 @@
-// Tests that the migrations run up, down and up again on an empty database, and make the same tables, sequences and
-// indexes both times.
+// Tests that each migration takes back what it made: all run up, down one by one, and up again on an empty database.
 import { DataSource } from 'typeorm';
 import { expect, it } from 'vitest';
 import { migrations } from '../../src/storage/migrations.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-it('the migrations run up, down and up again, with the same result both times', async () => {
+it('each migration takes back exactly what it made, and all run up again', async () => {
   const database = await createTestDatabase({ isEmpty: true });
-  const source = await new DataSource({
-    type: 'postgres',
-    migrations,
-    migrationsTableName: 'migration',
-    extra: { connectionString: database.url },
-  }).initialize();
+  const connect = (count: number) =>
+    new DataSource({
+      type: 'postgres',
+      migrations: migrations.slice(0, count),
+      migrationsTableName: 'migration',
+      extra: { connectionString: database.url },
+    }).initialize();
   const objects = () =>
     database.query(`
-      SELECT relkind, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-      WHERE nspname = 'public' AND relname NOT LIKE 'migration%' AND relname NOT LIKE 'PK_%' AND relkind IN ('r', 'S', 'i') ORDER BY 2`);
-  await source.runMigrations();
-  const up = await objects();
-  expect(up.length).toBeGreaterThan(10);
-  for (const _ of migrations) await source.undoLastMigration();
-  expect(await objects()).toEqual([]);
+      SELECT c.relkind AS kind, c.relname AS name, '' AS detail FROM pg_class c
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'migration%' AND c.relname NOT LIKE 'PK_%'
+        AND c.relkind IN ('r', 'S', 'i')
+      UNION ALL
+      SELECT 'column', table_name || '.' || column_name, data_type || ' ' || is_nullable || coalesce(column_default, '')
+      FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'migration%'
+      UNION ALL
+      SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+      WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE 'migration%'
+      ORDER BY 1, 2`);
+  const states = [await objects()];
+  for (const [index] of migrations.entries()) {
+    const source = await connect(index + 1);
+    await source.runMigrations();
+    await source.destroy();
+    states.push(await objects());
+  }
+  const up = states.pop();
+  const source = await connect(migrations.length);
+  for (const before of states.toReversed()) {
+    await source.undoLastMigration();
+    expect(await objects()).toEqual(before);
+  }
   await source.runMigrations();
   expect(await objects()).toEqual(up);
   await source.destroy();

@@ -43,16 +43,20 @@ async function startOne(given: string | undefined): Promise<{ url: string; stop(
     await client.connect();
     await client.query(statement).finally(() => client.end());
   };
+  const stop = async () => {
+    await administrate(`DROP DATABASE IF EXISTS ${TEMPLATE} WITH (FORCE)`);
+    await embedded?.remove();
+    if (folder) await rm(folder, { recursive: true, force: true });
+  };
   await administrate(`CREATE DATABASE ${TEMPLATE}`);
   const template = new URL(url);
   template.pathname = `/${TEMPLATE}`;
-  await (await openDatabase({ url: template.href, poolSize: 2, entities: [] })).close();
-  return {
-    url,
-    async stop() {
-      await administrate(`DROP DATABASE ${TEMPLATE} WITH (FORCE)`);
-      await embedded?.remove();
-      if (folder) await rm(folder, { recursive: true, force: true });
-    },
-  };
+  try {
+    await (await openDatabase({ url: template.href, poolSize: 2, entities: [] })).close();
+  } catch (error) {
+    // A migration that fails must not leave the server running.
+    await stop();
+    throw error;
+  }
+  return { url, stop };
 }
