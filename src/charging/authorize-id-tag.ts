@@ -24,7 +24,7 @@ export async function authorizeIdTag(
   const [found, connectors, live] = await Promise.all([
     idTags.find(idTag),
     chargers.connectors([chargerId]),
-    reservations.heldAt([chargerId], at),
+    reservations.heldOrBegun([chargerId], at),
   ]);
   const holds = live.filter((hold) => addMs(hold.startsAt, -CLOCK_TOLERANCE_MS) <= at);
   const decided = authorize(found, connectorId, { connectors, holds }, at);

@@ -24,7 +24,7 @@ export async function followConnectorState(
 ): Promise<void> {
   const { reservations, clock } = ports;
   const heldByCharger = async () =>
-    (await reservations.live([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
+    (await reservations.held([chargerId], clock.now())).filter((one) => one.enforcement === 'CHARGER');
   const isBroken = isOutOfOrder(state);
   if (isBroken && version === '1.6') {
     const dropped = (await heldByCharger()).filter((one) => connectorId === 0 || one.connectorId === connectorId);

@@ -13,10 +13,10 @@ export async function connectCharger(
   ports: ChargingPorts,
   chargerId: string,
   version: OcppVersion,
-  admission: LoginProof,
+  proof: LoginProof,
 ): Promise<Connection | undefined> {
   const now = ports.clock.now();
-  const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, admission, now);
+  const connection = await ports.chargers.connect(chargerId, ports.nodeId(), version, proof, now);
   if (!connection) return undefined;
   const { supersededNode, nodeId, epoch } = connection;
   if (supersededNode !== undefined && supersededNode !== nodeId) ports.supersede(supersededNode, chargerId, epoch);

@@ -1,4 +1,5 @@
-import { doubtEach } from '../lifecycle/ask-again.ts';
+// Ends a reservation as USED by the transaction that uses it, and records a breach by anybody else's.
+import { doubtEach } from '../lifecycle/doubt.ts';
 import { type LifecyclePorts, transition } from '../lifecycle/transition.ts';
 import type { Presentation, Transaction } from '../model/charger/transaction.ts';
 import { mayUse } from '../model/reservation/holder.ts';
@@ -34,8 +35,8 @@ export async function useReservation(
 }
 
 /**
- * The owner of the transaction that runs on the connector when a booking begins. USED: the holder's, which now uses it; HOLDER: the
- * holder's, but it has used another reservation; SOMEBODY_ELSE: any other, or none that is known.
+ * The owner of the transaction that runs on the connector when a booking begins. USED: the holder's, which now uses it;
+ * HOLDER: the holder's, but it has used another reservation; SOMEBODY_ELSE: any other, or none that is known.
  */
 export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
 

@@ -160,7 +160,10 @@ async function prepareBinaries(): Promise<string> {
   return join(native, 'bin');
 }
 
-/** npm packages cannot hold symbolic links, so the package lists them; its install script, which we do not run, would make them. */
+/**
+ * npm packages cannot hold symbolic links, so the package lists them; its install script, which we do not run, would
+ * make them.
+ */
 async function linkLibraries(native: string): Promise<void> {
   const list = join(native, 'pg-symlinks.json');
   if (!(await exists(list))) return;

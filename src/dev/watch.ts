@@ -1,6 +1,6 @@
-// `npm run dev`: the server on an embedded PostgreSQL (or on DATABASE_URL), started again whenever a source file changes.
-// PostgreSQL stays up in between, and only the changed file is compiled, without checking its types: that is what the
-// editor and `npm run types` are for. Chargers and clients connect again by themselves.
+// `npm run dev`: the server on an embedded PostgreSQL (or on DATABASE_URL), started again whenever a source file
+// changes. PostgreSQL stays up in between, and only the changed file is compiled, without checking its types: that is
+// what the editor and `npm run types` are for. Chargers and clients connect again by themselves.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';

@@ -6,7 +6,7 @@ import { DEBOUNCE_MS } from '../model/reservation/timing.ts';
 import type { LifecyclePorts } from './transition.ts';
 
 /** The charger may hold something other than what is stored: makes the hold due at once. */
-export async function askAgain(
+export async function makeDue(
   { reservations, wakeSettler, clock }: LifecyclePorts,
   id: string,
   options: { readonly isDoubted?: boolean; readonly givesBackClaim?: boolean } = {},
@@ -37,7 +37,7 @@ export async function doubtEach(
   chargerId: string,
   isTouched: (hold: Reservation) => boolean,
 ): Promise<void> {
-  for (const hold of await ports.reservations.live([chargerId], ports.clock.now())) {
+  for (const hold of await ports.reservations.held([chargerId], ports.clock.now())) {
     if (isTouched(hold)) await doubt(ports, hold.id);
   }
 }

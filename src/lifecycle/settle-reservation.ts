@@ -1,7 +1,7 @@
 // Applies a charger's answer, or its silence, to a reservation, for the maker of the Call: a use case, the settler, or
-// the gateway if the answer came late.
+// the charger's connection if the answer came late.
 import type { ChargerAnswer, Outcome, ReservationCommand } from '../model/charger/charger-calls.ts';
-import type { Actor } from '../model/events/event.ts';
+import type { Actor } from '../model/reservation/reservation.ts';
 import {
   type CancelReason,
   type Happening,
@@ -9,7 +9,7 @@ import {
   isHolding,
   type Reservation,
 } from '../model/reservation/reservation.ts';
-import { askAgain } from './ask-again.ts';
+import { makeDue } from './doubt.ts';
 import { type LifecyclePorts, type Transitioned, transition } from './transition.ts';
 
 const cannot = new Set(['NotSupported', 'NotImplemented']);
@@ -69,7 +69,7 @@ export async function settleHeld(
   const { status, id } = result.reservation;
   if (!result.isChanged && status === 'UNKNOWN' && happening.type === 'accepted') {
     // The charger accepted another id or expiry date than the one stored: ask again.
-    await askAgain(ports, id);
+    await makeDue(ports, id);
   }
   if (!result.isChanged && (!isHolding(status) || status === 'CANCELLING')) {
     const dueAt = ports.clock.now();
@@ -80,8 +80,9 @@ export async function settleHeld(
 }
 
 /**
- * Settles a CancelReservation: Accepted and Rejected both prove that the charger no longer holds it. Any other outcome
- * leaves it to the settler.
+ * Settles a CancelReservation: Accepted and Rejected both prove that the charger no longer holds it. After any other
+ * outcome nothing is stored: since the request the row is due when the lease ends (`followUpOf`), and then the settler
+ * asks again (`cancelAgain` in settle-due.ts).
  */
 export async function settleCancel(
   ports: LifecyclePorts,
@@ -121,5 +122,5 @@ export async function settleLateAnswer(
     await transition(ports, reservation, { type: 'refused', reason: answer }, 'CHARGER', { isReleaseOwed: true });
     return;
   }
-  await askAgain(ports, id, { isDoubted: true });
+  await makeDue(ports, id, { isDoubted: true });
 }

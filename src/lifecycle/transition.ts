@@ -4,7 +4,8 @@
 
 import { addMs, type Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { Actor, ReservationEventType } from '../model/events/event.ts';
+import type { ReservationEventType } from '../model/events/event.ts';
+import type { Actor } from '../model/reservation/reservation.ts';
 import { apply, type Happening, isHolding, type Reservation } from '../model/reservation/reservation.ts';
 import { REACTIVATE_MS, RETRY_MS } from '../model/reservation/timing.ts';
 import type { ChargerRepository } from '../storage/chargers/charger.repository.ts';
@@ -17,9 +18,9 @@ export interface LifecyclePorts {
   readonly chargers: ChargerRepository;
   readonly clock: Clock;
   readonly log: Log;
-  /** Notifies the feed that the log has grown. */
+  /** Notifies the feeds of all nodes that the log has grown (`connectNodes` in app/nodes.ts). */
   readonly announce: () => void;
-  /** Makes the settler run at that time. */
+  /** Makes the settler run at that time (`Settler.wake`). */
   readonly wakeSettler: (at: Date) => void;
   /** How long a Call may take before the settler treats it as lost. */
   readonly callLeaseMs: number;

@@ -1,8 +1,7 @@
 // Reads the facts that a hold is decided on: asks the database only for what the site's policy needs, and makes
 // AdmissionFacts of the result.
 import { addMs, MINUTE_MS } from '../common/clock.ts';
-import { present } from '../common/present.ts';
-import type { AdmissionFacts, OtherHold } from '../model/reservation/admission.ts';
+import type { AdmissionFacts, HoldWish, OtherHold } from '../model/reservation/admission.ts';
 import { fewestFree } from '../model/reservation/occupancy.ts';
 import { localDay, type Window } from '../model/site/opening-hours.ts';
 import {
@@ -14,21 +13,8 @@ import {
 } from '../model/site/policy.ts';
 import type { Sql } from '../storage/database.ts';
 import { guardKeys, type HoldStore } from '../storage/reservations/hold.repository.ts';
-import type { FactsQuery, Guards, HoldFacts } from '../storage/reservations/hold-facts.repository.ts';
+import type { Guards, HoldFacts, Reach } from '../storage/reservations/hold-facts.repository.ts';
 import type { KnownPolicies } from '../storage/sites/known-policies.ts';
-
-/** The wanted hold; without expiryDate and durationMinutes the policy's default duration applies. */
-export interface Asked {
-  readonly chargerId: string;
-  readonly idTag?: string;
-  readonly parentIdTag?: string;
-  readonly reservationId?: number;
-  readonly startsAt: Date;
-  readonly expiryDate?: Date;
-  readonly durationMinutes?: number;
-  /** The reservation that is being changed, or moved from: it counts for no limit. */
-  readonly except?: string;
-}
 
 export interface Known {
   readonly facts: AdmissionFacts;
@@ -44,19 +30,19 @@ export interface Known {
 export async function readFacts(
   holds: Pick<HoldStore, 'facts'>,
   known: KnownPolicies,
-  asked: Asked,
+  wish: HoldWish,
   now: Date,
   sql?: Sql,
 ): Promise<Known | undefined> {
   for (;;) {
-    const policies = await known.ofCharger(asked.chargerId, sql);
+    const policies = await known.ofCharger(wish.chargerId, sql);
     if (!policies) return undefined;
-    const raw = await holds.facts(queryOf(policies, asked, now), now);
+    const raw = await holds.facts(wish, reachOf(policies, wish, now), now);
     if (raw && raw.siteId === policies.siteId && raw.policyVersion === policies.version) {
-      return toKnown(policies, raw, asked, now);
+      return toKnown(policies, raw, wish, now);
     }
     // The cached policy is outdated, or the charger was moved to another site or removed: read again.
-    known.forget(policies, asked.chargerId);
+    known.forget(policies, wish.chargerId);
   }
 }
 
@@ -78,12 +64,11 @@ const idTagLimits = [
 ] as const satisfies (keyof ReservationPolicy)[];
 
 /**
- * The group, and with it the override that applies, is known only from the result, so the query covers what any layer
+ * The group, and with it the override that applies, is known only from the result, so the reach covers what any layer
  * needs.
  */
-function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
-  const { chargerId, startsAt, except } = asked;
-  const { idTag, parentIdTag, reservationId } = asked;
+function reachOf(policies: SitePolicies, wish: HoldWish, now: Date): Reach {
+  const { startsAt } = wish;
   const wants = {
     lastEnd: isSetAnywhere(policies, 'cooldownMinutes'),
     site: isSetAnywhere(policies, 'minFreeConnectors'),
@@ -91,13 +76,11 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
   const ago = (minutes: number) => addMs(now, -minutes * MINUTE_MS);
   // A hold longer than any layer allows is refused for its length, so the window read ends at the longest allowed one.
   const longest = addMs(startsAt, largestAnywhere(policies, 'maxDurationMinutes') * MINUTE_MS);
-  const minutes = asked.durationMinutes ?? largestAnywhere(policies, 'defaultDurationMinutes');
-  const wanted = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
+  const minutes = wish.durationMinutes ?? largestAnywhere(policies, 'defaultDurationMinutes');
+  const wanted = wish.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
   const until = wanted < longest ? wanted : longest;
   const aroundMs = largestAnywhere(policies, 'cooldownMinutes') * MINUTE_MS;
   return {
-    chargerId,
-    ...present({ idTag, parentIdTag, reservationId, except }),
     window: { from: startsAt, until },
     wants,
     ...(isSetAnywhere(policies, 'cooldownMinutes', 'overlappingAllowed') && {
@@ -116,16 +99,16 @@ function queryOf(policies: SitePolicies, asked: Asked, now: Date): FactsQuery {
     ...(isSetAnywhere(policies, 'reReservationMinutes') && {
       unusedSince: ago(largestAnywhere(policies, 'reReservationMinutes')),
     }),
-  } as FactsQuery;
+  };
 }
 
-function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date): Known {
+function toKnown(policies: SitePolicies, raw: HoldFacts, wish: HoldWish, now: Date): Known {
   const { sitePlaces, siteHolds, guards, isHolding = false, isClaimed = false, ...facts } = raw;
-  const { chargerId, startsAt } = asked;
+  const { chargerId, startsAt } = wish;
   const { group } = facts;
   const policy = resolvePolicy(policies, { chargerId, group });
-  const minutes = asked.durationMinutes ?? policy.defaultDurationMinutes;
-  const expiryDate = asked.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
+  const minutes = wish.durationMinutes ?? policy.defaultDurationMinutes;
+  const expiryDate = wish.expiryDate ?? addMs(startsAt, minutes * MINUTE_MS);
   const window: Window = { from: startsAt, until: expiryDate };
   const isTooLong = expiryDate.getTime() - startsAt.getTime() > policy.maxDurationMinutes * MINUTE_MS;
   const isCounted = policy.minFreeConnectors > 0 && !isTooLong;
@@ -136,7 +119,7 @@ function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date
     isHolding,
     isClaimed,
     expiryDate,
-    guards: guardsOf(policies, raw, asked),
+    guards: guardsOf(policies, raw, wish),
     facts: {
       ...facts,
       policy,
@@ -152,7 +135,11 @@ function toKnown(policies: SitePolicies, raw: HoldFacts, asked: Asked, now: Date
  * The guards of what the hold counts for: its charger, and idTag, group and site if any layer limits them. Of two
  * racing requests that share a guard, the second decides again.
  */
-function guardsOf(policies: SitePolicies, { siteId, group, guards }: HoldFacts, { chargerId, idTag }: Asked): Guards {
+function guardsOf(
+  policies: SitePolicies,
+  { siteId, group, guards }: HoldFacts,
+  { chargerId, idTag }: HoldWish,
+): Guards {
   const keys = [guardKeys.charger(chargerId)];
   if (idTag !== undefined && isSetAnywhere(policies, ...idTagLimits)) {
     keys.push(guardKeys.idTag(siteId, idTag));

@@ -48,23 +48,26 @@ export async function findReplay(
   return found.requestDigest === digestOf(input) ? found.reservation : idempotencyKeyReused(input.idempotencyKey);
 }
 
-/** Answers a repeated request under the same key as before; makes a new one, and notes its refusal. */
-export async function answerOnce<R extends Refusal>(
+/** The key under which the hold is stored; empty for a request without one. */
+export const keyOf = (input: HoldInput): HoldKey =>
+  input.idempotencyKey === undefined ? {} : { idempotencyKey: input.idempotencyKey, requestDigest: digestOf(input) };
+
+export const isMade = <R extends Refusal>(made: Reservation | R | 'IDEMPOTENCY_KEY_USED'): made is Reservation =>
+  made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made);
+
+/**
+ * The refusal of a request that made nothing, noted in the log; or else `twin`: the refusal may be caused by this very
+ * request, sent twice at the same time under the same key.
+ */
+export function refuse<R extends Refusal, Twin>(
   ports: ReservingPorts,
   caller: Caller,
   input: HoldInput,
-  replay: () => Promise<Reservation | R | IdempotencyRefusal | undefined>,
-  make: (key: HoldKey) => Promise<Reservation | R | 'IDEMPOTENCY_KEY_USED'>,
-): Promise<Reservation | R | IdempotencyRefusal> {
-  const before = await replay();
-  if (before) return before;
-  const { idempotencyKey } = input;
-  const made = await make(idempotencyKey === undefined ? {} : { idempotencyKey, requestDigest: digestOf(input) });
-  if (made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made)) return made;
-  // The refusal may be caused by this very request, sent twice at the same time under the same key.
-  const twin = await replay();
+  made: R | 'IDEMPOTENCY_KEY_USED',
+  twin: Twin | undefined,
+): R | Twin | IdempotencyRefusal {
   if (twin) return twin;
-  if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(idempotencyKey ?? '');
+  if (made === 'IDEMPOTENCY_KEY_USED') return idempotencyKeyReused(input.idempotencyKey ?? '');
   noteRefusal(ports, caller, input, made);
   return made;
 }

@@ -1,3 +1,4 @@
+// cancelReservation: stores the wish, asks the charger, and ends the reservation once the charger no longer holds it.
 import { withDeadline } from '../common/clock.ts';
 import { settleCancel } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';
@@ -12,7 +13,7 @@ import { type ChargerRefusal, type EndedRefusal, ended, type ForbiddenRefusal } 
 import { type CancelReason, isHolding, isLive, type Reservation } from '../model/reservation/reservation.ts';
 import { decideCancel, isLateCancel, type PolicyRefusal, policyRefusal } from '../model/site/decide.ts';
 import { defaultPolicy, type ReservationPolicy, resolvePolicy } from '../model/site/policy.ts';
-import { findOwn, type ReservationName } from './find-own.ts';
+import { findVisible, type ReservationName } from './find-visible.ts';
 import type { ReservingPorts } from './ports.ts';
 
 export interface CancelReservationInput extends ReservationName {
@@ -45,7 +46,7 @@ export async function cancelReservation(
 ): Promise<Reservation | CancelReservationRefusal> {
   const refusal = checkInput(caller, input);
   if (refusal) return refusal;
-  const found = await findOwn(ports.reservations, caller, input);
+  const found = await findVisible(ports.reservations, caller, input);
   if (!found) return reservationNotFound;
   const reason = input.reason ?? (actsForOthers(caller) ? 'OPERATOR_REQUEST' : 'DRIVER_REQUEST');
 

@@ -1,7 +1,7 @@
 // extendReservation: prolongs a hold. The new end counts only once the charger has accepted it.
 import { addMs, withDeadline } from '../common/clock.ts';
 import { present } from '../common/present.ts';
-import { askAgain, doubt } from '../lifecycle/ask-again.ts';
+import { doubt, makeDue } from '../lifecycle/doubt.ts';
 import { reasonOf, settleHeld, settleReserve } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
@@ -23,7 +23,7 @@ import { isLive, type Reservation } from '../model/reservation/reservation.ts';
 import { decideExtension, type PolicyRefusal, policyRefusal } from '../model/site/decide.ts';
 import type { ReservationPolicy } from '../model/site/policy.ts';
 import { type Known, readFacts } from './admission-facts.ts';
-import { findOwn } from './find-own.ts';
+import { findVisible } from './find-visible.ts';
 import { isStorable } from './hold-input.ts';
 import type { ReservingPorts } from './ports.ts';
 
@@ -57,7 +57,7 @@ export async function extendReservation(
   input: ExtendReservationInput,
 ): Promise<Reservation | ExtendReservationRefusal> {
   const { reservations, clock, wakeSettler, answerTimeoutMs, log } = ports;
-  const found = await findOwn(reservations, caller, input);
+  const found = await findVisible(reservations, caller, input);
   if (!found) return reservationNotFound;
   if (!isLive(found.status)) return ended(found);
   const { expiryDate } = input;
@@ -92,14 +92,10 @@ async function claim(
   const { reservations, holds, clock } = ports;
   for (;;) {
     const now = clock.now();
-    const { chargerId, idTag, holderGroup, id, expiryDate: startsAt } = found;
+    const { chargerId, connectorId, idTag, holderGroup, id, expiryDate: startsAt, isBooking } = found;
     const who = present({ idTag, parentIdTag: holderGroup });
-    const known = await readFacts(
-      ports.holds,
-      ports.policies,
-      { ...who, chargerId, startsAt, expiryDate, except: id },
-      now,
-    );
+    const wish = { ...who, chargerId, connectorId, startsAt, expiryDate, isBooking, except: id };
+    const known = await readFacts(ports.holds, ports.policies, wish, now);
     if (!known) return chargerNotFound(chargerId);
     const refusal = check(known, found, expiryDate, now);
     if (refusal) return refusal;
@@ -159,7 +155,7 @@ async function ask(
       );
     case 'offline':
       // Nothing was sent: when the charger comes back, the verification asks for the unchanged expiry date.
-      await askAgain(ports, found.id, { givesBackClaim: true });
+      await makeDue(ports, found.id, { givesBackClaim: true });
       return unchanged(found);
     default:
       return outcome satisfies never;

@@ -13,7 +13,7 @@ export interface ReservationName {
 }
 
 /** Returns undefined also if the caller may not see the reservation. */
-export async function findOwn(
+export async function findVisible(
   reservations: ReservationRepository,
   caller: Caller,
   { id, chargerId, reservationId }: ReservationName,

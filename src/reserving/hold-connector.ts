@@ -6,7 +6,6 @@ import { present } from '../common/present.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { actsForOthers, maySeeSite } from '../model/access/rights.ts';
 import { sameId } from '../model/charger/id-tag.ts';
-import type { Actor } from '../model/events/event.ts';
 import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound } from '../model/refusals/not-found.ts';
 import {
@@ -14,7 +13,9 @@ import {
   type AdmissionRefusal,
   admit,
   chooseConnector,
+  type DatedWish,
   enforcementOf,
+  type HoldWish,
   type OtherHold,
   reservationIdInUse,
   victimsOf,
@@ -25,24 +26,8 @@ import { isReReservation } from '../model/site/decide.ts';
 import type { Sql } from '../storage/database.ts';
 import { type HoldStore, holdStore, type NewReservation } from '../storage/reservations/hold.repository.ts';
 import { advanceReservation } from '../storage/reservations/reservation.repository.ts';
-import { type Asked, readFacts } from './admission-facts.ts';
+import { readFacts } from './admission-facts.ts';
 import type { ReservingPorts } from './ports.ts';
-
-/** The requested hold; `Asked` is the part that the policy decides on. */
-export interface HoldWish extends Asked {
-  /** Stored as SCHEDULED and activated at its start, however soon that is. */
-  readonly isBooking: boolean;
-  readonly connectorId: number;
-  readonly plugType?: string;
-  readonly idempotencyKey?: string;
-  readonly requestDigest?: string;
-  /** The reservation that ends once this one holds. */
-  readonly movedFrom?: Reservation;
-  /** Pre-empts holds of lower priority, if the policy allows it. */
-  readonly preempt?: boolean;
-  /** Default: the caller's role. */
-  readonly actor?: Actor;
-}
 
 export type HoldRefusal = AdmissionRefusal | InputRefusal | NotSettledRefusal;
 
@@ -154,15 +139,18 @@ async function decideAndStore(
       return reservationIdInUse(chargerId, wish.reservationId ?? 0);
     case 'BEING_MOVED':
       return notSettled(movedFrom as Reservation);
-    default:
+    case 'FACTS_CHANGED':
+    case 'CONNECTOR_HELD':
       return again;
+    default:
+      return made satisfies never;
   }
 }
 
 function toNew(
   { callLeaseMs }: ReservingPorts,
   caller: Caller,
-  wish: HoldWish & { readonly expiryDate: Date },
+  wish: DatedWish,
   facts: AdmissionFacts,
   now: Date,
 ): NewReservation {

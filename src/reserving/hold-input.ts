@@ -1,5 +1,5 @@
-// The input of reserveNow and scheduleReservation. Checks it before anything is read, and whether the caller may use the
-// idTag.
+// The input of reserveNow and scheduleReservation. Checks it before anything is read, and whether the caller may use
+// the idTag.
 import { addMs, MINUTE_MS } from '../common/clock.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { mayUseGroup, mayUseIdTag } from '../model/access/rights.ts';

@@ -5,17 +5,17 @@ import { present } from '../common/present.ts';
 import { settleCancel } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
-import type { Actor } from '../model/events/event.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import { chargerNotFound, type NotFoundRefusal, reservationNotFound } from '../model/refusals/not-found.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
 import { cancelCommand } from '../model/reservation/commands.ts';
 import { type EndedRefusal, ended, notSettled } from '../model/reservation/refusals.ts';
+import type { Actor } from '../model/reservation/reservation.ts';
 import { type CancelReason, isLive, type Reservation } from '../model/reservation/reservation.ts';
 import { changeUntil, policyRefusal } from '../model/site/decide.ts';
 import { resolvePolicy } from '../model/site/policy.ts';
 import { askCharger } from './ask-charger.ts';
-import { findOwn } from './find-own.ts';
+import { findVisible } from './find-visible.ts';
 import { holdConnector, isInTheWay } from './hold-connector.ts';
 import type { ReservingPorts } from './ports.ts';
 import type { ReserveNowRefusal } from './reserve-now.ts';
@@ -39,7 +39,7 @@ export async function moveReservation(
   caller: Caller,
   input: MoveReservationInput,
 ): Promise<Reservation | MoveReservationRefusal> {
-  const found = await findOwn(ports.reservations, caller, input);
+  const found = await findVisible(ports.reservations, caller, input);
   if (!found) return reservationNotFound;
   if (!isLive(found.status)) return ended(found);
   const chargerId = input.chargerId ?? found.chargerId;

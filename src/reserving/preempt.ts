@@ -3,10 +3,11 @@
 import { transition } from '../lifecycle/transition.ts';
 import type { Caller } from '../model/access/caller.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
+import type { HoldWish } from '../model/reservation/admission.ts';
 import { cancelCommand } from '../model/reservation/commands.ts';
 import type { NotSettledRefusal } from '../model/reservation/refusals.ts';
 import { isLive, type Reservation } from '../model/reservation/reservation.ts';
-import { type HoldRefusal, type HoldWish, holdConnector, isInTheWay } from './hold-connector.ts';
+import { type HoldRefusal, holdConnector, isInTheWay } from './hold-connector.ts';
 import type { ReservingPorts } from './ports.ts';
 
 /**

@@ -84,9 +84,10 @@ export async function reservationOptions(
   const [best] = siteId === undefined ? [] : rankPlaces(reservable, soon, () => true, true);
   const place = best ?? { chargerId: chargerId ?? chargers[0]?.chargerId, connectorId };
   if (place.chargerId === undefined) return { code: 'CHARGER_NOT_FOUND', message: `Site "${siteId}" has no charger.` };
-  const asked = { chargerId: place.chargerId, connectorId: place.connectorId, idTag, startsAt: now };
-  const known = await readFacts(ports.holds, ports.policies, asked, now);
-  if (!known || known.facts.siteId !== policies.siteId) return chargerNotFound(asked.chargerId);
+  const { connectorId: where = 0 } = place;
+  const wish = { chargerId: place.chargerId, connectorId: where, idTag, startsAt: now, isBooking: false };
+  const known = await readFacts(ports.holds, ports.policies, wish, now);
+  if (!known || known.facts.siteId !== policies.siteId) return chargerNotFound(wish.chargerId);
 
   const { facts, expiryDate } = known;
   const open = openTimes(known.policies, window);
@@ -99,7 +100,7 @@ export async function reservationOptions(
           .map((each) => ({ chargerId: one.chargerId, connectorId: id, ...each })),
       ),
   );
-  const refusal = admit(facts, { ...asked, expiryDate, isBooking: false }, now);
+  const refusal = admit(facts, { ...wish, expiryDate }, now);
   return { ...describe(facts, refusal, free, now), freeWindows: free };
 }
 

@@ -2,11 +2,12 @@
 import type { Caller } from '../model/access/caller.ts';
 import { type InputRefusal, invalidInput } from '../model/refusals/input.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
+import type { HoldWish } from '../model/reservation/admission.ts';
 import type { ChargerRefusal } from '../model/reservation/refusals.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
-import { answerOnce, findReplay, type IdempotencyRefusal } from './answer-once.ts';
+import { findReplay, type IdempotencyRefusal, isMade, keyOf, refuse } from './answer-once.ts';
 import { answerOf, askCharger } from './ask-charger.ts';
-import type { HoldRefusal, HoldWish } from './hold-connector.ts';
+import type { HoldRefusal } from './hold-connector.ts';
 import { checkHolder, checkHoldInput, type HoldInput, isWithin } from './hold-input.ts';
 import { type NoPlaceRefusal, ofThePlace, placesAtSite } from './place-at-site.ts';
 import type { ReservingPorts } from './ports.ts';
@@ -32,14 +33,15 @@ export async function reserveNow(
   const refusal = checkInput(input, startsAt) ?? checkHolder(caller, input);
   if (refusal) return refusal;
 
+  const before = await findAnswered(ports, caller, input);
+  if (before) return before;
   const { siteId, chargerId, waitMs, ...wish } = input;
-  const replay = () => findAnswered(ports, caller, input);
-  return answerOnce<ReserveNowRefusal>(ports, caller, input, replay, (key) => {
-    const wished = { ...wish, ...key, startsAt, isBooking: false };
-    return siteId === undefined
-      ? reserve(ports, caller, { ...wished, chargerId: chargerId ?? '' }, waitMs)
-      : reserveAtSite(ports, caller, siteId, wished, waitMs);
-  });
+  const wished = { ...wish, ...keyOf(input), startsAt, isBooking: false };
+  const made =
+    siteId === undefined
+      ? await reserve(ports, caller, { ...wished, chargerId: chargerId ?? '' }, waitMs)
+      : await reserveAtSite(ports, caller, siteId, wished, waitMs);
+  return isMade(made) ? made : refuse(ports, caller, input, made, await findAnswered(ports, caller, input));
 }
 
 /** How many connectors of a site are tried, one after the other, when they are refused. */

@@ -4,7 +4,7 @@ import type { Caller } from '../model/access/caller.ts';
 import { invalidInput } from '../model/refusals/input.ts';
 import { isRefusal } from '../model/refusals/refusal.ts';
 import type { Reservation } from '../model/reservation/reservation.ts';
-import { answerOnce, findReplay, type HoldKey, type IdempotencyRefusal } from './answer-once.ts';
+import { findReplay, type IdempotencyRefusal, isMade, keyOf, refuse } from './answer-once.ts';
 import type { HoldRefusal } from './hold-connector.ts';
 import { checkHolder, checkHoldInput, type HoldInput, isStorable } from './hold-input.ts';
 import { type NoPlaceRefusal, ofThePlace, placesAtSite } from './place-at-site.ts';
@@ -37,18 +37,19 @@ export async function scheduleReservation(
     checkHolder(caller, input);
   if (refusal) return refusal;
 
-  const replay = () => findReplay(ports.reservations, caller, input);
-  return answerOnce<ScheduleReservationRefusal>(ports, caller, input, replay, (key) => book(ports, caller, input, key));
+  const before = await findReplay(ports.reservations, caller, input);
+  if (before) return before;
+  const made = await book(ports, caller, input);
+  return isMade(made) ? made : refuse(ports, caller, input, made, await findReplay(ports.reservations, caller, input));
 }
 
 async function book(
   ports: ReservingPorts,
   caller: Caller,
   input: ScheduleReservationInput,
-  key: HoldKey,
 ): Promise<Reservation | ScheduleReservationRefusal | 'IDEMPOTENCY_KEY_USED'> {
   const { siteId, chargerId, ...wish } = input;
-  const keyed = { ...wish, ...key, isBooking: true };
+  const keyed = { ...wish, ...keyOf(input), isBooking: true };
   if (siteId === undefined) return holdOrPreempt(ports, caller, { ...keyed, chargerId: chargerId ?? '' });
   const { plugType: _, durationMinutes: __, ...where } = keyed;
   // Another booking may win the race for a place: try the next one; when all are lost, search the site again.

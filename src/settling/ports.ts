@@ -9,6 +9,9 @@ export interface SettlingPorts extends ReservingPorts {
   readonly idTags: IdTagRepository;
   readonly metrics: Metrics;
   readonly nodeId: () => number;
-  /** When a charger that came back counts as having sent what it kept while offline; in the past once it has. */
+  /**
+   * `Gateway.drainedAt`: when a charger that came back counts as having sent what it kept while offline; in the past
+   * once it has.
+   */
   readonly drainedAt: (chargerId: string) => Date;
 }

@@ -11,7 +11,7 @@
 // is stored only over the version it was decided on.
 
 import { addMs } from '../common/clock.ts';
-import { doubtEach } from '../lifecycle/ask-again.ts';
+import { doubtEach } from '../lifecycle/doubt.ts';
 import { settleCancel, settleReserve } from '../lifecycle/settle-reservation.ts';
 import { transition } from '../lifecycle/transition.ts';
 import type { Outcome } from '../model/charger/charger-calls.ts';

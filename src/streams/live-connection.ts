@@ -95,7 +95,9 @@ export class LiveConnection {
     return undefined;
   }
 
-  /** Gives the connection and its subscriptions the rights and the lifetime of another credential of the same subject. */
+  /**
+   * Gives the connection and its subscriptions the rights and the lifetime of another credential of the same subject.
+   */
   async renew(caller: Caller): Promise<void> {
     if (this.#isEnded || caller === this.#caller) return;
     this.#caller = caller;

@@ -215,8 +215,8 @@ export class SendBuffer {
 /** Send buffers flushed in one turn of the event loop, so that a broadcast to many does not delay everything else. */
 const SLICE = 100;
 /**
- * After a pass over more buffers than this, the writer pauses: messages that come meanwhile share one write, which costs
- * much less than one write each.
+ * After a pass over more buffers than this, the writer pauses: messages that come meanwhile share one write, which
+ * costs much less than one write each.
  */
 const BUSY = 250;
 const PAUSE_MS = 5;

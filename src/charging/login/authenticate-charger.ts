@@ -22,7 +22,7 @@ export interface Login {
 }
 
 export type ChargerAuthentication =
-  | { readonly verdict: 'ACCEPTED'; readonly admission: LoginProof }
+  | { readonly verdict: 'ACCEPTED'; readonly proof: LoginProof }
   | { readonly verdict: 'UNKNOWN_CHARGER' | 'WRONG_PASSWORD' | 'WRONG_CERTIFICATE' | 'PROFILE_TOO_LOW' }
   | { readonly verdict: 'TOO_MANY_FAILURES' | 'TOO_MANY_LOGINS'; readonly retryAfterSeconds: number };
 
@@ -138,13 +138,13 @@ async function checkAtOnce(
   if (certificate?.commonName === chargerId) {
     const isGood = await certificates.admit(chargerId, certificate, clock.now());
     if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };
-    return { verdict: 'ACCEPTED', admission: { profile: 3, fingerprint: certificate.fingerprint } };
+    return { verdict: 'ACCEPTED', proof: { profile: 3, fingerprint: certificate.fingerprint } };
   }
   const tooLow = profileTooLow(login, known);
   if (tooLow) return tooLow;
   const { passwordHash } = known;
   const isKnown = readings.some((one) => passwords.isKnown(chargerId, passwordHash, one));
-  return isKnown ? { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } } : undefined;
+  return isKnown ? { verdict: 'ACCEPTED', proof: { profile: profileOf(login), passwordHash } } : undefined;
 }
 
 async function checkPassword(
@@ -158,7 +158,7 @@ async function checkPassword(
   if (tooLow) return tooLow;
   const passwordHash = await rightHash(ports, login.chargerId, known, readings);
   if (passwordHash === undefined) return { verdict: 'WRONG_PASSWORD' };
-  return { verdict: 'ACCEPTED', admission: { profile: profileOf(login), passwordHash } };
+  return { verdict: 'ACCEPTED', proof: { profile: profileOf(login), passwordHash } };
 }
 
 /** The profile of a login by password. */

@@ -194,7 +194,9 @@ class EventStream {
     });
   }
 
-  /** Call this first. Counts the stream for the caller; returns a message if the caller already has as many as it may. */
+  /**
+   * Call this first. Counts the stream for the caller; returns a message if the caller already has as many as it may.
+   */
   enter(caller: Caller): string | undefined {
     return this.#live.enter(caller);
   }

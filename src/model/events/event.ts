@@ -1,11 +1,16 @@
 // The events of the log: one for each step of a reservation, each change of a connector, and each request that was
 // refused.
 import type { ConnectorState } from '../charger/connector.ts';
-import { isLive, type Reason, type Reservation, type ReservationStatus } from '../reservation/reservation.ts';
+import {
+  type Actor,
+  isLive,
+  type Reason,
+  type Reservation,
+  type ReservationStatus,
+} from '../reservation/reservation.ts';
 import type { Cursor } from './cursor.ts';
 
 /** Who caused an event. */
-export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
 
 export type ReservationEventType =
   | 'SCHEDULED'

@@ -8,7 +8,7 @@ import type { Refusal } from '../refusals/refusal.ts';
 import { decide, type PolicyFacts, type PolicyRefusal, policyRefusal } from '../site/decide.ts';
 import type { ReservationPolicy } from '../site/policy.ts';
 import { conflictOf, freePlaces, type Held, hasPlug, isTaken, type Place } from './occupancy.ts';
-import type { Enforcement, LiveStatus } from './reservation.ts';
+import type { Actor, Enforcement, LiveStatus, Reservation } from './reservation.ts';
 
 /** Another live hold or booking on the charger, with what is needed to find conflicts. */
 export interface OtherHold extends Held {
@@ -43,7 +43,8 @@ export interface AdmissionFacts extends PolicyFacts {
   readonly lastUnusedEnd?: Date;
 }
 
-export interface HoldRequest {
+/** The wanted hold, for whom and when. Without expiryDate and durationMinutes the policy's default duration applies. */
+export interface HoldWish {
   readonly chargerId: string;
   readonly connectorId: number;
   /** Any connector with that plug. */
@@ -51,11 +52,28 @@ export interface HoldRequest {
   readonly idTag?: string;
   readonly parentIdTag?: string;
   readonly startsAt: Date;
-  readonly expiryDate: Date;
+  readonly expiryDate?: Date;
+  readonly durationMinutes?: number;
   readonly reservationId?: number;
-  /** True for a later start: the charger need not be connected, nor the connector free, yet. */
+  /**
+   * True for a later start: stored as SCHEDULED and activated at its start, however soon that is. The charger need not
+   * be connected, nor the connector free, yet.
+   */
   readonly isBooking: boolean;
+  readonly idempotencyKey?: string;
+  readonly requestDigest?: string;
+  /** The reservation that is being changed, or moved from: it counts for no limit. */
+  readonly except?: string;
+  /** The reservation that ends once this one holds. */
+  readonly movedFrom?: Reservation;
+  /** Pre-empts holds of lower priority, if the policy allows it. */
+  readonly preempt?: boolean;
+  /** Default: the caller's role. */
+  readonly actor?: Actor;
 }
+
+/** A wish whose end is known: given, or by the policy's default duration. */
+export type DatedWish = HoldWish & { readonly expiryDate: Date };
 
 export interface IdTagRefusal extends Refusal {
   readonly code: 'ID_TAG_INVALID' | 'ID_TAG_BLOCKED' | 'ID_TAG_EXPIRED' | 'ID_TAG_TOO_LONG' | 'NOT_YOUR_ID_TAG';
@@ -100,7 +118,7 @@ export type AdmissionRefusal =
   | PolicyRefusal;
 
 /** Returns the first refusal; a policy refusal lists every broken rule. */
-export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): AdmissionRefusal | undefined {
+export function admit(facts: AdmissionFacts, request: DatedWish, now: Date): AdmissionRefusal | undefined {
   const { chargerId, reservationId } = request;
   const isNow = !request.isBooking;
   return (
@@ -119,7 +137,7 @@ export function admit(facts: AdmissionFacts, request: HoldRequest, now: Date): A
 
 function refuseConnector(
   { connectors }: AdmissionFacts,
-  { chargerId, connectorId, plugType }: HoldRequest,
+  { chargerId, connectorId, plugType }: DatedWish,
 ): NotFoundRefusal | undefined {
   const ids = connectors.map((one) => one.connectorId);
   if (connectorId > 0 && ids.length > 0 && !ids.includes(connectorId)) {
@@ -140,7 +158,7 @@ function refuseConnector(
  * policy). Prefers connectors free for the whole window; for a hold that begins now, Available ones come first and
  * taken ones last.
  */
-export function chooseConnector<Request extends HoldRequest>(facts: AdmissionFacts, request: Request): Request {
+export function chooseConnector<Request extends DatedWish>(facts: AdmissionFacts, request: Request): Request {
   const { plugType, connectorId } = request;
   if (plugType === undefined || connectorId > 0 || mayChooseByPlug(facts, plugType)) return request;
   const fitting = facts.connectors.filter((one) => hasPlug(one, plugType));
@@ -175,7 +193,7 @@ function offline(facts: AdmissionFacts, chargerId: string): OfflineRefusal {
   return { code: 'CHARGER_OFFLINE', message, chargerId, ...(lastSeenAt && { lastSeenAt }) };
 }
 
-function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: HoldRequest): IdTagRefusal | undefined {
+function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: DatedWish): IdTagRefusal | undefined {
   const status = idTag === undefined ? 'ACCEPTED' : statusOf(facts.idTag, startsAt);
   if (status === 'INVALID') {
     return { code: 'ID_TAG_INVALID', message: `The idTag "${idTag}" is not known here.`, idTag: idTag ?? '' };
@@ -194,7 +212,7 @@ function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: Ho
   return { code: 'ID_TAG_TOO_LONG', message, idTag: tooLong };
 }
 
-function refuseUnsupported(facts: AdmissionFacts, request: HoldRequest): NotSupportedRefusal | undefined {
+function refuseUnsupported(facts: AdmissionFacts, request: DatedWish): NotSupportedRefusal | undefined {
   const { chargerId, connectorId } = request;
   if (enforcementOf(facts) === 'SERVER') return undefined;
   if (facts.supportsReservation === false) {
@@ -213,7 +231,7 @@ export const enforcementOf = ({ supportsReservation, policy }: AdmissionFacts): 
  * Refuses if the connector is in use or out of order by its last report; for connector 0, if every fitting connector
  * is.
  */
-function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): NotFreeRefusal | undefined {
+function refuseNotFree({ connectors }: AdmissionFacts, request: DatedWish): NotFreeRefusal | undefined {
   const { chargerId, connectorId, plugType } = request;
   const wanted = connectors.filter(
     (one) => (connectorId === 0 && hasPlug(one, plugType)) || one.connectorId === connectorId,
@@ -228,7 +246,7 @@ function refuseNotFree({ connectors }: AdmissionFacts, request: HoldRequest): No
 /**
  * Refuses if at any instant of the window a hold, with or without a connectorId, would find no connector of its own.
  */
-function refuseTaken(facts: AdmissionFacts, request: HoldRequest): TakenRefusal | undefined {
+function refuseTaken(facts: AdmissionFacts, request: DatedWish): TakenRefusal | undefined {
   const { chargerId, connectorId } = request;
   const inTheWay = conflictOf(facts.connectors, facts.holds, toHeld(request));
   if (!inTheWay) return undefined;
@@ -236,7 +254,7 @@ function refuseTaken(facts: AdmissionFacts, request: HoldRequest): TakenRefusal 
   return taken(chargerId, connectorId, soonest, victimsOf(facts, request) !== undefined);
 }
 
-const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: HoldRequest): Held => ({
+const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: DatedWish): Held => ({
   connectorId,
   ...(plugType !== undefined && { plugType }),
   from: startsAt,
@@ -247,7 +265,7 @@ const toHeld = ({ connectorId, plugType, startsAt, expiryDate }: HoldRequest): H
  * The holds to pre-empt, chosen lowest priority first until the request fits; undefined if those that may be pre-empted
  * do not suffice.
  */
-export function victimsOf(facts: AdmissionFacts, request: HoldRequest): OtherHold[] | undefined {
+export function victimsOf(facts: AdmissionFacts, request: DatedWish): OtherHold[] | undefined {
   const wished = toHeld(request);
   const victims: OtherHold[] = [];
   for (;;) {

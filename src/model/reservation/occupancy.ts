@@ -1,5 +1,5 @@
-// Decides which hold has which connector when. Pure. A hold names its connector, or leaves the choice to the charger: any
-// connector, or any with the wanted plug. At every instant each hold must have a connector of its own.
+// Decides which hold has which connector when. Pure. A hold names its connector, or leaves the choice to the charger:
+// any connector, or any with the wanted plug. At every instant each hold must have a connector of its own.
 import { type ConnectorState, isInUse, isOutOfOrder } from '../charger/connector.ts';
 import type { Window } from '../site/opening-hours.ts';
 

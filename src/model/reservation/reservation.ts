@@ -15,6 +15,9 @@ import { present } from '../../common/present.ts';
 import type { ConnectorState } from '../charger/connector.ts';
 import type { TokenType } from '../charger/id-tag.ts';
 
+/** Who caused a change. */
+export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
+
 export type HoldingStatus = 'PENDING' | 'UNKNOWN' | 'ACCEPTED' | 'CANCELLING';
 /** A live reservation keeps its connector from others: now, or, while SCHEDULED, in its window. */
 export type LiveStatus = HoldingStatus | 'SCHEDULED';
@@ -152,8 +155,8 @@ export const isLive = (status: ReservationStatus): status is LiveStatus =>
   (liveStatuses as readonly string[]).includes(status);
 
 /**
- * The end of a live reservation at its expiry date, by its status. `keepsReason`: the reason that it has already, if any,
- * stays: why a cancel was asked for, or why a booking could not be activated.
+ * The end of a live reservation at its expiry date, by its status. `keepsReason`: the reason that it has already, if
+ * any, stays: why a cancel was asked for, or why a booking could not be activated.
  */
 export const atExpiry = {
   SCHEDULED: { status: 'FAILED', reason: 'TIMEOUT', keepsReason: true },

@@ -78,8 +78,8 @@ export interface Report {
 export type TransactionRepository = ReturnType<typeof transactionRepository>;
 
 export function transactionRepository(database: Database) {
-  const one = async (found: Statement<Row>, values: Values): Promise<Transaction | undefined> => {
-    const [row] = await database.query(found, values);
+  const one = async (wanted: Statement<Row>, values: Values): Promise<Transaction | undefined> => {
+    const [row] = await database.query(wanted, values);
     return row && (present(row) as Transaction);
   };
   const stored = (transaction: Transaction | undefined): Transaction => {

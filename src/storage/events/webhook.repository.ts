@@ -157,8 +157,8 @@ export interface Failure {
 export type WebhookRepository = ReturnType<typeof webhookRepository>;
 
 export function webhookRepository(database: Database) {
-  const one = async (found: Statement<Row>, values: Values): Promise<Webhook | undefined> => {
-    const [row] = await database.query(found, values);
+  const one = async (wanted: Statement<Row>, values: Values): Promise<Webhook | undefined> => {
+    const [row] = await database.query(wanted, values);
     return row && toWebhook(row);
   };
   return {

@@ -39,8 +39,8 @@ export const MAX_ENDED = 500;
 export const MAX_CLAIMED = 64;
 
 /**
- * For SQL: the ids of charger `:chargerId`'s live reservations that touch the minute before `at`, and of those whose release is
- * owed.
+ * For SQL: the ids of charger `:chargerId`'s live reservations that touch the minute before `at`, and of those whose
+ * release is owed.
  */
 const ofCharger = (at: string) => `
   ${touching(':chargerId', `(${at}::timestamptz - interval '1 minute')`, at, 'r.id')}

@@ -4,7 +4,7 @@
 import { present } from '../../common/present.ts';
 import type { OcppVersion } from '../../model/charger/charger.ts';
 import type { IdTag } from '../../model/charger/id-tag.ts';
-import type { AdmissionFacts, OtherHold } from '../../model/reservation/admission.ts';
+import type { AdmissionFacts, HoldWish, OtherHold } from '../../model/reservation/admission.ts';
 import type { Place, SiteHold, SitePlace } from '../../model/reservation/occupancy.ts';
 import type { PolicyFacts } from '../../model/site/decide.ts';
 import type { Window } from '../../model/site/opening-hours.ts';
@@ -13,15 +13,9 @@ import type { Sql } from '../database.ts';
 import { statement } from '../statement.ts';
 import { live, touching } from './reservation-row.repository.ts';
 
-/** The request, and how far to look for it; facts whose limits are absent here are not read. */
-export interface FactsQuery {
-  readonly chargerId: string;
-  readonly idTag?: string;
-  readonly parentIdTag?: string;
-  readonly reservationId?: number;
+/** How far the policy makes us look; facts whose limits are absent here are not read. */
+export interface Reach {
   readonly window: Window;
-  /** The reservation that is being changed: it does not count for limits. */
-  readonly except?: string;
   readonly day?: Window;
   readonly strikesSince?: Date;
   readonly unusedSince?: Date;
@@ -187,8 +181,9 @@ export function toStrikes(rows: readonly RawStrike[]): Strike[] {
 }
 
 /** `sql` is the pool or a transaction. Returns undefined for an unknown charger. */
-export async function readHoldFacts(sql: Sql, query: FactsQuery, now: Date): Promise<HoldFacts | undefined> {
-  const { chargerId, idTag, parentIdTag, reservationId, window, except, day, strikesSince, near, wants } = query;
+export async function readHoldFacts(sql: Sql, wish: HoldWish, reach: Reach, now: Date): Promise<HoldFacts | undefined> {
+  const { chargerId, idTag, parentIdTag, reservationId, except } = wish;
+  const { window, day, strikesSince, unusedSince, near, maxOfIdTag, maxOfGroup, wants } = reach;
   const [row] = await sql.query(statements.facts, {
     chargerId,
     idTag,
@@ -203,11 +198,11 @@ export async function readHoldFacts(sql: Sql, query: FactsQuery, now: Date): Pro
     strikesSince,
     nearFrom: near?.from,
     wantsLastEnd: wants.lastEnd,
-    unusedSince: query.unusedSince,
+    unusedSince,
     wantsSite: wants.site,
     nearUntil: near?.until,
-    maxOfIdTag: query.maxOfIdTag,
-    maxOfGroup: query.maxOfGroup,
+    maxOfIdTag,
+    maxOfGroup,
   });
   if (!row) return undefined;
   const { idTag: tag, guards, ...facts } = row;

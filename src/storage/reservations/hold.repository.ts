@@ -1,11 +1,11 @@
 // Stores holds in PostgreSQL. One statement stores a hold and increments the guards of everything that it counts for;
 // if a guard has changed since the decision, nothing is stored.
 import type { TokenType } from '../../model/charger/id-tag.ts';
-import type { Actor } from '../../model/events/event.ts';
-import type { Enforcement, Reservation } from '../../model/reservation/reservation.ts';
+import type { HoldWish } from '../../model/reservation/admission.ts';
+import type { Actor, Enforcement, Reservation } from '../../model/reservation/reservation.ts';
 import { type Database, type Sql, violatedConstraint } from '../database.ts';
 import { statement } from '../statement.ts';
-import { type FactsQuery, type Guards, readHoldFacts } from './hold-facts.repository.ts';
+import { type Guards, type Reach, readHoldFacts } from './hold-facts.repository.ts';
 import { aliased, appendEvent, type ReservationRow, toReservation } from './reservation-row.repository.ts';
 
 export interface NewReservation {
@@ -136,7 +136,7 @@ export type HoldStore = ReturnType<typeof holdStore>;
 /** `sql` is the pool or a transaction. */
 export function holdStore(sql: Sql) {
   return {
-    facts: (query: FactsQuery, now: Date) => readHoldFacts(sql, query, now),
+    facts: (wish: HoldWish, reach: Reach, now: Date) => readHoldFacts(sql, wish, reach, now),
 
     /** Stores the hold; on a conflict (a fact changed, or a constraint is violated) it stores nothing. */
     async insert(made: NewReservation, guards: Guards): Promise<Reservation | InsertConflict> {

@@ -4,9 +4,9 @@ import type { SelectQueryBuilder } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { Transaction } from '../../model/charger/transaction.ts';
 import { type Start, startAt } from '../../model/events/cursor.ts';
-import type { Actor, ReservationEventType } from '../../model/events/event.ts';
+import type { ReservationEventType } from '../../model/events/event.ts';
 import type { Interest } from '../../model/events/interest.ts';
-import type { Reservation, ReservationUpdate } from '../../model/reservation/reservation.ts';
+import type { Actor, Reservation, ReservationUpdate } from '../../model/reservation/reservation.ts';
 import type { Database, Sql } from '../database.ts';
 import { type Statement, statement, type Values } from '../statement.ts';
 import { type FollowUp, followUps } from './follow-up.repository.ts';
@@ -37,8 +37,8 @@ const heldBy = (chargers: string) => `
   SELECT ${aliasedOfR} FROM reservation r WHERE ${chargers} AND r.status IN (${holding}) AND r.expiry_date > :at`;
 
 /**
- * For SQL: a charger's bookings that have started by `:at` and are not activated: the charger does not know them yet, but
- * their connector is taken.
+ * For SQL: a charger's bookings that have started by `:at` and are not activated: the charger does not know them yet,
+ * but their connector is taken.
  */
 const begunOn = (chargerId: string) => `
   SELECT b.* FROM (${touching(chargerId, ':at', ':at', aliasedOfR)}) b
@@ -100,9 +100,9 @@ const statements = {
       SELECT ${aliased}, request_digest AS "requestDigest" FROM reservation
       WHERE created_by = :createdBy AND idempotency_key = :key`,
   ),
-  live: statement<ReservationRow>('reservation-live', heldBy('r.charger_id = ANY(:chargerIds::text[])')),
-  heldAt: statement<ReservationRow>(
-    'reservation-held-at',
+  held: statement<ReservationRow>('reservation-held', heldBy('r.charger_id = ANY(:chargerIds::text[])')),
+  heldOrBegun: statement<ReservationRow>(
+    'reservation-held-or-begun',
     `
       ${heldBy('r.charger_id = ANY(:chargerIds::text[])')}
       UNION ALL SELECT h.* FROM unnest(:chargerIds::text[]) AS c (id) CROSS JOIN LATERAL (${begunOn('c.id')}) h`,
@@ -167,9 +167,9 @@ export async function advanceReservation(
 export type ReservationRepository = ReturnType<typeof reservationRepository>;
 
 export function reservationRepository(database: Database) {
-  const rows = async (found: Statement<ReservationRow>, values: Values) =>
-    (await database.query(found, values)).map(toReservation);
-  const row = async (found: Statement<ReservationRow>, values: Values) => (await rows(found, values))[0];
+  const rows = async (wanted: Statement<ReservationRow>, values: Values) =>
+    (await database.query(wanted, values)).map(toReservation);
+  const row = async (wanted: Statement<ReservationRow>, values: Values) => (await rows(wanted, values))[0];
 
   return {
     ...followUps(database),
@@ -210,12 +210,13 @@ export function reservationRepository(database: Database) {
     movedTo: (id: string) => row(statements.movedTo, { id }),
 
     /** The reservations that these chargers hold, or may hold, now. */
-    live: (chargerIds: readonly string[], now: Date) => rows(statements.live, { chargerIds: [...chargerIds], at: now }),
+    held: (chargerIds: readonly string[], now: Date) => rows(statements.held, { chargerIds: [...chargerIds], at: now }),
 
     /**
      * The reservations that these chargers hold, and the bookings that have started: all that keeps other idTags away.
      */
-    heldAt: (chargerIds: readonly string[], at: Date) => rows(statements.heldAt, { chargerIds: [...chargerIds], at }),
+    heldOrBegun: (chargerIds: readonly string[], at: Date) =>
+      rows(statements.heldOrBegun, { chargerIds: [...chargerIds], at }),
 
     /** The reservations that the transaction may use; none if it has used one already. */
     matchable: ({ chargerId, startedAt, id }: Pick<Transaction, 'chargerId' | 'startedAt' | 'id'>) =>

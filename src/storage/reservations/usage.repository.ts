@@ -1,6 +1,6 @@
 // Counts the usage of a site from the event log and from what is kept of dropped events, and appends refused requests
 // to the log.
-import type { Actor } from '../../model/events/event.ts';
+import type { Actor } from '../../model/reservation/reservation.ts';
 import type { Database } from '../database.ts';
 import { statement } from '../statement.ts';
 
