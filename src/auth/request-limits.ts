@@ -15,7 +15,7 @@ export interface RequestRates {
   readonly perOperator: number;
 }
 
-/** What an operation cost and what is left of the caller's budget, in cost units. */
+/** The cost of an operation, and the rest of the caller's budget, in cost units. */
 export interface Budget {
   readonly requested: number;
   readonly remaining: number;

@@ -40,7 +40,7 @@ export const KEEP_ALIVE_MS = 12_000;
 /** How long a client may take to receive the last bytes before its connection is cut. */
 export const MAX_CLOSING_MS = 5000;
 
-/** What a connection does with a running subscription. */
+/** A running subscription, as a connection uses it. */
 export interface OpenSubscription {
   stop(): void;
   /** Continues with the rights of another credential of the same subject. */

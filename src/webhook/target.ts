@@ -41,7 +41,7 @@ const MAX_URL = 2000;
 export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
-  // Of IPv6 only 2000::/3 is assigned for public use; other prefixes may embed an IPv4 address.
+  // Only 2000::/3 of IPv6 is assigned for public use; other prefixes may embed an IPv4 address.
   const isGiven = parsed.kind() === 'ipv4' || ((parsed.toByteArray()[0] ?? 0) & 0xe0) === 0x20;
   return isGiven && parsed.range() === 'unicast';
 }

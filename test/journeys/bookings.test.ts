@@ -318,7 +318,7 @@ describe('at the start of a booking', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('where the policy allows server-side holds, a booking is activated without the Reservation profile of its charger', async () => {
+  it('a booking is activated, where the policy allows server-side holds, without the Reservation profile of its charger', async () => {
     await server.saveSite('site', { serverSideHoldAllowed: true });
     const charger = await server.charger('CH1', '1.6', { supportsReservation: false, clock: server.clock });
     const { id } = await book(60, 90);

@@ -91,7 +91,7 @@ it.each(['SIGINT', 'SIGQUIT'] as const)(
   },
 );
 
-it('when the charger’s answer could not be stored, the same ReserveNow is sent again and settles the reservation', async () => {
+it('the same ReserveNow is sent again, and settles the reservation, when the charger’s answer could not be stored', async () => {
   const charger = await server.rawCharger('CH1');
   await whenServing();
   const failing = server.post(

@@ -74,7 +74,7 @@ it('reservationIds are positive and distinct, and one that the charger may still
 });
 
 describe('checks that are left to the policy', () => {
-  it('by default a charger is asked although its connector is known to be in use or faulted', async () => {
+  it('a charger is asked by default although its connector is known to be in use or faulted', async () => {
     const charger = await server.charger('CH1');
     await charger.plugIn(1);
     expect(await server.reserveNow(anna, input)).toMatchObject({ __typename: 'ChargerRefused', answer: 'OCCUPIED' });

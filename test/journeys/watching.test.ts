@@ -254,7 +254,7 @@ describe('one execution for many subscribers', () => {
     expect(await without.next()).toEqual({ type: 'REQUESTED' });
   });
 
-  it('where a field depends on the caller’s rights, subscribers with different rights do not share messages', async () => {
+  it('subscribers with different rights do not share messages if a field depends on the caller’s rights', async () => {
     const moved = await reserve('ANNA', 1);
     const [near, far] = [await operatorToken('site'), await operatorToken('site', 'elsewhere')];
     const [byNear, byFar] = [await server.subscribe(near, withCharger), await server.subscribe(far, withCharger)];
@@ -277,7 +277,7 @@ describe('one execution for many subscribers', () => {
   });
 });
 
-describe('what each caller may see', () => {
+describe('the events and reservations that a caller may see', () => {
   it('a driver gets no events of others, whatever its filter, and a group member gets those of the group’s own reservations', async () => {
     const member = await memberToken('BEN', 'fleet');
     const watchers = {

@@ -55,7 +55,7 @@ function describeStatement({ name, text }: Statement): Promise<Column[]> {
   });
 }
 
-/** What TypeScript makes of the columns of each type of PostgreSQL, as the driver hands them over. */
+/** For each type of PostgreSQL, the TypeScript types that its columns may have, as the driver returns them. */
 const typesOf: Readonly<Record<number, string>> = {
   16: 'boolean',
   17: 'Buffer',

@@ -371,7 +371,7 @@ describe('delivery from the log', () => {
   });
 });
 
-describe('when the log is shortened', () => {
+describe('a shortened log', () => {
   let short: TestServer;
   beforeEach(async () => {
     short = await TestServer.start({ env: { ...env, EVENT_RETENTION_HOURS: '2' } });

@@ -10,8 +10,6 @@ import {
 } from '../reservation/reservation.ts';
 import type { Cursor } from './cursor.ts';
 
-/** Who caused an event. */
-
 export type ReservationEventType =
   | 'SCHEDULED'
   | 'REQUESTED'

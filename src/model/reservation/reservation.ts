@@ -15,7 +15,7 @@ import { present } from '../../common/present.ts';
 import type { ConnectorState } from '../charger/connector.ts';
 import type { TokenType } from '../charger/id-tag.ts';
 
-/** Who caused a change. */
+/** The cause of a change: a caller's role, the charger, or this server by itself. */
 export type Actor = 'DRIVER' | 'OPERATOR' | 'ADMIN' | 'CHARGER' | 'SERVER';
 
 export type HoldingStatus = 'PENDING' | 'UNKNOWN' | 'ACCEPTED' | 'CANCELLING';
@@ -33,8 +33,8 @@ export const removalReason = (state: ConnectorState): RemovalReason =>
 export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 'TIMEOUT' | 'OFFLINE' | 'REPLACED';
 
 /**
- * Who keeps other idTags off the connector: the charger, or, if it does not support reservations, this server by its
- * answers to it.
+ * The side that keeps other idTags off the connector: the charger, or, if it does not support reservations, this
+ * server by its answers to it.
  */
 export type Enforcement = 'CHARGER' | 'SERVER';
 
@@ -111,7 +111,7 @@ export interface Alternative {
   readonly connectorId: number;
 }
 
-/** What an accepted ReserveNow asked for: several may be sent with different values, and answered late. */
+/** The values of an accepted ReserveNow: several may be sent with different values, and answered late. */
 export interface AcceptedHold {
   readonly reservationId: number;
   readonly expiryDate: Date;

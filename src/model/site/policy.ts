@@ -47,7 +47,7 @@ export interface ReservationPolicy {
   readonly blockMinutes: number;
 }
 
-/** What happens to a booking whose connector is still in use by somebody else when the booking begins. */
+/** The fate of a booking whose connector is still in use by somebody else when the booking begins. */
 export type OverstayAction = 'WAIT' | 'MOVE';
 
 /**
