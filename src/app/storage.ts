@@ -2,7 +2,8 @@
 import { apiKeyRepository } from '../storage/access/api-key.repository.ts';
 import { auditRepository } from '../storage/access/audit.repository.ts';
 import { certificateRepository } from '../storage/chargers/certificate.repository.ts';
-import { chargerRepository, chargerSchema, connectorSchema } from '../storage/chargers/charger.repository.ts';
+import { chargerRepository, chargerSchema } from '../storage/chargers/charger.repository.ts';
+import { connectorSchema } from '../storage/chargers/connector.repository.ts';
 import { idTagRepository, idTagSchema } from '../storage/chargers/id-tag.repository.ts';
 import { transactionRepository } from '../storage/chargers/transaction.repository.ts';
 import { openDatabase } from '../storage/database.ts';

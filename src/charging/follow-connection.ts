@@ -5,7 +5,7 @@ import { addMs } from '../common/clock.ts';
 import type { BootReport, OcppVersion } from '../model/charger/charger.ts';
 import type { LoginProof } from '../model/charger/login.ts';
 import { DRAIN_MS } from '../model/reservation/timing.ts';
-import type { Connection } from '../storage/chargers/charger.repository.ts';
+import type { Connection } from '../storage/chargers/connection.repository.ts';
 import type { ChargingPorts } from './ports.ts';
 
 /** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */

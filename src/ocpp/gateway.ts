@@ -24,7 +24,7 @@ import { clientAddress, type TrustProxy } from '../common/client-address.ts';
 import { pause, withDeadline } from '../common/clock.ts';
 import { refuseUpgrade } from '../common/refuse-upgrade.ts';
 import type { ChargerCalls, ChargerCommand, Outcome } from '../model/charger/charger-calls.ts';
-import type { Connection as Ownership } from '../storage/chargers/charger.repository.ts';
+import type { Connection as Ownership } from '../storage/chargers/connection.repository.ts';
 import { isDatabaseAway } from '../storage/database.ts';
 import { Connection, type ConnectionPorts, DATABASE_RETRY_MS } from './connection.ts';
 import type { Protocol } from './protocol/protocol.ts';

@@ -5,7 +5,7 @@ import { transition } from '../lifecycle/transition.ts';
 import { isInUse, isOutOfOrder } from '../model/charger/connector.ts';
 import { cancelCommand, reserveCommand } from '../model/reservation/commands.ts';
 import { type RemovalReason, type Reservation, removalReason } from '../model/reservation/reservation.ts';
-import type { LastReport } from '../storage/chargers/charger.repository.ts';
+import type { LastReport } from '../storage/chargers/connector.repository.ts';
 import type { DueReservation } from '../storage/reservations/follow-up.repository.ts';
 import type { SettlingPorts } from './ports.ts';
 

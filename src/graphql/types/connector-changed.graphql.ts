@@ -14,7 +14,7 @@ import {
 import { eventInterest } from '../../model/access/caller-interest.ts';
 import { type Start, toCursor } from '../../model/events/cursor.ts';
 import type { ConnectorEvent } from '../../model/events/event.ts';
-import type { ConnectorNow } from '../../storage/chargers/charger.repository.ts';
+import type { ConnectorNow } from '../../storage/chargers/connector.repository.ts';
 import type { ApiContext } from '../operations/context.ts';
 import { Watch } from '../operations/watch.ts';
 import { ConnectorStateEnum } from './connector-state.graphql.ts';
