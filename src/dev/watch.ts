@@ -4,8 +4,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 import { SignJWT } from 'jose';
 import ts from 'typescript';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
@@ -82,8 +82,8 @@ start(databaseUrl);
 
 let settled: NodeJS.Timeout | undefined;
 const changed = new Set<string>();
-const watcher = watch('src', { recursive: true }, (_, file) => {
-  if (!file?.endsWith('.ts')) return;
+const onChange = (file: string) => {
+  if (!file.endsWith('.ts')) return;
   changed.add(file);
   clearTimeout(settled);
   settled = setTimeout(() => {
@@ -92,11 +92,17 @@ const watcher = watch('src', { recursive: true }, (_, file) => {
     console.log(`— ${files.join(', ')} changed`);
     restarting = (restarting ?? Promise.resolve()).then(() => restart(files, databaseUrl)).catch(console.error);
   }, SETTLE_MS);
-});
+};
+// Each folder is watched, not each file: many editors replace a file, and a watcher of the old one hears no more of it.
+const folders = await readdir('src', { recursive: true, withFileTypes: true });
+const watchers = [
+  '',
+  ...folders.filter((one) => one.isDirectory()).map((one) => relative('src', join(one.parentPath, one.name))),
+].map((folder) => watch(join('src', folder), (_, file) => file && onChange(join(folder, file))));
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
-    watcher.close();
+    for (const watcher of watchers) watcher.close();
     standby?.kill('SIGKILL');
     clearTimeout(settled);
     await restarting;
