@@ -13,15 +13,30 @@ import { addGraphiQL, type Tab } from './graphiql.ts';
 import { readCommands, serveCommands } from './simulator/console.ts';
 import { SimulatedCharger, type SimulatedVersion } from './simulator/simulated-charger.ts';
 
-const { values } = parseArgs({
-  options: {
-    clean: { type: 'boolean', default: false },
-    port: { type: 'string', default: '8080' },
-    'ocpp-port': { type: 'string', default: '9000' },
-    'control-port': { type: 'string', default: '8090' },
-    'log-level': { type: 'string', default: 'warn' },
-  },
-});
+const USAGE = `npm run demo -- [--clean] [--port 8080] [--ocpp-port 9000] [--control-port 8090] [--log-level warn]
+  --clean    starts without the data and the tokens of the last run`;
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        clean: { type: 'boolean', default: false },
+        port: { type: 'string', default: '8080' },
+        'ocpp-port': { type: 'string', default: '9000' },
+        'control-port': { type: 'string', default: '8090' },
+        'log-level': { type: 'string', default: 'warn' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (!values.help) return values;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(1);
+  }
+}
+const values = readOptions();
 
 const FOLDER = resolve('.demo');
 const PID_FILE = resolve(FOLDER, 'pid');
@@ -273,7 +288,11 @@ try {
   starting = run();
   await starting;
 } catch (error) {
-  console.error(`The demo could not start: ${(error as Error).message}`);
+  const { message, code, port } = error as Error & { code?: string; port?: number };
+  const option = (['port', 'ocpp-port', 'control-port'] as const).find((name) => values[name] === `${port}`);
+  const isTaken = code === 'EADDRINUSE' && option !== undefined;
+  const reason = isTaken ? `port ${port} is in use; choose another with --${option}.` : message;
+  console.error(`The demo could not start: ${reason}`);
   await stop();
   process.exit(1);
 }

@@ -196,7 +196,11 @@ function offline(facts: AdmissionFacts, chargerId: string): OfflineRefusal {
 function refuseIdTag(facts: AdmissionFacts, { idTag, parentIdTag, startsAt }: DatedWish): IdTagRefusal | undefined {
   const status = idTag === undefined ? 'ACCEPTED' : statusOf(facts.idTag, startsAt);
   if (status === 'INVALID') {
-    return { code: 'ID_TAG_INVALID', message: `The idTag "${idTag}" is not known here.`, idTag: idTag ?? '' };
+    return {
+      code: 'ID_TAG_INVALID',
+      message: `The idTag "${idTag}" is not known here; an operator can save it (saveIdTag).`,
+      idTag: idTag ?? '',
+    };
   }
   if (status !== 'ACCEPTED') {
     return {
