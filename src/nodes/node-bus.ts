@@ -105,8 +105,9 @@ export class NodeBus {
     client.on('notification', ({ channel, payload }) => this.#receive(channel, payload));
     await client.query(`LISTEN ${HINTS}; LISTEN ${channelOf(id)}`);
     this.#phase = { is: 'joined', nodeId: id, client };
-    await this.#sweep();
+    // Before the sweep, which finds this node's old id dead: its chargers are connected here and must not seem offline.
     await this.events.onJoined(id);
+    await this.#sweep();
   }
 
   async leave(): Promise<void> {

@@ -119,10 +119,25 @@ it('the same ReserveNow is sent again, and settles the reservation, when the cha
 it('a watcher that stays connected gets new events as soon as the database is back', async () => {
   const charger = await server.charger('CH1', '2.0.1');
   const events = await server.watchReservations(anna);
+  const [{ id: lastEvent }] = (await query('SELECT max(id) AS id FROM event')).rows;
   await postgres.halt('SIGINT');
   await postgres.start();
   await whenServing();
-  const { id } = await server.reserveNow(anna, input);
+  const made = await server.reserveNow(anna, input);
+  expect(made).toMatchObject({ __typename: 'Reservation', id: expect.any(String) });
+  const { id } = made;
   expect(await events.until(({ type }) => type === 'ACCEPTED')).toMatchObject({ reservation: { id } });
   expect(charger.isConnected).toBe(true);
+
+  // The node has joined again under a new id, and its charger has not seemed offline in between.
+  const owners = `SELECT n.id, (SELECT connected_node FROM charger WHERE id = 'CH1') AS owner FROM node n`;
+  await eventually(async () => {
+    const { rows } = await query(owners);
+    expect(rows).toEqual([{ id: expect.any(Number), owner: rows[0]?.id }]);
+  });
+  const { rows: changes } = await query(
+    `SELECT type FROM event WHERE kind = 'CONNECTOR' AND charger_id = 'CH1' AND connector_id = 0 AND id > $1`,
+    [lastEvent],
+  );
+  expect(changes).toEqual([]);
 });
