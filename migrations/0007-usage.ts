@@ -8,7 +8,7 @@ export class Usage1764000000007 implements MigrationInterface {
       ALTER TABLE event ADD CONSTRAINT event_kind_check CHECK (kind IN ('RESERVATION', 'CONNECTOR', 'REFUSAL'));
       ALTER TABLE event
         ADD id_tag         text,
-        -- For an end: seconds the charger held it. For a use: seconds from the start until the holder came.
+        -- held_seconds: how long the charger held the reservation; waited_seconds: from its start to its use.
         ADD held_seconds   integer,
         ADD waited_seconds integer,
         ADD is_late        boolean;

@@ -64,7 +64,7 @@ async function releaseGhosts(ports: ChargingPorts, chargerId: string, connectorI
   if (owed.length === 0) return;
   log.warn(
     { chargerId, connectorId, reservations: owed },
-    'a charger reports Reserved without a live reservation: the ended ones are released',
+    'a charger reports Reserved without a live reservation: its ended ones will be cancelled there',
   );
   wakeSettler(now);
 }

@@ -1,4 +1,4 @@
-// The ports of chargers' own messages: the repositories, logins, and the other nodes.
+// The ports of the use cases for chargers' messages: repositories, logins, other nodes.
 import type { Background } from '../common/background.ts';
 import type { LifecyclePorts } from '../lifecycle/transition.ts';
 import type { IdTagRepository } from '../storage/chargers/id-tag.repository.ts';

@@ -1,4 +1,4 @@
-// Applies a happening to a reservation and stores the result by version; a lost race decides again on the newer row.
+// Applies a happening to a reservation and stores it unless the row has changed; then it decides on the newer row.
 // Bulk expiry and notices (follow-up.repository.ts) and the ends of pre-empted holds (hold-connector.ts) bypass it. It
 // must not know why the change is wanted.
 

@@ -56,8 +56,8 @@ export const isMade = <R extends Refusal>(made: Reservation | R | 'IDEMPOTENCY_K
   made !== 'IDEMPOTENCY_KEY_USED' && !isRefusal(made);
 
 /**
- * The refusal of a request that made nothing, noted in the log; or else `twin`: the refusal may be caused by this very
- * request, sent twice at the same time under the same key.
+ * Returns `twin`, if there is one: the answer to the same request, sent twice at once under one key. Otherwise notes
+ * the refusal in the event log and returns it.
  */
 export function refuse<R extends Refusal, Twin>(
   ports: ReservingPorts,

@@ -82,7 +82,7 @@ export const reservation = z
     isBreached: flag('Whether another idTag charged on the held connector although it was refused.').optional(),
     enforcement: z
       .enum(['CHARGER', 'SERVER'])
-      .describe('Who keeps others away: the charger itself, or this server by refusing them.')
+      .describe('The side that keeps others away: the charger, or this server by refusing them.')
       .optional(),
     chargerSaid: open('What the charger reported about it after it had ended here.', 'EXPIRED').optional(),
   })

@@ -406,7 +406,7 @@ const others = Object.keys(table).filter((name) => name !== 'cancelReservation')
 // cancelReservation comes last: the other cases need the reservations.
 const cases = [...others, 'cancelReservation'].flatMap((name) => roles.map((role) => [name, role] as const));
 
-it.each(cases)('%s as %s answers about own and foreign objects as the table says', async (name, role) => {
+it.each(cases)('%s as %s gives the expected answer about own and foreign objects', async (name, role) => {
   const { ask: documentOf, ...of } = table[name as OperationName];
   const get = (whose: Whose) => {
     const document = documentOf(places[whose]);

@@ -102,7 +102,7 @@ describe('a document', () => {
     expect(body.data).toBeUndefined();
   });
 
-  it('an answer has the cost of its document and the budget that is left', async () => {
+  it('an answer states the cost of its document and the remaining budget', async () => {
     const { body } = await server.post(
       anna,
       '{ chargers(first: 10) { edges { node { id connectors { connectorId } } } } }',
@@ -118,7 +118,7 @@ describe('a document', () => {
     expect(more.extensions.cost.requested).toBeGreaterThan(5 * requested);
   });
 
-  it('a document that reads many rows costs what it reads, even if it selects few fields', async () => {
+  it('a query that reads many rows has a high cost, even if it selects few fields', async () => {
     const now = server.clock.now();
     const [from, to] = [new Date(now.getTime() - 86_400_000).toISOString(), now.toISOString()];
     const usage = `reservationUsage(siteId: "site", from: "${from}", to: "${to}") { ... on ReservationUsage { made } }`;
@@ -207,7 +207,7 @@ describe('trusted documents', () => {
   });
 });
 
-describe('a browser', () => {
+describe('requests from a browser', () => {
   it('requests that a page of another site can make a browser send are refused, and so is a mutation by GET', async () => {
     const query = 'mutation { removeSite(id: "site") { __typename } }';
     const plain = await send({

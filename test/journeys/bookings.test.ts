@@ -239,7 +239,7 @@ describe('at the start of a booking', () => {
     await comesTo(id, { status: 'FAILED', reason: 'OCCUPIED' });
   });
 
-  it('a booking whose charger does not answer becomes UNKNOWN and is settled like any other', async () => {
+  it('a booking whose charger does not answer becomes UNKNOWN, then ACCEPTED once it answers', async () => {
     const charger = await server.charger('CH1');
     charger.behaviour = { type: 'silent' };
     const { id } = await book(60, 90);

@@ -75,7 +75,7 @@ describe('a hundred simultaneous bookings, over ten chargers and two servers', (
     expect(rows).toHaveLength(limit);
   });
 
-  it('a hundred simultaneous bookings of one idTag never come closer than cooldownMinutes', async () => {
+  it('a hundred simultaneous bookings of one idTag keep cooldownMinutes between them', async () => {
     await server.saveSite('site', { cooldownMinutes: 30, overlappingAllowed: false });
     const all = await bookAll(
       () => 'ANNA',

@@ -26,7 +26,7 @@ const charger = (
 });
 const two: ConnectorState[] = ['AVAILABLE', 'AVAILABLE'];
 
-describe('the idTag itself', () => {
+describe('the status of an idTag', () => {
   it.each([
     [undefined, 'INVALID'],
     [{ ...cleo, status: 'BLOCKED' as const }, 'BLOCKED'],

@@ -203,7 +203,7 @@ const cases: Case[] = [
     ] as const
   ).map(
     ([rule, field, kind]): Case => ({
-      name: `the group’s own: ${rule}`,
+      name: `strikes of a group: ${rule}`,
       policy: { [field]: 2, blockMinutes: 60 },
       allowed: { facts: { strikesOfGroup: strikes(kind, 10), strikesOfIdTag: strikes(kind, 9, 8) } },
       refused: { facts: { strikesOfGroup: strikes(kind, 10, 5) } },

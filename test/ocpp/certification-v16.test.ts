@@ -122,7 +122,7 @@ describe('TC_051 and TC_052 cancel', () => {
     expect(await cancelling).toMatchObject({ id: result.id, status: 'CANCELLED', reason: 'DRIVER_REQUEST' });
   });
 
-  it('a start that arrives before the answer to CancelReservation wins: ALREADY_USED', async () => {
+  it('a start before the answer to CancelReservation makes the cancel fail: ALREADY_USED', async () => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
@@ -313,7 +313,7 @@ describe('faults', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'REMOVED' });
   });
 
-  it('a fault of the other connector leaves the reservation ACCEPTED', async () => {
+  it('a fault of another connector leaves the reservation ACCEPTED', async () => {
     const { result } = await reserve();
     await status(2, 'Faulted', 'OtherError');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });

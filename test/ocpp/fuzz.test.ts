@@ -118,7 +118,7 @@ describe.each([
   ['ocpp1.6', 'ocpp1.6', actions16],
   ['ocpp2.0.1', 'ocpp2.x', actions2x],
   ['ocpp2.1', 'ocpp2.x', actions2x],
-])('a charger of %s', (subprotocol, kind, actions) => {
+])('an %s charger', (subprotocol, kind, actions) => {
   it('no random frame closes the socket or causes an internal error', async () => {
     let charger = await server.rawCharger('CH2', subprotocol);
     let beats = 0;

@@ -194,7 +194,7 @@ describe('refusals as problem details', () => {
     await charger.disconnect();
   });
 
-  it('a connector held for another driver is answered with 409 and reservedUntil, without the holder', async () => {
+  it('reserving another driver’s connector is answered with 409 and reservedUntil, without the holder', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const token = await driverToken('CLEO');
@@ -205,7 +205,7 @@ describe('refusals as problem details', () => {
     await charger.disconnect();
   });
 
-  it('a reservation that the policy forbids is answered with 422 and the reasons', async () => {
+  it('a request that the policy forbids is answered with 422 and the reasons', async () => {
     const answer = await reserve('CH1', { idTag: 'ANNA', durationMinutes: 100_000 });
     expect(answer).toMatchObject({ status: 422, body: { code: 'POLICY', reasons: [{ rule: 'MAX_DURATION' }] } });
   });

@@ -92,7 +92,7 @@ const STEPS = [
   'reservation.cancelled',
 ];
 
-describe('a message', () => {
+describe('a webhook message', () => {
   it('a message contains the event and the reservation as of then, and its signature passes the standard’s library', async () => {
     const { secret, webhook } = await save();
     expect(secret).toMatch(/^whsec_/);
@@ -272,7 +272,7 @@ describe('a receiver that misbehaves', () => {
     );
   });
 
-  it('an answer that never ends does not delay a stop, and the next server sends the message again', async () => {
+  it('a webhook answer that never ends does not delay a server stop; the next server sends the message again', async () => {
     const { webhook } = await save();
     receiver.raw = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx';
     await reserveAndCancel();
@@ -283,7 +283,7 @@ describe('a receiver that misbehaves', () => {
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 0, failingSince: null }));
   });
 
-  it('a hundred webhooks whose receiver never answers do not delay the webhook of another maker', async () => {
+  it('a hundred webhooks whose receiver never answers do not delay another creator’s webhook', async () => {
     const slow = await Receiver.start();
     slow.answer = () => new Promise(() => {});
     for (const maker of ['one', 'other']) {
@@ -459,7 +459,7 @@ describe('rights', () => {
     expect(saved.filter(({ webhook }) => webhook)).toHaveLength(50);
   });
 
-  it('the fifty-first webhook of one maker is refused, while another maker may still make one', async () => {
+  it('the fifty-first webhook of one creator is refused, while another creator may still make one', async () => {
     const maker = await operatorToken('site');
     const ids: string[] = [];
     for (;;) {

@@ -48,8 +48,8 @@ const OF_CHARGER = { perSecond: 0.1, burst: 10 };
 const UNASKED = { perSecond: 20, burst: 500 };
 const RETRY_SECONDS = 10;
 /**
- * Counted as the time of a guess at an unknown charger id: one look-up in the database, not the time it takes under
- * load.
+ * The time charged for a guess at an unknown charger id: a fixed value for one look-up in the database, which takes
+ * longer under load.
  */
 const LOOK_MS = 1;
 
@@ -134,7 +134,7 @@ async function checkAtOnce(
   const { chargerId, certificate } = login;
   const known = await chargers.credentials(chargerId);
   if (!known) return { verdict: 'UNKNOWN_CHARGER' };
-  // A certificate with another common name may be the maker's: then the password decides.
+  // A certificate with another common name may be the manufacturer's: the password decides.
   if (certificate?.commonName === chargerId) {
     const isGood = await certificates.admit(chargerId, certificate, clock.now());
     if (!isGood) return { verdict: 'WRONG_CERTIFICATE' };

@@ -199,7 +199,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     }
     this.#client = client;
     await client.connect();
-    // The library has reconnected by itself.
+    // Runs when the library reconnects.
     client.on(
       'open',
       () =>

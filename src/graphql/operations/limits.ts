@@ -42,7 +42,7 @@ const OWN_COSTS: Partial<Record<string, number>> = {
   reservationOptions: 200,
   reservationUsage: 2000,
 } satisfies Partial<Record<OperationName, number>>;
-/** A document that fails was still read and checked: the cost of each of its characters. */
+/** Cost per character of a document that fails: it was still read and checked. */
 const COST_OF_A_CHARACTER = 0.2;
 const COST_OF_A_FAILURE = 100;
 /** Rows assumed for a list that is not paged, such as the connectors of a charger. */

@@ -24,6 +24,6 @@ export class Watch implements AsyncIterable<never> {
 
   /** GraphQL.js requires a source to be iterable; nothing iterates this one. */
   [Symbol.asyncIterator](): never {
-    throw new Error('The events of a subscription are handed out by the feed');
+    throw new Error('A Watch cannot be iterated: the feed delivers its events');
   }
 }

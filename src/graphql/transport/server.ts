@@ -75,7 +75,7 @@ export async function addGraphQL(http: FastifyInstance, ports: GraphQLPorts): Pr
             .header('retry-after', `${RETRY_AFTER_SECONDS}`)
             .send({ errors: [timedOut] });
         });
-        // Before the body is read, so that an unauthenticated request costs little.
+        // Authentication precedes the body, so an unauthenticated request costs little.
         const caller = await ports.authenticate(request.headers.authorization, request.address);
         ports.limits.countBy(caller);
         callers.set(request, caller);
@@ -122,7 +122,7 @@ const charge = ({ schema, limits }: GraphQLPorts): ApolloServerPlugin<ApiContext
     let budget: Budget | undefined;
     let isCharged = false;
     return {
-      // Not at validation: Apollo validates a document once, without variables, and the cost depends on them.
+      // The cost depends on the variables, and Apollo validates a document once, without them.
       didResolveOperation: async ({ document, request, operationName, contextValue }) => {
         const cost = measure(schema, document, request.variables, operationName);
         if (cost instanceof GraphQLError) throw cost;

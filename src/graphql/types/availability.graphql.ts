@@ -11,10 +11,10 @@ import { PolicyReasonType, PolicyType } from './policy-type.graphql.ts';
 
 @ObjectType({ description: 'A time.' })
 class TimeWindow {
-  @Field(() => Date, { description: 'From.' })
+  @Field(() => Date, { description: 'Its start.' })
   from!: Date;
 
-  @Field(() => Date, { description: 'Until.' })
+  @Field(() => Date, { description: 'Its end.' })
   until!: Date;
 }
 
@@ -173,7 +173,7 @@ export class AvailabilityResolver {
   })
   async availability(
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
-    @Arg('from', () => Date, { description: 'From.' }) from: Date,
+    @Arg('from', () => Date, { description: 'The start of the range.' }) from: Date,
     @Arg('to', () => Date, { description: 'Until; at most 366 days later.' }) to: Date,
     @Arg('plugType', () => String, { nullable: true, description: 'Until; at most 366 days after the start.' })
     plugType: string | null | undefined,

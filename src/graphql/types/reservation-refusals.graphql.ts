@@ -35,7 +35,7 @@ registerEnumType(ChargerAnswerEnum, {
     FAULTED: { description: 'The connector is broken.' },
     UNAVAILABLE: { description: 'The connector is out of service.' },
     REJECTED: { description: 'The charger refused without a reason.' },
-    NOT_SUPPORTED: { description: 'It cannot be reserved.' },
+    NOT_SUPPORTED: { description: 'The charger cannot be reserved.' },
     CALL_ERROR: { description: 'It failed to carry the command out.' },
   },
 });

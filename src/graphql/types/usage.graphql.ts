@@ -183,8 +183,8 @@ export class UsageResolver {
   })
   reservationUsage(
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
-    @Arg('from', () => Date, { description: 'From.' }) from: Date,
-    @Arg('to', () => Date, { description: 'Until.' }) to: Date,
+    @Arg('from', () => Date, { description: 'The start of the range.' }) from: Date,
+    @Arg('to', () => Date, { description: 'The end of the range.' }) to: Date,
     @Arg('bucket', () => UsageBucketEnum, { defaultValue: 'DAY', description: 'The span of each bucket.' })
     bucket: UsageBucket,
     @Ctx() { caller }: ApiContext,

@@ -175,7 +175,7 @@ export class WebhookResolver {
     return saveWebhook(this.ports, caller, { name, url, ...present(rest) });
   }
 
-  @Mutation(() => RemoveWebhookResult, { description: 'Removes a webhook. Admins, and operators of its sites.' })
+  @Mutation(() => RemoveWebhookResult, { description: 'Removes a webhook. For admins and operators of its sites.' })
   removeWebhook(@Arg('id', () => ID, { description: 'Its key.' }) id: string, @Ctx() { caller }: ApiContext) {
     return removeWebhook(this.ports, caller, id);
   }
@@ -189,7 +189,7 @@ export class WebhookResolver {
 
   @Mutation(() => SaveWebhookResult, {
     description:
-      'Resumes a webhook at once: from where it stopped or, to deliver events again, after a cursor. Admins, and operators of its sites.',
+      'Resumes a webhook at once: from where it stopped or, to deliver events again, after a cursor. For admins and operators of its sites.',
   })
   resumeWebhook(
     @Arg('id', () => ID, { description: 'Its key.' }) id: string,
