@@ -174,8 +174,8 @@ export class AvailabilityResolver {
   async availability(
     @Arg('siteId', () => ID, { description: 'The site.' }) siteId: string,
     @Arg('from', () => Date, { description: 'The start of the range.' }) from: Date,
-    @Arg('to', () => Date, { description: 'Until; at most 366 days later.' }) to: Date,
-    @Arg('plugType', () => String, { nullable: true, description: 'Until; at most 366 days after the start.' })
+    @Arg('to', () => Date, { description: 'The end of the range, at most 366 days after its start.' }) to: Date,
+    @Arg('plugType', () => String, { nullable: true, description: 'Only connectors with this plug.' })
     plugType: string | null | undefined,
     @Ctx() { caller }: ApiContext,
   ) {
