@@ -63,7 +63,7 @@ export class ReservationsAndTransactions1763800000002 implements MigrationInterf
         WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING');
       CREATE UNIQUE INDEX reservation_idempotency ON reservation (created_by, idempotency_key)
         WHERE idempotency_key IS NOT NULL;
-      -- A transaction uses one reservation.
+      -- A transaction uses at most one reservation.
       CREATE UNIQUE INDEX reservation_transaction ON reservation (transaction_id) WHERE transaction_id IS NOT NULL;
       CREATE INDEX reservation_expiry ON reservation (expiry_date)
         WHERE status IN ('PENDING', 'UNKNOWN', 'ACCEPTED', 'CANCELLING');

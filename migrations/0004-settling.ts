@@ -9,7 +9,7 @@ export class Settling1763900000004 implements MigrationInterface {
         ADD extension_allowed        boolean NOT NULL DEFAULT true,
         ADD extension_may_replace    boolean NOT NULL DEFAULT false;
 
-      -- How far the charger's clock is ahead by its messages (negative: behind).
+      -- Seconds by which the charger's clock is ahead (negative: behind), measured from its messages.
       ALTER TABLE charger ADD clock_skew_seconds integer;
 
       -- A due row that is ACCEPTED is verified with the charger, which may have dropped it.

@@ -25,7 +25,7 @@ export class Bookings1764000000006 implements MigrationInterface {
         -- The expiry date of an extension that the charger has not answered yet.
         ADD extending_to      timestamptz,
         ADD held_until        timestamptz GENERATED ALWAYS AS (greatest(expiry_date, extending_to)) STORED,
-        -- When the charger first accepted it.
+        -- When the charger first accepted the reservation.
         ADD accepted_at       timestamptz,
         -- For a booking: the end of its activation attempts.
         ADD activate_until    timestamptz,
@@ -38,7 +38,7 @@ export class Bookings1764000000006 implements MigrationInterface {
         ADD notice_minutes    integer,
         ADD is_late_cancel    boolean NOT NULL DEFAULT false,
         ADD is_re_reservation boolean NOT NULL DEFAULT false,
-        -- The reservation that this one replaces; it ends once this one holds.
+        -- The reservation that this one replaces; the replaced one ends once this one is held.
         ADD moved_from        uuid REFERENCES reservation (id),
         ADD alternative       jsonb;
       UPDATE reservation SET accepted_at = confirmed_at WHERE confirmed_at IS NOT NULL;

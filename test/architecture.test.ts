@@ -73,22 +73,22 @@ const arrows = files.flatMap(({ path, own }) =>
   own.filter((to) => !to.startsWith('..')).map((to) => [path, to] as const),
 );
 
-it('every folder of src/ has its place in the order', () => {
+it('every folder of src/ is listed in the layer order', () => {
   const folders = [...new Set(files.map(({ path }) => dirname(path)))];
   expect(folders.toSorted()).toEqual(floors.toSorted());
 });
 
-it('a folder imports from no folder above its own, so no two folders import each other', () => {
+it('a folder of src/ imports from no folder above it in the layer order, so no two folders import each other', () => {
   const upward = arrows.filter(([from, to]) => floors.indexOf(dirname(to)) < floors.indexOf(dirname(from)));
   expect(upward.map(([from, to]) => `${from} -> ${to}`)).toEqual([]);
 });
 
-it('no folder has 20 files or more', () => {
+it('no folder of src/ has 20 files or more', () => {
   const full = floors.filter((floor) => files.filter(({ path }) => dirname(path) === floor).length >= 20);
   expect(full).toEqual([]);
 });
 
-it('the model imports only itself, common/ and packages without input or output', () => {
+it('model/ imports only itself, common/ and packages without input or output', () => {
   const isPure = (path: string) => /^(model|common)\//.test(path);
   expect(arrows.filter(([from, to]) => from.startsWith('model/') && !isPure(to))).toEqual([]);
   const computes = ['node:crypto', '@js-temporal/polyfill'];
@@ -113,7 +113,7 @@ it('no two files import each other, directly or through others', () => {
   expect(cycles).toEqual([]);
 });
 
-it('the wire and the API meet only in use cases and in app/', () => {
+it('ocpp/ and the API files (GraphQL, http/, rest/) do not import each other', () => {
   const isOcpp = (path: string) => path.startsWith('ocpp/');
   expect(offenders(({ path, own }) => isOcpp(path) && own.some((to) => isGraphQLFile(to) || isWeb(to)))).toEqual([]);
   expect(offenders(({ path, own }) => (isGraphQLFile(path) || isWeb(path)) && own.some(isOcpp))).toEqual([]);
@@ -124,7 +124,7 @@ it('only database files import typeorm or pg, and only GraphQL files import grap
   expect(offenders((file) => uses(file, 'type-graphql', 'graphql') && !isGraphQLFile(file.path))).toEqual([]);
 });
 
-it('words of the OCPP wire appear only in ocpp/v16, ocpp/v2x and the simulator, and v16 and v2x do not import each other', () => {
+it('OCPP field names appear only in ocpp/v16, ocpp/v2x and the simulator, and v16 and v2x do not import each other', () => {
   const words = /\b(expiryDateTime|evseId|groupIdToken|idTokenInfo|idTagInfo|chargePointVendor|connectorStatus)\b/;
   const isWire = (path: string) => /^(ocpp\/v(16|2x)|dev\/simulator)\//.test(path);
   expect(offenders(({ path, text }) => words.test(text) && !isWire(path))).toEqual([]);
@@ -144,7 +144,7 @@ it('the simulator imports nothing of the server', () => {
   ).toEqual([]);
 });
 
-it('only app/config.ts reads the environment (dev/watch.ts hands it on), only the clock reads the time', () => {
+it('only app/config.ts and dev/watch.ts read the environment, and outside dev/ only common/clock.ts reads the time', () => {
   expect(
     offenders(({ path, text }) => /process\.env\b/.test(text) && !['app/config.ts', 'dev/watch.ts'].includes(path)),
   ).toEqual([]);

@@ -3,7 +3,7 @@ import { readConfig } from '../src/app/config.ts';
 
 const good = { DATABASE_URL: 'postgresql://localhost/reservations', JWT_SECRET: 'x'.repeat(32) };
 
-it('readConfig fills in the ports, the answer timeout and the allowed origins, and freezes the result', () => {
+it('readConfig fills in defaults for the ports, the answer timeout and the allowed origins, and freezes the result', () => {
   expect(readConfig(good)).toMatchObject({
     port: 8080,
     ocpp: { plainPort: 9000 },
@@ -21,7 +21,7 @@ it('one configuration error names every missing and every malformed variable', (
   expect(() => readConfig({ JWT_SECRET: 'x'.repeat(32) })).toThrow('DATABASE_URL: is required');
 });
 
-it('the configuration needs exactly one kind of key, and a secret of at least 32 characters', () => {
+it('the configuration needs exactly one kind of token key, and a JWT_SECRET of at least 32 characters', () => {
   const { DATABASE_URL } = good;
   expect(() => readConfig({ DATABASE_URL })).toThrow('JWT_SECRET: set exactly one');
   expect(() => readConfig({ ...good, JWKS_URL: 'https://id.example/keys' })).toThrow('set exactly one');
@@ -30,7 +30,7 @@ it('the configuration needs exactly one kind of key, and a secret of at least 32
   expect(readConfig({ DATABASE_URL, ...shared }).tokens.key).toMatchObject({ jwksUrl: 'https://id.example/keys' });
 });
 
-it('a key set needs an issuer and an audience, https unless it is local, and no HS256', () => {
+it('JWKS_URL needs an issuer and an audience, must be https unless it is local, and excludes HS256', () => {
   const { DATABASE_URL } = good;
   const names = { JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chargers' };
   const set = (JWKS_URL: string, more: object = names) => readConfig({ DATABASE_URL, JWKS_URL, ...more });

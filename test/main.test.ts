@@ -89,7 +89,7 @@ it('the process does not start with a bad configuration, and names every missing
   for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PORT']) expect(output).toContain(name);
 });
 
-it('on SIGTERM, through npm too, the process closes chargers with 1001 and exits with code 0', async () => {
+it('on SIGTERM to `npm start` the server closes charger connections with 1001, and npm exits with code 0', async () => {
   const { child, api, ocppUrl, lines } = await startMain('npm', ['start', '--silent']);
   expect((await fetch(`${api}/readyz`)).status).toBe(200);
   const charger = await RawCharger.connect({ url: ocppUrl, id: 'CH1' });
@@ -100,7 +100,7 @@ it('on SIGTERM, through npm too, the process closes chargers with 1001 and exits
   expect(lines.all.at(-1)).toMatchObject({ msg: 'stopped' });
 });
 
-it('a process killed during a ReserveNow and started again asks the charger again and settles the reservation', async () => {
+it('a server killed during a ReserveNow sends the same ReserveNow after its restart and settles the reservation', async () => {
   const first = await startMain();
   const charger = await RawCharger.connect({ url: first.ocppUrl, id: 'CH1' });
   const lost = reserve(first.api).catch(() => undefined);

@@ -24,7 +24,7 @@ export interface PasswordChange {
 interface PasswordPorts {
   readonly chargers: ChargerRepository;
   readonly passwords: Passwords;
-  /** The sockets of this node. */
+  /** The chargers' sockets at this node. */
   readonly gateway: ChargerCalls & { isConnected(chargerId: string): boolean };
   readonly disconnect: (chargerId: string, reason: string) => void;
 }
@@ -66,7 +66,7 @@ export class PasswordChanges {
   }
 }
 
-/** Refuses, with the old password unchanged, if the charger is away or says no. */
+/** Refuses, with the old password unchanged, if the charger is offline or rejects the change. */
 export async function changeChargerPassword(
   ports: AdministrationPorts,
   caller: Caller,

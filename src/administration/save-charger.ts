@@ -22,7 +22,7 @@ export interface SaveChargerInput {
   readonly connectors: readonly { readonly connectorId: number; readonly plugTypes: readonly string[] }[];
 }
 
-/** Creates or changes a charger; a removed one comes back. */
+/** Creates or changes a charger; saving a removed charger restores it. */
 export async function saveCharger(
   ports: AdministrationPorts,
   caller: Caller,

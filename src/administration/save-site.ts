@@ -53,7 +53,7 @@ export async function saveSite(
   return refused ?? (await reread(sites, id));
 }
 
-/** Saves the override of one charger or of one group, in place of the whole override before it. */
+/** Saves the override of one charger or of one group; it replaces an earlier override as a whole. */
 export async function saveOverride(
   ports: AdministrationPorts,
   caller: Caller,

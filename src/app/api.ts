@@ -37,7 +37,7 @@ import type { Config } from './config.ts';
 import type { Nodes } from './nodes.ts';
 import type { Storage } from './storage.ts';
 
-/** A round trip to the database. */
+/** Checks that the database answers. */
 const ready = statement('ready', 'SELECT :nodeId::integer');
 
 interface Ports {
@@ -54,7 +54,7 @@ interface Ports {
   readonly isDraining: () => boolean;
 }
 
-/** Everything on the API's port, which does not listen yet. Throws if the trusted documents cannot be read. */
+/** Makes the server of the API's port, which does not listen yet. Throws if the trusted documents cannot be read. */
 export async function makeApi(config: Config, ports: Ports) {
   const { storage, nodes, administration, charging, reserving, webhookPorts } = ports;
   const { audit, authenticator, metrics, trustProxy, isDraining } = ports;

@@ -103,7 +103,7 @@ export interface Config {
    */
   readonly maxSocketsPerDriver: number;
   readonly maxSubscriptionsPerDriver: number;
-  /** How long the log of events is kept: how old a cursor may be. */
+  /** How long events stay in the log; an older cursor is refused as expired. */
   readonly eventRetentionMs: number;
   readonly requestRates: RequestRates;
   /** Browser origins that may call the API besides the server's own. */
@@ -123,7 +123,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = schema.safeParse(given);
   const lines = (parsed.error?.issues ?? []).map((issue) => {
-    const [name = ''] = issue.path.map(String); // An entry of a list has its index behind the name.
+    const [name = ''] = issue.path.map(String); // For an entry of a list, the path is the name and the index.
     return `  ${name}: ${given[name] === undefined ? 'is required' : issue.message}`;
   });
   if ((given.JWT_SECRET === undefined) === (given.JWKS_URL === undefined)) {

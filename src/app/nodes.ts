@@ -78,7 +78,7 @@ export function connectNodes({ databaseUrl, answerTimeoutMs }: Config, ports: Po
       answerTimeoutMs,
     }),
 
-    /** Closes the charger's socket, wherever it is. */
+    /** Closes the charger's socket at the node that holds it. */
     disconnect: (chargerId: string, reason: string) => {
       chargers
         .nodeOf(chargerId)

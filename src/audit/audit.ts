@@ -39,7 +39,7 @@ interface Ports {
   readonly log: Log;
 }
 
-/** Batches entries: those that arrive while a statement runs share the next one, so that one commit serves many. */
+/** Batches entries: entries that arrive while a statement runs share the next statement and its commit. */
 export class Audit {
   #waiting: Waiting[] = [];
   #owed: AuditEntry[] = [];

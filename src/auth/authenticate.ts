@@ -55,7 +55,7 @@ const MAX_REMEMBERED = 10_000;
 const FAILURES = { perSecond: 1, burst: 50 };
 const MAX_LENGTH = 8192;
 
-/** Good before `until`, in milliseconds since 1970. */
+/** The caller of a cached credential, which counts as good before `until`, in milliseconds since 1970. */
 interface Remembered {
   readonly caller: Caller;
   readonly until: number;

@@ -1,4 +1,4 @@
-// Reads the facts from the database and decides by authorize.ts.
+// Decides whether an idTag may charge: reads the facts from the database and applies the rules of authorize.ts.
 
 import { addMs } from '../common/clock.ts';
 import { type Authorization, authorize } from '../model/reservation/authorize.ts';

@@ -56,7 +56,7 @@ async function verifyLater(ports: ChargingPorts, chargerId: string, connectorId:
   if (dueAt) wakeSettler(dueAt);
 }
 
-/** The charger holds what has ended here (after a fault, or an expiry it missed): owes it a release. */
+/** Makes a CancelReservation due for reservations that have ended here while the charger still reports Reserved. */
 async function releaseGhosts(ports: ChargingPorts, chargerId: string, connectorId: number): Promise<void> {
   const { reservations, wakeSettler, clock, log } = ports;
   const now = clock.now();

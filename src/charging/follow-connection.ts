@@ -8,7 +8,7 @@ import { DRAIN_MS } from '../model/reservation/timing.ts';
 import type { Connection } from '../storage/chargers/connection.repository.ts';
 import type { ChargingPorts } from './ports.ts';
 
-/** Undefined if, while it connected, the charger was removed or what admitted it became invalid. */
+/** Undefined if, while the charger connected, it was removed, or its password or certificate became invalid. */
 export async function connectCharger(
   ports: ChargingPorts,
   chargerId: string,

@@ -14,7 +14,7 @@ export async function recordStatus(
   const { chargers, announce, clock } = ports;
 
   const { connectorId } = report;
-  // Some chargers report connectors that no charger has.
+  // Some chargers report connector ids outside the valid range; such a report is ignored.
   if (connectorId < 0 || connectorId > MAX_CONNECTOR_ID) return;
   const state = connectorId === 0 ? report.state : await chargers.recordStatus(chargerId, report, clock.now());
   if (state === undefined) return;

@@ -1,4 +1,4 @@
-// Handles what a charger reports of its transactions: authorizes a start, uses the reservation that matches, and
+// Handles a charger's reports of its transactions: authorizes a start, uses the reservation that matches, and
 // records a breach if a refused transaction charges.
 import type { Presentation } from '../model/charger/transaction.ts';
 import type { Authorization } from '../model/reservation/authorize.ts';

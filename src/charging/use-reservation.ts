@@ -1,4 +1,4 @@
-// Ends a reservation as USED by the transaction that uses it, and records a breach by anybody else's.
+// Ends a reservation as USED by the transaction that uses it, and records when a refused one breaches it.
 import { doubtEach } from '../lifecycle/doubt.ts';
 import { type LifecyclePorts, transition } from '../lifecycle/transition.ts';
 import type { Presentation, Transaction } from '../model/charger/transaction.ts';
@@ -43,7 +43,7 @@ export type WhoIsThere = 'USED' | 'HOLDER' | 'SOMEBODY_ELSE';
 /** The ports of `useEarly`, common to chargers and the settler. */
 export type EarlyUsePorts = Pick<ChargingPorts, 'transactions' | 'idTags' | keyof LifecyclePorts>;
 
-/** Lets a holder whose transaction began before the booking use it when it begins. */
+/** When a booking begins, lets a transaction of its holder that is already running use it. */
 export async function useEarly(ports: EarlyUsePorts, booking: Reservation): Promise<WhoIsThere> {
   const { transactions, idTags } = ports;
 
@@ -60,7 +60,7 @@ export async function useEarly(ports: EarlyUsePorts, booking: Reservation): Prom
 
 /**
  * A refused start consumes nothing here, but some chargers then drop the hold of the connector, or the one named by the
- * start: these come into doubt.
+ * start: those holds are marked as doubted.
  */
 export function doubtHolds(
   ports: ChargingPorts,

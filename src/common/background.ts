@@ -12,7 +12,7 @@ export class Background {
     return work;
   }
 
-  /** Resolves once all tracked work has ended, and all that was tracked meanwhile. */
+  /** Resolves once all tracked work has ended, including work that was tracked during the wait. */
   async ended(): Promise<void> {
     while (this.#open.size > 0) await Promise.allSettled([...this.#open]);
   }

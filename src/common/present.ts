@@ -1,4 +1,4 @@
-// Turns absent facts into absent members, never null, for rows and wire messages on their way in or out.
+// Drops members that are null or undefined, for rows and wire messages on their way in or out.
 
 type Present<T> = { [K in keyof T]?: NonNullable<T[K]> };
 

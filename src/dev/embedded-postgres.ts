@@ -244,7 +244,7 @@ function stopChild(server: ChildProcess, signal: NodeJS.Signals): Promise<void> 
   });
 }
 
-/** A port of the loopback that is free now; another process may take it before the caller does. */
+/** A TCP port of 127.0.0.1 that is free now; another process may take it before the caller does. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();

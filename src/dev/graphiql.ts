@@ -79,7 +79,7 @@ const storage = {
   clear: () => memory.clear(),
   get length() { return memory.size; },
 };
-// A subscription's connection_init carries the headers of the tab; the schema is asked for before there are any.
+// A subscription's connection_init carries the tab's headers; GraphiQL requests the schema before a tab has any.
 const fetcher = (params, options) => {
   const headers = { ...JSON.parse(tabs[0].headers), ...options?.headers };
   return GraphiQL.createFetcher({

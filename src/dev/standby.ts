@@ -1,5 +1,5 @@
 // The next server of `npm run dev`: has loaded the packages, which do not change, and loads our own files when it is
-// told to start. That takes half the time of a start from nothing.
+// told to start. This halves the time of a restart.
 import { readFileSync } from 'node:fs';
 
 const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> };

@@ -21,7 +21,7 @@ let server: ChildProcess | undefined;
 let standby: ChildProcess | undefined;
 let restarting: Promise<void> | undefined;
 
-/** A server that has loaded the packages, and waits for the message to start. */
+/** Forks a standby server, which loads the packages and waits for the message to start. */
 function prepare(databaseUrl: string): ChildProcess {
   return fork('dist/src/dev/standby.js', {
     env: { HOST: '127.0.0.1', ...process.env, JWT_SECRET: SECRET, DATABASE_URL: databaseUrl },
@@ -93,7 +93,7 @@ const onChange = (file: string) => {
     restarting = (restarting ?? Promise.resolve()).then(() => restart(files, databaseUrl)).catch(console.error);
   }, SETTLE_MS);
 };
-// Each folder is watched, not each file: many editors replace a file, and a watcher of the old one hears no more of it.
+// Each folder is watched, not each file: many editors replace a file, and a watcher of the old file gets no events.
 const folders = await readdir('src', { recursive: true, withFileTypes: true });
 const watchers = [
   '',

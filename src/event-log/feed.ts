@@ -8,7 +8,7 @@
 //   the log.
 // - starting -> running at that end. If that read fails -> idle: followers try again after a second while the
 //   database is away, and fail on any other error.
-// - running: wake (a hint, or its own timer) begins a read, or makes the present one go round again. A read takes
+// - running: wake (a hint, or its own timer) begins a read, or makes the running read repeat. A read takes
 //   pages of 500, hands each event to the live followers, then sets the timer: 1 s, or 1 to 100 ms (doubling) while
 //   an older transaction holds events back. A failed read is tried again; CursorExpired fails every follower.
 // - Every phase -> idle when the last follower leaves; -> stopped by stop, for good. A read that ends after that is
@@ -65,7 +65,7 @@ interface Running {
   isReading: boolean;
   isWoken: boolean;
   pauseMs: number;
-  /** Since when the log has held, or may have held, events that were not handed over. */
+  /** The time since which the log has held, or may have held, events that were not handed over. */
   behindSince: Date | undefined;
   callOff: () => void;
 }
@@ -257,7 +257,7 @@ export class Feed {
         const reading = { isReading: false, isWoken: false, pauseMs: HELD_BACK_MS, behindSince: undefined };
         const callOff = clock.after(POLL_MS, () => this.wake());
         this.#phase = { is: 'running', position, recent: [], recentFrom: position, ...reading, callOff };
-        this.wake(); // Events committed since the bounds were read woke nobody.
+        this.wake(); // A wake for events committed after the bounds were read was ignored.
       },
       (error) => {
         if (this.#phase === starting) this.#phase = { is: 'idle' };
@@ -318,7 +318,7 @@ export class Feed {
       busy.clear();
       if (this.#phase !== phase) return; // This phase has lost its followers; later ones have a new phase.
     }
-    // Cut to three quarters, so that it is seldom done; the number kept need not be exact.
+    // Cuts to three quarters, so that cutting is rare; the number kept need not be exact.
     if (phase.recent.length > RECENT) {
       const gone = phase.recent.splice(0, phase.recent.length - (3 * RECENT) / 4);
       phase.recentFrom = gone.at(-1)?.position ?? phase.recentFrom;
@@ -342,7 +342,7 @@ export class Feed {
 }
 
 /**
- * Runs one read at a time, whoever calls: readers with much to catch up must not take the database from everybody else.
+ * Runs one read at a time for all callers, so that readers with much to catch up cannot occupy the database.
  */
 function oneAtATime<Args extends unknown[], T>(read: (...args: Args) => Promise<T>): (...args: Args) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();

@@ -56,8 +56,8 @@ export const reasonOf = (silence: 'timed-out' | 'connection-lost') =>
 
 /**
  * Stores that the charger holds the reservation, or may. An ended one is never revived: a release is owed instead, also
- * while a cancel is on its way, since that may have been carried out first. A used one is consumed on the charger too,
- * unless a repeated ReserveNow made it again.
+ * while a cancel is on its way, since the charger may have carried the cancel out first. A used one is gone from the
+ * charger as well, so no release is owed, unless a repeated ReserveNow made it again.
  */
 export async function settleHeld(
   ports: LifecyclePorts,
@@ -81,7 +81,7 @@ export async function settleHeld(
 
 /**
  * Settles a CancelReservation: Accepted and Rejected both prove that the charger no longer holds it. After any other
- * outcome nothing is stored: since the request the row is due when the lease ends (`followUpOf`), and then the settler
+ * outcome nothing is stored: the row is already due when the lease ends (`followUpOf`), and then the settler
  * asks again (`cancelAgain` in settle-due.ts).
  */
 export async function settleCancel(

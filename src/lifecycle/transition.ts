@@ -76,14 +76,14 @@ function followUpOf(
   isReleaseOwed: boolean,
   callLeaseMs: number,
 ): FollowUp {
-  // Not due before the lease ends: until then the extension itself asks for the fresh id.
+  // Not due before the lease ends: until then the extension itself sends ReserveNow with the fresh id.
   if (happening.type === 'replaced') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   if (next.status === 'UNKNOWN') return { dueAt: addMs(at, RETRY_MS), isReleaseOwed: false };
   if (next.status === 'SCHEDULED') {
     return { dueAt: happening.type === 'postponed' ? addMs(at, REACTIVATE_MS) : next.startsAt, isReleaseOwed: false };
   }
   if (happening.type === 'activated') return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
-  // If the process that moves it dies, the settler must end the old reservation.
+  // If the process that moves the reservation dies, the settler must end the old one.
   if (next.status === 'ACCEPTED' && next.movedFrom !== undefined && happening.type === 'accepted') {
     return { dueAt: addMs(at, callLeaseMs), isReleaseOwed: false };
   }
@@ -92,7 +92,7 @@ function followUpOf(
   return isOwed ? { dueAt: at, isReleaseOwed: true } : { isReleaseOwed: false };
 }
 
-/** The event that a happening appends, by the reservation that it makes. */
+/** The type of the event that a happening appends; it depends on the reservation after the happening. */
 export const eventTypeOf = (happening: Happening, next: Reservation): ReservationEventType =>
   eventTypes[happening.type](next);
 

@@ -1,4 +1,4 @@
-// Where chargers connect: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
+// Accepts chargers: OCPP 1.6J, 2.0.1 and 2.1 by subprotocol, on a port without TLS, one with TLS, or both. It
 // owns this node's open connections, one per charger (the newest wins), their logins and the liveness check.
 //
 // The gateway is closed until listen has opened its ports, then open, and from stop on draining, for good. Only an

@@ -132,8 +132,8 @@ function toKnown(policies: SitePolicies, raw: HoldFacts, wish: HoldWish, now: Da
 }
 
 /**
- * The guards of what the hold counts for: its charger, and idTag, group and site if any layer limits them. Of two
- * racing requests that share a guard, the second decides again.
+ * The guards of everything the hold counts for: its charger, and idTag, group and site if any layer limits them. If
+ * two racing requests share a guard, the second decides again.
  */
 function guardsOf(
   policies: SitePolicies,

@@ -1,4 +1,4 @@
-// Answers a request that is sent twice under one idempotency key once: the second gets the reservation of the first.
+// Carries out a request sent twice under one idempotency key only once: the second gets the reservation of the first.
 import { createHash } from 'node:crypto';
 import type { Caller } from '../model/access/caller.ts';
 import { maySeeReservation } from '../model/access/rights.ts';

@@ -47,8 +47,8 @@ export type ExtendReservationRefusal =
 const COMMANDS = 3;
 
 /**
- * Returns the reservation with its new expiry date; or as UNKNOWN if the charger did not answer, and then it is settled
- * with the old one. After a charger's refusal the reservation stays as it was if the charger proves to hold it still. A
+ * Returns the reservation with its new expiry date; or as UNKNOWN if the charger did not answer, and is settled later
+ * with the old end. After a charger's refusal the reservation stays as it was if the charger proves to hold it still. A
  * booking is extended here alone: the charger does not know it yet.
  */
 export async function extendReservation(
@@ -163,8 +163,8 @@ async function ask(
 }
 
 /**
- * For a charger that refuses to replace: cancels there and asks for a fresh reservationId; the connector stays held
- * here meanwhile.
+ * For a charger that refuses to replace: cancels the old id there and sends ReserveNow with a fresh one; the connector
+ * stays held here meanwhile.
  */
 async function replace(
   ports: ReservingPorts,

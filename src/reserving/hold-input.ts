@@ -68,7 +68,7 @@ export function checkHoldInput(input: HoldInput, startsAt: Date): InputRefusal |
   return checkIdentifier('idempotencyKey', input.idempotencyKey);
 }
 
-/** OCPP's dates end with the year 9999; those of PostgreSQL and JavaScript go on. */
+/** OCPP's dates end with the year 9999, while PostgreSQL and JavaScript accept later ones. */
 export const isStorable = (at: Date): boolean => at.getTime() < Date.UTC(10_000, 0);
 
 /** Refuses a caller who may not use the idTag or, for a reservation of a group alone, the group. */

@@ -64,7 +64,7 @@ export async function moveReservation(
 }
 
 /**
- * Keeps everything but the connector, its start and its extensions included, so that a move does not bypass a limit.
+ * Changes only the connector: start, end and number of extensions stay, so that a move does not bypass a limit.
  */
 export async function moveTo(
   ports: ReservingPorts,

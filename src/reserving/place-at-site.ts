@@ -74,7 +74,7 @@ export function rankPlaces(
   return ranked.toSorted((a, b) => a.rank - b.rank).map(({ place }) => place);
 }
 
-/** Another connector of the site for the rest of a booking that cannot have its own. */
+/** Another connector of the site for the rest of a booking whose own connector is not available. */
 export async function findAlternative(
   { occupancy, policies, clock }: ReservingPorts,
   booking: {

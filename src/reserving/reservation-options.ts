@@ -44,11 +44,11 @@ export interface ReservationOptions {
   readonly defaultDurationMinutes: number;
   /** The latest start of a booking; absent: no limit. */
   readonly latestStart?: Date;
-  /** The smaller quota left of the idTag's and its group's; absent: no limit. */
+  /** How many more live reservations are allowed, by the limits of idTag and group; absent: no limit. */
   readonly remainingActive?: number;
   readonly remainingToday?: number;
   readonly blockedUntil?: Date;
-  /** In the next day, or as far as the longest reservation of any layer may reach. */
+  /** Free times in the next day, or as far as the longest reservation of any layer may reach if that is later. */
   readonly freeWindows: readonly FreeWindow[];
 }
 

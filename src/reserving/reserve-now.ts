@@ -63,7 +63,7 @@ async function reserveAtSite(
     const made = await reserve(ports, caller, { ...where, ...place, expiryDate: found.expiryDate }, waitMs);
     if (made === 'IDEMPOTENCY_KEY_USED' || !isRefusal(made)) return made;
     if (!ofThePlace.has(made.code) || index === tried.length - 1) return made;
-    // The next attempt needs the key.
+    // Frees the idempotency key of the refused reservation, because the next attempt is stored under it.
     if (wish.idempotencyKey !== undefined) await ports.reservations.releaseKey(caller.subject, wish.idempotencyKey);
   }
   throw new Error('placesAtSite returned no place');

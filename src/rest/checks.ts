@@ -1,19 +1,19 @@
-// Checks what REST requests bring against the schemas of their routes; what does not fit is answered with 400.
+// Checks REST requests against the schemas of their routes; a request that violates its schema is answered with 400.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { ProblemError } from '../http/problem.ts';
 
-/** A body must have the right types; a query is text, of which the schema makes numbers and lists. */
+/** A body must have the right types; a query is text, which the schema converts to numbers and lists. */
 export function checkBySchemas(scope: FastifyInstance): void {
   scope.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (data) => {
     const found = schema.safeParse(httpPart === 'querystring' ? withLists(schema, data) : data);
     return found.success ? { value: found.data } : { error: wrong(found.error, httpPart ?? 'request') };
   });
-  // The schemas of answers are for the document: an answer that the server has is never withheld for its form.
+  // Answers are not checked: their schemas only serve the OpenAPI document, so no answer fails because of its form.
   scope.setSerializerCompiler(() => (data) => JSON.stringify(data));
 }
 
-/** A parameter that may be repeated is text where it is given once. */
+/** Wraps a repeatable parameter that is given once in a list: the query parser returns it as text. */
 function withLists(schema: z.ZodType, query: unknown): unknown {
   if (!(schema instanceof z.ZodObject) || typeof query !== 'object' || query === null) return query;
   const isList = (name: string) => {

@@ -6,14 +6,14 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 
 const zodToJsonConfig: NonNullable<Parameters<typeof createJsonSchemaTransform>[0]['zodToJsonConfig']> = {
-  // A format says it for people and generators; the pattern beside it is zod's own.
+  // Drops the pattern that zod adds to a format: people and generators understand the format alone.
   override: ({ jsonSchema }) => {
     if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
   },
 };
 const toComponents = createJsonSchemaTransformObject({ zodToJsonConfig });
 
-/** The named schemas are those of answers; the library names each once more, for input. */
+/** Drops the copy with the suffix Input that the library adds for each named schema. */
 const named: typeof toComponents = (document) => {
   const made = toComponents(document) as { components?: { schemas?: object } };
   const all = made.components?.schemas ?? {};

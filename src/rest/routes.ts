@@ -49,7 +49,7 @@ export interface RestEdge {
   close(): Promise<void>;
 }
 
-/** In the cost units of GraphQL operations. */
+/** Costs of a request, in the cost units of GraphQL operations. */
 const COST_OF_A_CHANGE = 60;
 const COST_OF_A_ROW = 25;
 

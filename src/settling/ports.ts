@@ -10,8 +10,8 @@ export interface SettlingPorts extends ReservingPorts {
   readonly metrics: Metrics;
   readonly nodeId: () => number;
   /**
-   * `Gateway.drainedAt`: when a charger that came back counts as having sent what it kept while offline; in the past
-   * once it has.
+   * `Gateway.drainedAt`: when the offline queue of a charger that came back counts as drained; in the past once it is.
+   * Also in the past if the charger is not connected to this node.
    */
   readonly drainedAt: (chargerId: string) => Date;
 }

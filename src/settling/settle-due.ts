@@ -1,11 +1,11 @@
-// Settles one due reservation: its status decides what is still needed, and the few commands for it.
+// Settles one due reservation: its status decides which commands are sent.
 //
-//   SCHEDULED its start has come: ask the charger (activate-booking.ts)
-//   PENDING its process died before the answer was stored -> it becomes UNKNOWN
-//   UNKNOWN send the same id again, and cancel it if refused -> either proves whether the charger holds it
-//   CANCELLING send the cancel again
-//   ACCEPTED does the charger still hold it? (verify-hold.ts)
-//   ended the charger may still hold it: cancel it there
+//   SCHEDULED: its start has come: ask the charger (activate-booking.ts)
+//   PENDING: its process died before the answer was stored -> it becomes UNKNOWN
+//   UNKNOWN: send the same id again, and cancel it if refused -> either proves whether the charger holds it
+//   CANCELLING: send the cancel again
+//   ACCEPTED: verify that the charger still holds it (verify-hold.ts)
+//   ended: the charger may still hold it: cancel it there
 //
 // It cannot act twice: a row is claimed by one process at a time, the charger takes one command at a time, and a result
 // is stored only over the version it was decided on.
@@ -81,7 +81,7 @@ async function settleHere(ports: SettlingPorts, reservation: Reservation): Promi
 /**
  * Sends ReserveNow with the same id: a charger that has the reservation replaces it with itself. After a refusal or
  * CALLERROR it sends a cancel, which proves that the charger does not hold it. If the first answer arrives meanwhile,
- * that stands and nothing is cancelled.
+ * that answer stands and nothing is cancelled.
  */
 async function findOut(ports: SettlingPorts, due: DueReservation): Promise<Progress> {
   const { reservation } = due;
@@ -136,8 +136,8 @@ async function release(ports: SettlingPorts, reservation: Reservation): Promise<
   if (holder && holder.id !== id && isHolding(holder.status)) return 'DONE'; // The id names a newer hold now.
   if (addMs(expiryDate, OUTLIVES_EXPIRY_MS) <= now) return 'DONE';
   if (expiryDate <= now) {
-    // Usually a charger drops an expired hold itself and its connector says so; one that reports nothing may have no
-    // clock.
+    // Usually a charger drops an expired hold itself and reports another connector state; one that reports nothing may
+    // have no clock.
     const report = await chargers.lastReport(chargerId, connectorId);
     if (!isBlind(report, reservation) && !saysReserved(report, reservation)) return 'DONE';
   }
@@ -145,7 +145,7 @@ async function release(ports: SettlingPorts, reservation: Reservation): Promise<
   if (outcome.type !== 'answer') return 'AGAIN';
   log.info({ reservation: id, answer: outcome.answer }, 'a charger answered the release of an ended reservation');
   if (outcome.answer === 'ACCEPTED') {
-    // Reserved may have meant this reservation instead of the live hold there, so that one comes into doubt.
+    // The connector may have reported Reserved for this reservation, so a live hold there is in doubt.
     const isThere = (hold: Reservation) => connectorId === 0 || hold.connectorId === connectorId;
     await doubtEach(ports, chargerId, (hold) => hold.connectorId > 0 && isThere(hold));
   }

@@ -15,11 +15,11 @@ import type { SettlingPorts } from './ports.ts';
  */
 export type Progress = 'CONFIRMED' | 'DONE' | 'AGAIN';
 
-/** Reports of the connector count from here on: the later of the reservation's creation and the charger's last boot. */
+/** Connector reports count from this time on: the later of the reservation's creation and the charger's last boot. */
 const sinceOf = ({ bootedAt }: LastReport, { createdAt }: Reservation): Date =>
   bootedAt && bootedAt > createdAt ? bootedAt : createdAt;
 
-/** True if no report shows anything: the hold names no connector, or its connector has reported nothing since. */
+/** True if no report shows anything: the hold names no connector, or its connector reported nothing from `since` on. */
 export const isBlind = (report: LastReport, reservation: Reservation, since = sinceOf(report, reservation)): boolean =>
   reservation.connectorId === 0 || report.stateAt === undefined || report.stateAt < since;
 

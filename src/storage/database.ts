@@ -160,7 +160,7 @@ export function isDatabaseAway(error: unknown): boolean {
   return [driverError, cause].some((inner) => inner !== undefined && inner !== error && isDatabaseAway(inner));
 }
 
-/** SQL states of values that no column takes: invalid text (a NUL character), a number or an instant out of range. */
+/** SQL states of values that no column accepts: invalid text (a NUL character), a number or an instant out of range. */
 const UNSTORABLE = new Set(['22021', '22P05', '22003', '22007', '22008', '22P02']);
 
 /** The statement failed because of its values: a retry would fail, too. */

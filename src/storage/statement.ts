@@ -1,13 +1,13 @@
 // An SQL statement with named parameters, `:chargerId`, compiled once to PostgreSQL's `$1`. Each is prepared once per
-// connection under its name. The row type is a claim; test/storage/statements.test.ts compares it with the columns
-// that PostgreSQL describes.
+// connection under its name. The compiler cannot check the row type; test/storage/statements.test.ts compares it with
+// the columns that PostgreSQL describes.
 
 export interface Statement<Row = unknown> {
   readonly name: string;
-  /** With `$1`, `$2`, … in the order of `parameters`. */
+  /** The SQL with `$1`, `$2`, … in the order of `parameters`. */
   readonly text: string;
   readonly parameters: readonly string[];
-  /** Only a type: rows have this shape. */
+  /** Never set: it only carries the type of the rows. */
   readonly row?: Row;
 }
 
@@ -17,7 +17,7 @@ export type Values = Readonly<Record<string, unknown>>;
 /** Every statement that `statement` has made, by its name. */
 export const statements = new Map<string, Statement>();
 
-/** A name after a colon, unless it is a cast (`::text`); text and comments are matched without a name. */
+/** Captures the name after a colon, but not a cast (`::text`). Also matches literals and comments, which stay as is. */
 const PARAMETER = /'[^']*'|--.*|(?<!:):([a-z]\w*)/gi;
 
 /** Throws if another statement has the name. */

@@ -14,8 +14,8 @@ interface Ports {
 const RECHECK_KEY_MS = 30_000;
 
 /**
- * Calls `expire` once the token or key has expired, however far off that is, or the key was revoked. The returned
- * function calls it off.
+ * Calls `expire` once the token or key has expired, even if that is years ahead, or the key was revoked. The returned
+ * function stops the checks.
  */
 export function onExpiry(
   { clock, isKeyGood, log }: Ports,

@@ -2,7 +2,7 @@
 // It knows its caller and ends with the caller's credential, counts against the caller's quota, keeps itself alive, and
 // owns the buffer and the running operations, which end with it. It must not know the protocol.
 //
-//   new       nobody is known yet                      -> entered (enter), ended
+//   new       the caller is not known yet              -> entered (enter), ended
 //   entered   counted for its caller; operations run   -> entered (renew: another credential), ended
 //   ended     nothing is written or counted, and no operation runs
 import type { Clock } from '../common/clock.ts';
@@ -27,9 +27,9 @@ export interface LivePorts {
 export interface Protocol {
   /** Every KEEP_ALIVE_MS: shows the client that the connection lives, or ends one whose client is gone. */
   keepAlive(): void;
-  /** The credential has expired or was revoked: says so and closes. */
+  /** The credential has expired or was revoked: closes, with the reason if the protocol can send one. */
   expire(caller: Caller): void;
-  /** The client is too slow, and its waiting messages are discarded: says so and closes. */
+  /** The client is too slow, and its waiting messages are discarded: closes, with the reason if possible. */
   overflow(): void;
   /** The connection has ended. */
   ended?(): void;
@@ -57,7 +57,7 @@ export interface Running {
 
 export class LiveConnection {
   readonly buffer: SendBuffer;
-  /** Operations by their ids; the only operation of a stream of its own has the id undefined. */
+  /** Operations by their ids; a stream that carries only one operation has it under the id undefined. */
   readonly #operations = new Map<string | undefined, Running>();
   #caller: Caller | undefined;
   #isEnded = false;
@@ -75,7 +75,7 @@ export class LiveConnection {
     });
   }
 
-  /** Undefined until somebody has entered. */
+  /** Undefined until a caller has entered. */
   get caller(): Caller | undefined {
     return this.#caller;
   }
@@ -127,7 +127,7 @@ export class LiveConnection {
     return running;
   }
 
-  /** Whether it still runs: its client may have stopped it, and given the id to another operation. */
+  /** Whether the operation still runs: its client may have stopped it and given the id to another operation. */
   isRunning(id: string | undefined, running: Running): boolean {
     return this.#operations.get(id) === running;
   }

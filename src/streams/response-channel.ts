@@ -42,7 +42,7 @@ export class ResponseChannel implements Channel {
 
   /**
    * Ends the response; resolves when it is closed. `begun` is called at once and returns a function that is called
-   * then.
+   * when the response is closed.
    */
   end(begun: () => () => void): Promise<void> {
     this.#isEnded = true;

@@ -1,8 +1,8 @@
 // The queue of messages that wait to be written to one client. It is bounded; it is written as fast as the client takes
 // the data: each message at once while there is time, several messages in one write under load.
 //
-// A send buffer is in one of three modes; the writer has three of its own. There is no mode "closed": the channel
-// knows that.
+// The modes of a send buffer, and of the writer. There is no mode "closed": the channel
+// shows that.
 //
 // - Buffer, empty: nothing waits. put queues the message and enrols the send buffer with the writer -> dirty.
 // - Dirty (#isDirty): waits for its turn; further messages are only queued. The writer's flush writes until nothing
@@ -106,7 +106,7 @@ export class SendBuffer {
     return isFull && this.#bytes > 0;
   }
 
-  /** Resolves when fewer than ROOM_BYTES wait; undefined if that is so already, or the channel is closed. */
+  /** Resolves when fewer than ROOM_BYTES wait; undefined if fewer wait already, or the channel is closed. */
   room(): Promise<void> | undefined {
     if (this.#bytes < ROOM_BYTES || !this.channel.isOpen) return undefined;
     return new Promise((resolve) => this.#roomFor.push(resolve));

@@ -14,7 +14,7 @@
 //   lease: the lease is lost or too short for one more message, the webhook was changed, or it was paused (410, a
 //   day without success, or the log trimmed beyond its position). stop waits for messages under way. Besides, the
 //   webhook is failing (failingSince) from a failed message until a page is delivered whole; a partial success
-//   starts it again. A failing webhook gets one message at a time, any other up to eight.
+//   sets failingSince anew. A failing webhook gets one message at a time, any other up to eight.
 
 import pLimit, { type LimitFunction } from 'p-limit';
 import { addMs, type Clock } from '../common/clock.ts';
@@ -59,7 +59,7 @@ const SENDING = { all: 1000, ofMaker: 50 };
 const READING = 10;
 /** Concurrent messages to one webhook; a failing one gets one at a time. */
 const AT_ONCE = 8;
-/** Limits how often a position is stored that only passed unwanted events. */
+/** Shortest time between two stores of a position that has passed only unwanted events. */
 const STORE_MS = 60_000;
 /** Pause after an error on our side. */
 const RETRY_MS = 5000;

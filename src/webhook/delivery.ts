@@ -135,7 +135,7 @@ export class Deliveries {
             },
           },
         );
-        // Events that came while nothing followed the feed woke no courier.
+        // Wakes every courier: events that came while nothing followed the feed have woken none.
         for (const courier of this.#couriers.values()) courier.wake();
       },
       (error) => log.error({ error }, 'webhooks could not follow the event feed; trying again'),

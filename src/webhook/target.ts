@@ -28,7 +28,7 @@ export interface Target {
 
 /** Limit of a whole exchange, from the lookup of the name to the end of the answer. */
 export const TIMEOUT_MS = 15_000;
-/** Most bytes that are read of an answer's body, which is not used. */
+/** The largest number of bytes read of an answer's body; its content is not used. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_RETRY_AFTER_SECONDS = 3600;
 const IDLE_SOCKETS_PER_HOST = 16;
@@ -152,7 +152,7 @@ export function webhookTarget({
 const PRIVATE = 'It is an address of a private network.';
 const forbidden = (hostname: string): NodeJS.ErrnoException => new Error(`"${hostname}": ${PRIVATE}`);
 
-/** Reads the body so that the connection can be used again; one with a longer body is closed. */
+/** Reads the body so that the connection can be reused; closes it if the body exceeds MAX_ANSWER_BYTES. */
 async function skip(response: IncomingMessage): Promise<void> {
   let bytes = 0;
   for await (const chunk of response) {

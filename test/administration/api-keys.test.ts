@@ -53,7 +53,7 @@ describe('an API key', () => {
     await eventually(async () => expect(await find(apiKey.id)).toMatchObject({ lastUsedAt: expect.any(String) }));
   });
 
-  it('an API key cannot read through nested fields what its scopes leave out', async () => {
+  it('nested fields outside the scopes of an API key return null or FORBIDDEN', async () => {
     const { secret } = await create({ ...fleet, scopes: ['reservations:read', 'reservations:write'] });
     const { id } = await server.reserveNow(secret, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
     const read = async (key: string, field: string) =>
@@ -148,15 +148,15 @@ describe('an API key', () => {
 describe('creating an API key', () => {
   it.each([
     ['without a name', { name: '', role: 'ADMIN' }, 'name'],
-    ['of a driver without idTags', { role: 'DRIVER' }, 'idTags'],
-    ['of an operator without sites', { role: 'OPERATOR' }, 'sites'],
-    ['of an admin with sites', { role: 'ADMIN', sites: ['site'] }, 'sites'],
+    ['for a driver without idTags', { role: 'DRIVER' }, 'idTags'],
+    ['for an operator without sites', { role: 'OPERATOR' }, 'sites'],
+    ['for an admin with sites', { role: 'ADMIN', sites: ['site'] }, 'sites'],
     ['that expires in the past', { ...fleet, expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
-    ['that never expires', { ...fleet, expiresAt: '2200-01-01T00:00:00Z' }, 'expiresAt'],
+    ['that expires in the year 2200', { ...fleet, expiresAt: '2200-01-01T00:00:00Z' }, 'expiresAt'],
     ['with an unknown scope', { ...fleet, scopes: ['everything'] }, 'scopes'],
     ['with a scope that its role does not allow', { ...fleet, scopes: ['sites:write'] }, 'scopes'],
     ['with no scope', { ...fleet, scopes: [] }, 'scopes'],
-  ])('an API key %s is refused', async (_, input, field) => {
+  ])('creating an API key %s is refused', async (_, input, field) => {
     expect(await create(input)).toMatchObject({ __typename: 'InvalidInput', field });
   });
 

@@ -39,7 +39,7 @@ const options = async (token: string, variables: object) =>
     )
   ).reservationOptions;
 
-it('the override of a group counts before the charger’s, the charger’s before the site’s policy, and each change is a version', async () => {
+it('a group’s override wins over a charger’s, a charger’s over the site’s policy, and each change makes a new version', async () => {
   await server.saveCharger('CH2');
   await server.saveSite('site', { maxDurationMinutes: 100 });
   await save(operator, { siteId: 'site', chargerId: 'CH1', policy: { maxDurationMinutes: 60 } });
@@ -85,7 +85,7 @@ it('a reservation stores the policyVersion that allowed it, and each node decide
   await server.cancelReservation(anna, { id: second.id });
 });
 
-it('null in an override means no limit, and lifts what the site limits', async () => {
+it('null in a policy override removes the limit that the site’s policy sets', async () => {
   await server.saveSite('site', { maxActivePerIdTag: 0 });
   expect(await options(anna, { chargerId: 'CH1', idTag: 'ANNA' })).toMatchObject({
     isAllowed: false,
@@ -113,7 +113,7 @@ describe('refused policies and overrides', () => {
     [{ defaultDurationMinutes: 600 }, 'defaultDurationMinutes'],
     [{ lateCancelLimit: 3 }, 'lateCancelMinutes'],
     [{ reReservationLimit: 3 }, 'reReservationMinutes'],
-  ])('the override %j is refused, naming the field that is wrong', async (policy, field) => {
+  ])('the policy override %j is refused, and the refusal names the invalid field', async (policy, field) => {
     const before = await save(operator, { siteId: 'site', parentIdTag: 'X', policy: {} });
     expect(await save(operator, { siteId: 'site', parentIdTag: 'X', policy })).toMatchObject({
       code: 'INVALID_INPUT',
@@ -206,7 +206,7 @@ describe('reservationOptions and availability', () => {
     });
   });
 
-  it('reservationOptions refuses another driver’s idTag, an unknown charger, no place at all, and a site the caller may not see', async () => {
+  it('reservationOptions refuses another driver’s idTag, an unknown charger, a query without charger and site, and a site the caller may not see', async () => {
     expect(await options(anna, { chargerId: 'CH1', idTag: 'CLEO' })).toMatchObject({ code: 'NOT_YOUR_ID_TAG' });
     expect(await options(anna, { chargerId: 'NONE', idTag: 'ANNA' })).toMatchObject({ code: 'CHARGER_NOT_FOUND' });
     expect(await options(anna, { idTag: 'ANNA' })).toMatchObject({ code: 'INVALID_INPUT' });

@@ -25,7 +25,7 @@ async function entries(filter: object = {}, more = ''): Promise<Entry[]> {
 }
 
 describe('an audit entry', () => {
-  it('every mutation, done or refused, has an audit entry before it is answered', async () => {
+  it('a mutation, successful or refused, has an audit entry before the client gets the answer', async () => {
     const made = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA', durationMinutes: 5 });
     expect(await entries({ operation: 'reserveNow' })).toMatchObject([
       {
@@ -150,7 +150,7 @@ describe('the audit log', () => {
     }
   });
 
-  it('every one of many concurrent mutations has an audit entry', async () => {
+  it('each of 40 concurrent mutations has an audit entry', async () => {
     const before = (await entries({ operation: 'saveIdTag' })).length;
     await Promise.all(Array.from({ length: 40 }, (_, index) => server.saveIdTag(`MANY-${index}`)));
     expect((await entries({ operation: 'saveIdTag' })).length - before).toBe(40);

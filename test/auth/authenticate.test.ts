@@ -9,7 +9,7 @@ it.each([
   ['a token', 'a.b.c', undefined, 10_000],
   ['a long-lived token', 'a.b.c', undefined, 3_600_000],
   ['an API key', 'evk_key', 'key-1', 3_600_000],
-])('%s is remembered until its time is over, and not at that instant', async (_, credential, apiKeyId, livesMs) => {
+])('%s is verified once, and again as soon as its cached result expires', async (_, credential, apiKeyId, livesMs) => {
   let nowMs = begin;
   let verified = 0;
   const verify = async () => {

@@ -406,24 +406,27 @@ const others = Object.keys(table).filter((name) => name !== 'cancelReservation')
 // cancelReservation comes last: the other cases need the reservations.
 const cases = [...others, 'cancelReservation'].flatMap((name) => roles.map((role) => [name, role] as const));
 
-it.each(cases)('%s as %s gives the expected answer about own and foreign objects', async (name, role) => {
-  const { ask: documentOf, ...of } = table[name as OperationName];
-  const get = (whose: Whose) => {
-    const document = documentOf(places[whose]);
-    return (document.startsWith('subscription') ? watch : ask)(tokens[role], document);
-  };
-  const [onOwn, onForeign] = of[role];
-  const foreign = await get('foreign');
-  expect(['foreign', answerOf(foreign)]).toEqual(['foreign', onForeign]);
-  // The answer about a foreign object must be the same, letter by letter, as about one that does not exist.
-  if (onForeign !== 'yes' && role !== 'admin') {
-    expect(withoutNames(foreign, places.foreign)).toBe(withoutNames(await get('unknown'), places.unknown));
-  }
-  const own = await get('own');
-  expect(['own', answerOf(own)]).toEqual(['own', onOwn]);
-});
+it.each(cases)(
+  'the operation %s, called as %s, gives the expected answer for own and for foreign objects',
+  async (name, role) => {
+    const { ask: documentOf, ...of } = table[name as OperationName];
+    const get = (whose: Whose) => {
+      const document = documentOf(places[whose]);
+      return (document.startsWith('subscription') ? watch : ask)(tokens[role], document);
+    };
+    const [onOwn, onForeign] = of[role];
+    const foreign = await get('foreign');
+    expect(['foreign', answerOf(foreign)]).toEqual(['foreign', onForeign]);
+    // The answer about a foreign object must be the same, letter by letter, as about one that does not exist.
+    if (onForeign !== 'yes' && role !== 'admin') {
+      expect(withoutNames(foreign, places.foreign)).toBe(withoutNames(await get('unknown'), places.unknown));
+    }
+    const own = await get('own');
+    expect(['own', answerOf(own)]).toEqual(['own', onOwn]);
+  },
+);
 
-describe('a driver does not learn who holds a connector', () => {
+describe('secrecy of the holder of a connector', () => {
   const schema = buildSchema(readFileSync('schema.graphql', 'utf8'));
 
   /** A selection of every field without required arguments, nested `depth` levels deep. */
@@ -570,7 +573,7 @@ describe('a driver does not learn who holds a connector', () => {
   });
 });
 
-describe('scopes only restrict the role', () => {
+describe('scopes of a token', () => {
   const scoped = (role: string, scope: string, more: object) => signToken('somebody', { role, scope, ...more });
 
   it('a token with only the scope chargers:read can neither reserve nor read events, and does not see who holds a connector', async () => {
@@ -590,7 +593,7 @@ describe('scopes only restrict the role', () => {
     expect(answerOf(await ask(driver, `mutation { removeSite(id: "site") { ${REFUSAL} } }`))).toBe('no');
   });
 
-  it('scopes of others, such as openid, do not restrict a token', async () => {
+  it('scopes that the server does not define, such as openid, do not restrict a token', async () => {
     const admin = await scoped('admin', 'openid profile email', {});
     expect(answerOf(await ask(admin, '{ auditEntries { edges { node { id } } } }'))).toBe('yes');
   });

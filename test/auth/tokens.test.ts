@@ -53,50 +53,56 @@ describe('tokens signed with a shared secret', () => {
       .setProtectedHeader({ alg: 'HS256', ...header })
       .sign(new TextEncoder().encode(secret));
 
-  it('every interface accepts a good token', async () => {
+  it('every interface accepts a valid token', async () => {
     expect(await waysIn(server, `Bearer ${await sign()}`)).toEqual(OPEN);
     expect(await waysIn(server, `bearer ${await sign({ aud: ['others', 'chargers'] })}`)).toEqual(OPEN);
   });
 
   const payload = { iss: 'https://id.example', aud: 'chargers', exp: inAnHour(), ...claims };
   it.each<[string, () => Promise<string | undefined> | string | undefined]>([
-    ['none', () => undefined],
-    ['an empty one', () => 'Bearer '],
-    ['another scheme', async () => `Basic ${await sign()}`],
-    ['two of them', async () => `Bearer ${await sign()} ${await sign()}`],
-    ['one that has expired', async () => `Bearer ${await sign({ exp: inAnHour() - 7200 })}`],
-    ['one that is not good yet', async () => `Bearer ${await sign({ nbf: inAnHour() })}`],
-    ['one without an end', async () => `Bearer ${await sign({ exp: undefined })}`],
+    ['no token', () => undefined],
+    ['an empty token', () => 'Bearer '],
+    ['the scheme Basic instead of Bearer', async () => `Basic ${await sign()}`],
+    ['two tokens', async () => `Bearer ${await sign()} ${await sign()}`],
+    ['an expired token', async () => `Bearer ${await sign({ exp: inAnHour() - 7200 })}`],
+    ['a token that is not valid yet', async () => `Bearer ${await sign({ nbf: inAnHour() })}`],
+    ['a token without an expiry', async () => `Bearer ${await sign({ exp: undefined })}`],
     ['one without a subject', async () => `Bearer ${await sign({ sub: undefined })}`],
     ['one without a subject', async () => `Bearer ${await sign({ sub: '' })}`],
-    ['one of an endless name', async () => `Bearer ${await sign({ sub: 'x'.repeat(300) })}`],
-    ['one for another audience', async () => `Bearer ${await sign({ aud: 'others' })}`],
-    ['one for no audience', async () => `Bearer ${await sign({ aud: undefined })}`],
-    ['one of another issuer', async () => `Bearer ${await sign({ iss: 'https://evil.example' })}`],
-    ['one that is signed with another secret', async () => `Bearer ${await sign({}, {}, 'x'.repeat(40))}`],
-    ['one that is signed with no secret', async () => `Bearer ${encode({ alg: 'HS256' })}.${encode(payload)}.`],
-    ['alg none', () => `Bearer ${encode({ alg: 'none' })}.${encode(payload)}.`],
-    ['alg None, with something as its signature', () => `Bearer ${encode({ alg: 'None' })}.${encode(payload)}.AAAA`],
-    ['another algorithm of the same secret', async () => `Bearer ${await sign({}, { alg: 'HS512' })}`],
+    ['a token with a subject of 300 characters', async () => `Bearer ${await sign({ sub: 'x'.repeat(300) })}`],
+    ['a token for another audience', async () => `Bearer ${await sign({ aud: 'others' })}`],
+    ['a token without an audience', async () => `Bearer ${await sign({ aud: undefined })}`],
+    ['a token of another issuer', async () => `Bearer ${await sign({ iss: 'https://evil.example' })}`],
+    ['a token signed with another secret', async () => `Bearer ${await sign({}, {}, 'x'.repeat(40))}`],
+    ['a token with an empty signature', async () => `Bearer ${encode({ alg: 'HS256' })}.${encode(payload)}.`],
+    ['a token with alg none', () => `Bearer ${encode({ alg: 'none' })}.${encode(payload)}.`],
     [
-      'an extension that must be understood',
+      'a token with alg None and a made-up signature',
+      () => `Bearer ${encode({ alg: 'None' })}.${encode(payload)}.AAAA`,
+    ],
+    ['a token signed with HS512 instead of HS256', async () => `Bearer ${await sign({}, { alg: 'HS512' })}`],
+    [
+      'a token with an unknown critical header',
       async () => `Bearer ${await sign({}, { crit: ['x'], x: 1 })}`.replace(/x/g, 'x'),
     ],
     [
-      'one whose claims were changed',
+      'a token whose claims were changed after signing',
       async () => {
         const [head, , signature] = (await sign({ role: 'driver', idTags: ['ANNA'] })).split('.');
         return `Bearer ${head}.${encode(payload)}.${signature}`;
       },
     ],
-    ['one of no role', async () => `Bearer ${await sign({ role: undefined })}`],
-    ['one with an unknown role', async () => `Bearer ${await sign({ role: 'root' })}`],
-    ['an operator of no site', async () => `Bearer ${await sign({ role: 'operator', sites: [] })}`],
-    ['a driver without an idTag', async () => `Bearer ${await sign({ role: 'driver' })}`],
-    ['a driver whose idTags are no list', async () => `Bearer ${await sign({ role: 'driver', idTags: 'ANNA' })}`],
-    ['one that is no token', () => 'Bearer nothing'],
-    ['one that is too long', () => `Bearer ${'x'.repeat(9000)}`],
-  ])('every interface refuses this token: %s', async (_, authorization) => {
+    ['a token without a role', async () => `Bearer ${await sign({ role: undefined })}`],
+    ['a token with an unknown role', async () => `Bearer ${await sign({ role: 'root' })}`],
+    ['a token of an operator without sites', async () => `Bearer ${await sign({ role: 'operator', sites: [] })}`],
+    ['a token of a driver without idTags', async () => `Bearer ${await sign({ role: 'driver' })}`],
+    [
+      'a token of a driver whose idTags are not a list',
+      async () => `Bearer ${await sign({ role: 'driver', idTags: 'ANNA' })}`,
+    ],
+    ['text that is not a token', () => 'Bearer nothing'],
+    ['a token of 9000 characters', () => `Bearer ${'x'.repeat(9000)}`],
+  ])('every interface refuses a request with %s', async (_, authorization) => {
     let header: string | undefined;
     try {
       header = await authorization();
@@ -107,7 +113,7 @@ describe('tokens signed with a shared secret', () => {
     server.clock.advance(60_000); // Refills the limit of bad credentials.
   });
 
-  it('the refusal of a token names what is wrong, and never what the token held', async () => {
+  it('the refusal of a token names the fault, but contains no value from the token', async () => {
     const answer = async (token: string) => (await server.post(token, QUERY)).body.errors[0];
     expect(await answer(await sign({ exp: inAnHour() - 7200 }))).toMatchObject({
       message: expect.stringContaining('expired'),
@@ -128,7 +134,7 @@ describe('tokens signed with a shared secret', () => {
     expect(shut).toBe(401);
   });
 
-  it('a token with several roles has the widest of them, and unknown roles are ignored', async () => {
+  it('a token with several roles has the rights of the highest role, and unknown roles are ignored', async () => {
     const refusedTo = async (given: object) => {
       const token = await sign({ role: undefined, sites: ['site'], idTags: ['ANNA'], ...given });
       const refused: string[] = [];

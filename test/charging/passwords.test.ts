@@ -12,7 +12,7 @@ async function busy() {
   return { passwords, turns };
 }
 
-it('each address gets its turn, however many logins another address sends', async () => {
+it('logins are checked in turn by address, so that many logins from one address do not delay another address', async () => {
   const { passwords, turns } = await busy();
   const order: string[] = [];
   const wait = (from: string) =>
@@ -26,7 +26,7 @@ it('each address gets its turn, however many logins another address sends', asyn
   expect(order).toEqual(['many', 'one', 'other', 'many', 'many', 'many', 'many']);
 });
 
-it('thousands of abandoned logins do not keep a waiting login from its turn', async () => {
+it('thousands of abandoned logins do not block a login that still waits', async () => {
   const { passwords, turns } = await busy();
   const left = Array.from({ length: 4999 }, (_, n) => passwords.turn(`gone ${n}`, () => true));
   const last = passwords.turn('here', wanted);

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-it('an event waits for an older transaction that is still open, and comes after its events', async () => {
+it('an event is held back while an older transaction is open, and is delivered after the events of that transaction', async () => {
   const anna = await driverToken('ANNA');
   const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
   const events = await server.watchReservations(anna);
@@ -56,7 +56,7 @@ it('a subscription begins at the readable end of the log, so that events held ba
   }
 });
 
-it('event_lag_seconds shows how long events are held back', async () => {
+it('the metric event_lag_seconds shows how long events are held back', async () => {
   const lag = () => server.metric('event_lag_seconds');
   const anna = await driverToken('ANNA');
   const events = await server.watchReservations(anna);
@@ -109,7 +109,7 @@ it('every watcher sees every event once and in order, while many clients write',
   }
 });
 
-it('events that a stopped watcher had still to get do not go to a watcher that began later', async () => {
+it('events still due to a stopped watcher are not delivered to a watcher that began later', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const rows = eventLog(database);
   const feed = new Feed({ events: rows, clock: systemClock, log: createLog('silent'), onHanded: () => {} });

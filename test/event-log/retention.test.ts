@@ -83,7 +83,7 @@ it('a cursor before the log is refused with CURSOR_EXPIRED and a way to start ag
   await live.until(({ type }) => type === 'CANCELLED');
 });
 
-it('a reader whose next events were dropped gets CursorExpired, not a gap', async () => {
+it('the event log throws CursorExpired for a reader whose next events were dropped', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   for (let round = 0; round < 3; round += 1) await reserveAndCancel();
@@ -95,7 +95,7 @@ it('a reader whose next events were dropped gets CursorExpired, not a gap', asyn
   await database.close();
 });
 
-it('trim drops events from the front, 1000 at a time, and stops at the first that is not old', async () => {
+it('trim of the event log drops the oldest events, 1000 per call, and stops at the first event that is not old', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   const now = server.clock.now();
@@ -115,7 +115,7 @@ it('trim drops events from the front, 1000 at a time, and stops at the first tha
   await database.close();
 });
 
-it('usage is counted the same after its events were dropped', async () => {
+it('reservationUsage stays the same after its events were dropped', async () => {
   for (let round = 0; round < 3; round += 1) await reserveAndCancel();
   const from = new Date(server.clock.now().getTime() - HOUR_MS).toISOString();
   const usage = async () => {
@@ -129,7 +129,7 @@ it('usage is counted the same after its events were dropped', async () => {
   expect(await usage()).toEqual(before);
 });
 
-it('trim waits for no other transaction, and blocks no writer', async () => {
+it('trim of the event log neither waits for another transaction nor blocks a writer', async () => {
   const database = await openDatabase({ url: server.database.url, poolSize: 2, entities: [] });
   const log = eventLog(database);
   await reserveAndCancel();

@@ -33,7 +33,7 @@ describe('tokens', () => {
 
   it.each([
     [
-      'of another secret',
+      'signed with another secret',
       signToken('x', { role: 'admin' }, { secret: 'another-secret-of-32-characters-or-more' }),
       'signature',
     ],
@@ -41,7 +41,7 @@ describe('tokens', () => {
     ['without a role', signToken('x', {}), 'role'],
     ['of a driver without idTags', signToken('x', { role: 'driver' }), 'idTags'],
     ['of an operator without sites', signToken('x', { role: 'operator' }), 'sites'],
-    ['that is no token', Promise.resolve('nonsense'), 'not valid'],
+    ['that is not a JWT', Promise.resolve('nonsense'), 'not valid'],
     [
       'that is unsigned',
       Promise.resolve('eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYWRtaW4iLCJzdWIiOiJ4IiwiZXhwIjo5OTk5OTk5OTk5fQ.'),
@@ -97,7 +97,7 @@ describe('rights', () => {
     expect(asked.body.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
   });
 
-  it('a driver sees only its own reservations; another driver’s looks like one that does not exist', async () => {
+  it('a driver sees only its own reservations, and gets the same answer for a foreign reservation as for an unknown one', async () => {
     const { id } = await server.reserveNow(anna, own);
     const cleo = await driverToken('CLEO');
     const byId = 'query ($id: ID!) { reservation(id: $id) { id } }';
@@ -185,8 +185,8 @@ describe('bad input of reserveNow', () => {
   });
 
   it.each([
-    ['a wrong charger', { chargerId: 'NONE' }, 'CHARGER_NOT_FOUND'],
-    ['a wrong connector', { connectorId: 99 }, 'CONNECTOR_NOT_FOUND'],
+    ['an unknown charger', { chargerId: 'NONE' }, 'CHARGER_NOT_FOUND'],
+    ['an unknown connector', { connectorId: 99 }, 'CONNECTOR_NOT_FOUND'],
     ['an unknown idTag', { idTag: 'NOBODY' }, 'ID_TAG_INVALID'],
     ['an offline charger', { chargerId: 'CH9' }, 'CHARGER_OFFLINE'],
     ['a reservation that is too long', { durationMinutes: 181 }, 'POLICY'],
@@ -218,7 +218,7 @@ describe('bad input of reserveNow', () => {
     await server.cancelReservation(admin, { id: again.id });
   });
 
-  it('a policy refusal has the broken rule and its limit', async () => {
+  it('a policy refusal names the broken rule and its limit', async () => {
     await server.saveSite('site', { minDurationMinutes: 5, maxDurationMinutes: 60 });
     expect(await server.reserveNow(admin, { ...base, durationMinutes: 4 })).toMatchObject({
       reasons: [{ rule: 'MIN_DURATION', limitMinutes: 5 }],
@@ -251,7 +251,7 @@ describe('bad input of cancelReservation', () => {
 });
 
 describe('administration', () => {
-  it('saveSite, saveCharger and saveIdTag name the invalid field', async () => {
+  it('refusals of saveSite, saveCharger and saveIdTag name the invalid field', async () => {
     const field = async (mutation: string) =>
       Object.values((await server.graphql(admin, `mutation { ${mutation} }`)) as object)[0].field;
     const more = '{ ... on InvalidInput { field } }';

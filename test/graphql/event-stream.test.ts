@@ -102,7 +102,7 @@ describe('the graphql-sse client', () => {
 });
 
 describe('a stream for each operation', () => {
-  it('a query on a stream of its own sends a comment, next and complete, and ends the stream', async () => {
+  it('a query on its own event stream is answered with a comment, next and complete, and then the stream ends', async () => {
     const response = await ask({ headers: streaming, body: { query: '{ site(id: "site") { id } }' } });
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
@@ -115,7 +115,7 @@ describe('a stream for each operation', () => {
     expect(await events.next()).toBe('(end)');
   });
 
-  it('a query may be sent by GET, a mutation is refused', async () => {
+  it('an event stream runs a query sent by GET, and refuses a mutation sent by GET', async () => {
     const get = (query: string, variables = '') =>
       ask({ method: 'GET', headers: streaming, at: url(`?query=${encodeURIComponent(query)}${variables}`) }).then(
         eventsOf,
@@ -260,7 +260,7 @@ describe('one stream for all operations of a client', () => {
   });
 });
 
-it('a malformed request is refused as BAD_REQUEST', async () => {
+it('a malformed event stream request is refused as BAD_REQUEST', async () => {
   const bad: [Asked, number][] = [
     [{ headers: streaming, body: {} }, 400],
     [{ headers: streaming, body: { query: 1 } }, 400],

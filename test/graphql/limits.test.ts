@@ -27,9 +27,9 @@ const bomb = `query { ...f0 } ${Array.from({ length: 40 }, (_, index) => `fragme
   fragment f40 on Query { __typename }`;
 
 describe.each([
-  ['too deep', deep, 'QUERY_TOO_DEEP'],
-  ['too costly', costly, 'QUERY_TOO_COSTLY'],
-  ['of too many tokens', `{ ${'a: __typename '.repeat(3000)} }`, 'GRAPHQL_PARSE_FAILED'],
+  ['that is too deep', deep, 'QUERY_TOO_DEEP'],
+  ['that is too costly', costly, 'QUERY_TOO_COSTLY'],
+  ['with too many tokens', `{ ${'a: __typename '.repeat(3000)} }`, 'GRAPHQL_PARSE_FAILED'],
 ])('a document %s', (_, query, code) => {
   it('a document over a limit is refused over HTTP', async () => {
     const { body } = await server.post(anna, query);
@@ -61,7 +61,7 @@ it('an invalid variable does not bypass the cost limit: the query is refused as 
   expect(body.data).toBeUndefined();
 });
 
-it('a document whose fragments double 40 times is refused as QUERY_TOO_COSTLY', async () => {
+it('a document with 40 nested fragments, each used twice, is refused as QUERY_TOO_COSTLY', async () => {
   const { body } = await server.post(anna, bomb);
   expect(body.errors).toMatchObject([{ extensions: { code: 'QUERY_TOO_COSTLY' } }]);
 });
@@ -158,8 +158,8 @@ it('metrics are served to admins only, and count refused requests', async () => 
 });
 
 it.each([
-  ['of an authenticated caller', true, 413],
-  ['of somebody unknown', false, 401],
+  ['with a valid token', true, 413],
+  ['without a token', false, 401],
 ])(
   'a request %s whose announced body never comes is answered and its connection closed',
   async (_, isKnown, status) => {

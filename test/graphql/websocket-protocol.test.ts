@@ -150,7 +150,7 @@ describe('subscribe', () => {
     expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for 1 already exists' });
   });
 
-  it('a query and a mutation each send next, then complete', async () => {
+  it('a query and a mutation over WebSocket are each answered with next, then complete', async () => {
     const socket = await connect();
     const cost = { requested: expect.any(Number), remaining: expect.any(Number), limit: expect.any(Number) };
     socket.subscribe('q', '{ site(id: "site") { id } }');
@@ -171,7 +171,7 @@ describe('subscribe', () => {
     socket.socket.close();
   });
 
-  it('an operation that cannot be run sends error and no complete', async () => {
+  it('an operation that cannot be run is answered with error and without complete', async () => {
     const socket = await connect();
     for (const query of [
       '{',
@@ -207,7 +207,7 @@ describe('subscribe', () => {
   });
 });
 
-it('complete ends a subscription: no message for its id follows, and the id may be reused', async () => {
+it('a complete message ends a subscription: no further message has its id, and the id may be reused', async () => {
   const socket = await connect();
   const before = await server.metric('listening_subscriptions');
   socket.subscribe('1', changes);
@@ -337,7 +337,7 @@ describe('tokens on a socket', () => {
     await own.stop();
   });
 
-  it('a new token also limits a subscription that is still starting', async () => {
+  it('a ping with a new token also restricts a subscription that is still starting', async () => {
     const own = await TestServer.start();
     await own.fill();
     await own.charger('CH1');

@@ -66,31 +66,31 @@ describe('a document', () => {
   const many = (count: number, field: (index: number) => string) =>
     Array.from({ length: count }, (_, index) => field(index)).join(' ');
   it.each([
-    ['of many aliases', `{ ${many(120, (n) => `a${n}: eventCursor`)} }`, 'QUERY_TOO_LARGE'],
-    ['of many directives', `{ eventCursor ${many(60, () => '@include(if: true)')} }`, undefined],
+    ['with many aliases', `{ ${many(120, (n) => `a${n}: eventCursor`)} }`, 'QUERY_TOO_LARGE'],
+    ['with many directives', `{ eventCursor ${many(60, () => '@include(if: true)')} }`, undefined],
     [
-      'of many directives on many fields',
+      'with many directives on many fields',
       `{ ${many(60, (n) => `${n % 2 ? 'eventCursor' : '__typename'} @include(if: true)`)} }`,
       'QUERY_TOO_LARGE',
     ],
-    ['that is broad', `{ ${many(300, () => '__typename')} }`, 'QUERY_TOO_LARGE'],
+    ['with 300 fields', `{ ${many(300, () => '__typename')} }`, 'QUERY_TOO_LARGE'],
     [
-      'of many mutations',
+      'with many mutations',
       `mutation { ${many(11, (n) => `m${n}: removeSite(id: "x") { __typename }`)} }`,
       'QUERY_TOO_LARGE',
     ],
     [
-      'of many mutations in fragments',
+      'with many mutations in fragments',
       `mutation { ...f ...g } fragment f on Mutation { ${many(6, (n) => `f${n}: removeSite(id: "x") { __typename }`)} } fragment g on Mutation { ${many(6, (n) => `g${n}: removeSite(id: "x") { __typename }`)} }`,
       'QUERY_TOO_LARGE',
     ],
     [
-      'that asks for the schema again and again',
+      'that reads __schema 12 times',
       `{ ${many(12, (n) => `s${n}: __schema { queryType { name } }`)} }`,
       'QUERY_TOO_COSTLY',
     ],
     [
-      'of a deep introspection',
+      'with a deep introspection',
       '{ __type(name: "Query") { fields { type { fields { type { fields { type { fields { name } } } } } } } } }',
       undefined,
     ],
@@ -391,7 +391,7 @@ describe('rate limits', () => {
 });
 
 describe('slow clients and slow requests', () => {
-  it('a client that sends its request head drop by drop is cut off, at the API and at the charger port', async () => {
+  it('a client that sends its request header one byte per second is disconnected, at the API port and at the charger port', async () => {
     const { port } = new URL(server.url);
     const loris = (to: number, text: string) =>
       new Promise<string>((resolve) => {

@@ -33,7 +33,7 @@ const comesTo = (id: string, expected: object) =>
   eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 
 describe('a new booking', () => {
-  it('a booking holds its window against other bookings and holds, and nothing outside of it', async () => {
+  it('a booking blocks other bookings and holds inside its window, but not outside of it', async () => {
     await server.charger('CH1');
     const made = await book(60, 90);
     expect(made).toMatchObject({ status: 'SCHEDULED', version: 1, acceptedAt: null, startsAt: made.startsAt });
@@ -64,7 +64,7 @@ describe('a new booking', () => {
     expect(commandsOf(charger)).toEqual([]);
   });
 
-  it('others may charge at a booked connector until the booking begins', async () => {
+  it('another driver may charge at a booked connector before the booking begins', async () => {
     const charger = await server.charger('CH1');
     await book(60, 90);
     expect(await server.authorization(cleo, { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' })).toMatchObject({
@@ -104,12 +104,16 @@ describe('a new booking', () => {
   it.each<[string, object, string]>([
     ['a start in the past', { startsAt: '2020-01-01T00:00:00Z' }, 'startsAt'],
     ['an end before the start', { expiryDate: '2020-01-01T00:00:00Z' }, 'expiryDate'],
-    ['both ends', { durationMinutes: 5 }, 'durationMinutes'],
-    ['no place', { chargerId: null }, 'chargerId'],
-    ['two places', { siteId: 'site' }, 'chargerId'],
-    ['nobody', { idTag: null }, 'idTag'],
+    ['both an expiryDate and a duration', { durationMinutes: 5 }, 'durationMinutes'],
+    ['neither a charger nor a site', { chargerId: null }, 'chargerId'],
+    ['both a charger and a site', { siteId: 'site' }, 'chargerId'],
+    ['no idTag', { idTag: null }, 'idTag'],
     ['a plug and a connector', { plugType: 'CCS2' }, 'plugType'],
-    ['the end of time', { startsAt: '9999-12-31T23:59:59Z', expiryDate: '+010000-01-01T00:00:00Z' }, 'expiryDate'],
+    [
+      'an expiryDate in the year 10000',
+      { startsAt: '9999-12-31T23:59:59Z', expiryDate: '+010000-01-01T00:00:00Z' },
+      'expiryDate',
+    ],
   ])('scheduleReservation with %s is refused as bad input', async (_, extra, field) => {
     const { body } = await server.post(
       anna,
@@ -149,7 +153,7 @@ describe('a new booking', () => {
   });
 });
 
-describe('at the start of a booking', () => {
+describe('the start of a booking', () => {
   it.each(['1.6', '2.0.1', '2.1'] as const)(
     'OCPP %s: at its start a booking is sent to the charger, which holds it for its holder alone',
     async (version) => {
@@ -250,7 +254,7 @@ describe('at the start of a booking', () => {
     await comesTo(id, { status: 'ACCEPTED' });
   });
 
-  it('with overstayAction MOVE a booking moves to another connector when a vehicle overstays on its own', async () => {
+  it('with overstayAction MOVE a booking moves to another connector when a vehicle overstays on the booked connector', async () => {
     await server.saveSite('site', { overstayAction: 'MOVE' });
     const charger = await server.charger('CH1');
     await charger.present(1, 'CLEO');
@@ -336,7 +340,7 @@ describe('at the start of a booking', () => {
   });
 });
 
-describe('a booking', () => {
+describe('changes, notices and no-shows of a booking', () => {
   it('a booking is extended without its charger, but not into the next booking', async () => {
     const { id } = await book(60, 90);
     await server.scheduleReservation(cleo, booking(120, 150, { idTag: 'CLEO' }));

@@ -96,7 +96,7 @@ describe('a reservation that moves', () => {
     await eventually(() => expect(charger.reservations).toMatchObject([{ connectorId: 2 }]));
   });
 
-  it('a move that its process left half done is finished by the settler', async () => {
+  it('a move that was interrupted after the new hold is finished in the background by cancelling the old hold', async () => {
     await server.charger('CH1');
     const first = await server.reserveNow(anna, input);
     const second = await server.reserveNow(anna, { ...input, connectorId: 2 });
@@ -178,7 +178,7 @@ describe('a reservation that moves', () => {
   });
 });
 
-describe('a group of higher priority', () => {
+describe('pre-emption by a group of higher priority', () => {
   let vip: string;
   beforeEach(async () => {
     await server.saveIdTag('VERA', { parentIdTag: 'VIP' });
@@ -262,7 +262,7 @@ describe('a group of higher priority', () => {
   });
 });
 
-describe('any connector with a plug', () => {
+describe('reservations by plugType', () => {
   const plugs = (...types: string[]) => ({
     connectors: types.map((type, index) => ({ connectorId: index + 1, plugTypes: [type] })),
   });
@@ -309,7 +309,7 @@ describe('any connector with a plug', () => {
   });
 });
 
-describe('any free connector of the site', () => {
+describe('reservations by siteId', () => {
   const wanted = { siteId: 'site', idTag: 'ANNA' };
   beforeEach(async () => {
     await server.saveCharger('CH2', 'site', { connectors: [{ connectorId: 1, plugTypes: ['CHADEMO'] }] });
@@ -353,7 +353,7 @@ describe('any free connector of the site', () => {
     expect(await server.reserveNow(anna, { ...wanted, preempt: true })).toMatchObject({ code: 'INVALID_INPUT' });
   });
 
-  it('a booking by siteId without a duration lasts the site’s default, not the longer one of the holder’s group', async () => {
+  it('a booking by siteId without a duration lasts the site’s default duration, not the longer default of the holder’s group', async () => {
     await override({ parentIdTag: 'FLEET' }, { defaultDurationMinutes: 120 });
     const startsAt = inMinutes(60);
     for (const [chargerId, connectorId] of [
@@ -384,7 +384,7 @@ describe('any free connector of the site', () => {
   });
 });
 
-describe('a group that reserves alone', () => {
+describe('reservations for a group without an idTag', () => {
   const alone = { chargerId: 'CH1', connectorId: 1, parentIdTag: 'FLEET', durationMinutes: 30 };
 
   it.each(['1.6', '2.0.1'] as const)(

@@ -49,7 +49,7 @@ const whenServing = () =>
   });
 
 it.each(['SIGINT', 'SIGQUIT'] as const)(
-  'while the database is away requests fail fast as retryable, chargers stay connected, and a start is answered once it is back (%s)',
+  'while the database is down requests fail fast as retryable, chargers stay connected, and a StartTransaction is answered once the database is back (%s)',
   async (signal) => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);

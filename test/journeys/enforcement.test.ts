@@ -96,7 +96,7 @@ describe('checks that are left to the policy', () => {
     expect(charger.received.filter(({ method }) => method === 'ReserveNow')).toHaveLength(1);
   });
 
-  it('one idTag may hold several connectors', async () => {
+  it('one idTag may hold several connectors by default', async () => {
     await server.charger('CH1', '2.0.1');
     expect(await server.reserveNow(anna, input)).toMatchObject({ status: 'ACCEPTED' });
     expect(await server.reserveNow(anna, { ...input, connectorId: 2 })).toMatchObject({ status: 'ACCEPTED' });

@@ -162,7 +162,7 @@ const lift = async (token: string, who: object) =>
     )
   ).liftReservationBlock;
 
-describe('an idTag that does not come', () => {
+describe('no-shows of an idTag', () => {
   const comesTo = (id: string, expected: object) =>
     eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 

@@ -4,7 +4,7 @@ import type { SimulatedCharger, SimulatedVersion } from '../../src/dev/simulator
 import { eventually } from '../support/eventually.ts';
 import { adminToken, driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
-describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('with a charger that speaks OCPP %s', (version) => {
+describe.each<SimulatedVersion>(['1.6', '2.0.1', '2.1'])('a charger that speaks OCPP %s', (version) => {
   let server: TestServer;
   let charger: SimulatedCharger;
   let anna: string;

@@ -118,7 +118,7 @@ describe('OCPP 1.6', () => {
   });
 });
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger that speaks %s', (subprotocol) => {
   const event = (eventType: string, seqNo: number, extra: object = {}) =>
     charger.call('TransactionEvent', {
       eventType,
@@ -131,7 +131,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
     });
   const token = { idToken: { idToken: 'ANNA', type: 'ISO14443' } };
 
-  it('TransactionEvents that come out of order and twice make one transaction and one use', async () => {
+  it('TransactionEvents that arrive out of order and twice make one transaction and one use', async () => {
     const { id, wireId } = await open(subprotocol);
     await event('Ended', 2, { triggerReason: 'EVDeparted' });
     await event('Updated', 1, { ...token, reservationId: wireId });

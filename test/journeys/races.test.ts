@@ -6,7 +6,7 @@ import { adminToken, driverToken, operatorToken, TestServer } from '../support/t
 
 const HUNDRED = 100;
 
-describe('a hundred clients at once', () => {
+describe('simultaneous requests to one server', () => {
   let server: TestServer;
 
   beforeEach(async () => {
@@ -44,7 +44,7 @@ describe('a hundred clients at once', () => {
     expect(results.filter(({ status }) => status === 'ACCEPTED')).toHaveLength(3);
   });
 
-  it('a hundred cancels of one reservation end it once', async () => {
+  it('a hundred simultaneous cancels of one reservation end it once', async () => {
     await server.charger('CH1');
     const anna = await driverToken('ANNA');
     const { id } = await server.reserveNow(anna, { chargerId: 'CH1', connectorId: 1, idTag: 'ANNA' });
@@ -89,7 +89,7 @@ describe('two servers on one database', () => {
     await database.drop();
   });
 
-  it('one of a hundred requests to two servers wins, and the charger gets one ReserveNow', async () => {
+  it('one of a hundred requests to two servers gets the connector, and the charger gets one ReserveNow', async () => {
     const charger = await one.charger('CH1');
     const operator = await operatorToken('site');
     const input = { chargerId: 'CH1', connectorId: 1, idTag: 'CLEO' };
@@ -115,7 +115,7 @@ describe('two servers on one database', () => {
     expect(charger.reservations).toEqual([]);
   });
 
-  it('a malformed message on the nodes’ channels does no harm', async () => {
+  it('two nodes still make a reservation after a malformed message on their channels', async () => {
     await database.query(`SELECT pg_notify('ev_reservation_node_' || id, 'nonsense') FROM node`);
     await database.query(`SELECT pg_notify('ev_reservation_node_' || id, '{}') FROM node`);
     await one.charger('CH1');

@@ -39,7 +39,7 @@ const statusOf = async (id: string) => (await server.reservation(id)).status;
 const becomes = (id: string, expected: object) =>
   eventually(async () => expect(await server.reservation(id)).toMatchObject(expected));
 
-describe('a charger reboots', () => {
+describe('a charger that reboots', () => {
   it('1.6: after a boot every live reservation is sent again under its id and stays ACCEPTED', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload, version } = await reserved(charger);
@@ -173,7 +173,7 @@ describe('a charger reboots', () => {
   });
 });
 
-describe('flicker', () => {
+describe('a StatusNotification Available during a hold', () => {
   it('1.6: a connector that says Available only for a moment triggers no second ReserveNow', async () => {
     const charger = await server.rawCharger('CH1');
     const { id } = await reserved(charger);
@@ -273,7 +273,7 @@ describe('a charger that faults but keeps its hold', () => {
   });
 });
 
-describe('clocks', () => {
+describe('clocks of the server and the charger', () => {
   it('expiryDate is sent in UTC, and the hold ends by the server’s clock', async () => {
     const charger = await server.rawCharger('CH1');
     const { id, payload, expiryDate } = await reserved(charger, { durationMinutes: 10 });

@@ -43,7 +43,7 @@ afterAll(async () => {
   certificates.remove();
 });
 
-it('the log contains no token, password, API key, webhook secret or private key, whatever is done with them', async () => {
+it('the log at level trace contains no token, password, API key, webhook secret or private key', async () => {
   const [admin, anna] = [await adminToken(), await driverToken('ANNA')];
   const expired = await signToken('x', { role: 'admin' }, { expiresIn: '-1h' });
   const foreign = await signToken('x', { role: 'admin' }, { secret: 'y'.repeat(40) });

@@ -22,7 +22,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-describe('no answer to ReserveNow', () => {
+describe('an unanswered ReserveNow', () => {
   it('a reservation without an answer keeps its connector as UNKNOWN, and a late Accepted makes it ACCEPTED', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
@@ -165,7 +165,7 @@ describe('waitMs', () => {
 });
 
 describe('CALLERROR', () => {
-  it('after a CALLERROR NotSupported the next request is refused as not supported', async () => {
+  it('after a CALLERROR NotSupported the next reserveNow is refused as not supported', async () => {
     const charger = await server.rawCharger('CH1');
     const reserving = server.reserveNow(anna, input);
     const { id } = await charger.expectCall('ReserveNow');
@@ -235,7 +235,7 @@ describe('an offline charger', () => {
   });
 });
 
-describe('a restart of the server loses nothing', () => {
+describe('a restart of the server', () => {
   it('an accepted hold survives a restart and expires in the next process', async () => {
     await server.charger('CH1');
     const { id } = await server.reserveNow(anna, { ...input, durationMinutes: 5 });

@@ -23,7 +23,7 @@ const reserve = (idTag: string, connectorId: number, chargerId = 'CH1') =>
   driverToken(idTag).then((token) => server.reserveNow(token, { chargerId, connectorId, idTag }));
 const cancel = async ({ id }: { id: string }) => server.cancelReservation(admin, { id });
 
-describe('snapshot: true', () => {
+describe('subscriptions with snapshot: true', () => {
   const query = `subscription ($filter: ReservationEventFilter) { reservationChanged(filter: $filter, snapshot: true) {
     type cursor to snapshotLeft reservation { id version idTag status } } }`;
 
@@ -122,7 +122,7 @@ describe('snapshot: true', () => {
     expect(await resumed.next()).toEqual({ type: 'CANCEL_REQUESTED' });
   });
 
-  it('snapshot together with after is refused', async () => {
+  it('a subscription with both snapshot and after is refused', async () => {
     const text = 'subscription { reservationChanged(after: "MS4x", snapshot: true) { type } }';
     const refused = await (await server.subscribe(admin, text)).next();
     expect(refused.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'snapshot' } }]);
@@ -137,7 +137,7 @@ describe('the events query', () => {
   const poll = async (token: string, variables: object): Promise<any> =>
     (await server.graphql(token, query, variables)).events;
 
-  it('the events query returns what happened after a cursor, page by page, with the cursor to go on from', async () => {
+  it('the events query returns the events after a cursor in pages, each with the cursor for the next page', async () => {
     const { eventCursor } = await server.graphql(admin, '{ eventCursor }');
     const held = await reserve('ANNA', 1);
     await cancel(held);
@@ -194,14 +194,14 @@ describe('the events query', () => {
   });
 });
 
-it('a cursor that is ahead of this log, as one of another log may be, is refused', async () => {
+it('a cursor beyond the end of the event log is refused', async () => {
   const after = Buffer.from('99999999999.1').toString('base64url');
   const text = 'subscription ($after: String) { reservationChanged(after: $after) { type } }';
   const refused = await (await server.subscribe(admin, text, { after })).next();
   expect(refused.errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'after' } }]);
 });
 
-describe('one execution for many subscribers', () => {
+describe('messages shared between subscribers', () => {
   /** Selects the charger, a field that is looked up and that depends on the caller's rights. */
   const withCharger =
     'subscription ($f: ReservationEventFilter) { reservationChanged(filter: $f) { type reservation { id charger { id name } } } }';
@@ -266,7 +266,7 @@ describe('one execution for many subscribers', () => {
     await server.saveCharger('CH1', 'site');
   });
 
-  it('messages that need a look-up keep their order', async () => {
+  it('events with a field that is looked up keep their order', async () => {
     const events = await server.subscribe(admin, withCharger, { f: { chargerId: 'CH1' } });
     for (let round = 0; round < 5; round += 1) await cancel(await reserve('ANNA', 1));
     const types = [];

@@ -40,17 +40,17 @@ describe('the status of an idTag', () => {
 describe('a held connector', () => {
   const held = charger(two, [1, 'ANNA', 'FLEET']);
 
-  it('a held connector is open to the holder and its group', () => {
+  it('authorize accepts the holder and its group on a held connector', () => {
     expect(authorize(anna, 1, held, now).status).toBe('ACCEPTED');
     expect(authorize({ ...cleo, parentIdTag: 'FLEET' }, 1, held, now).status).toBe('ACCEPTED');
   });
 
-  it('a held connector is RESERVED to others, with the end of the hold and nothing of its holder', () => {
+  it('authorize answers others on a held connector with RESERVED and the end of the hold, without the holder', () => {
     const decision = authorize(cleo, 1, held, now);
     expect(decision).toEqual({ status: 'RESERVED', reservedUntil: later, openConnectors: [2] });
   });
 
-  it('a hold on one connector leaves the other connector, and the charger as a whole, open', () => {
+  it('a hold on one connector leaves the other connector and the whole charger open to others', () => {
     expect(authorize(cleo, 2, held, now)).toMatchObject({ status: 'ACCEPTED', openConnectors: [2] });
     expect(authorize(cleo, 0, held, now)).toMatchObject({ status: 'ACCEPTED', openConnectors: [2] });
   });
@@ -60,20 +60,20 @@ describe('a held connector', () => {
   });
 });
 
-describe('the charger as a whole', () => {
-  it('the charger as a whole is RESERVED when every working connector is held for others, until the first hold ends', () => {
+describe('a whole charger', () => {
+  it('a charger is RESERVED until the first hold ends when every working connector is held for others', () => {
     const held = charger(['AVAILABLE', 'AVAILABLE', 'FAULTED'], [1, 'ANNA', undefined, latest], [2, 'BEN']);
     expect(authorize(cleo, 0, held, now)).toMatchObject({ status: 'RESERVED', reservedUntil: later });
   });
 
-  it('the charger as a whole is open while somebody charges at a connector that is not held, so that the driver can stop', () => {
+  it('a charger is open to others while a connector that is not held is charging, so that its driver can stop', () => {
     const held = charger(['CHARGING', 'AVAILABLE'], [2, 'ANNA']);
     expect(authorize(cleo, 0, held, now).status).toBe('ACCEPTED');
   });
 });
 
 describe('a hold without connector', () => {
-  it('each hold without connector keeps one free connector back, and no more', () => {
+  it('each hold without connector keeps exactly one free connector from others', () => {
     expect(authorize(cleo, 1, charger(two, [0, 'ANNA']), now).status).toBe('ACCEPTED');
     expect(authorize(cleo, 1, charger(['PREPARING', 'CHARGING'], [0, 'ANNA']), now).status).toBe('RESERVED');
     expect(authorize(cleo, 1, charger(two, [0, 'ANNA'], [0, 'BEN']), now).status).toBe('RESERVED');
@@ -86,7 +86,7 @@ describe('a hold without connector', () => {
   });
 });
 
-it('an EVSE is taken when one of its plugs is, and out of order only when all of them are', () => {
+it('an EVSE is occupied or reserved when one plug is, and out of order only when all its plugs are', () => {
   expect(combinePlugs(['AVAILABLE', 'OCCUPIED'])).toBe('OCCUPIED');
   expect(combinePlugs(['AVAILABLE', 'FAULTED'])).toBe('AVAILABLE');
   expect(combinePlugs(['RESERVED', 'UNAVAILABLE'])).toBe('RESERVED');

@@ -16,7 +16,7 @@ const start = (text: string): Start => {
   return found;
 };
 
-it('a cursor decodes to the place it was made from', () => {
+it('a cursor decodes to the log position or snapshot that it was made from', () => {
   const xid = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   const position = fc.record({ xid, id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }) });
   fc.assert(
@@ -44,7 +44,7 @@ it('a text that is not a cursor decodes to undefined', () => {
   }
 });
 
-it('a start at a snapshot includes exactly the transactions that had not committed by then', () => {
+it('an event stream from a snapshot includes exactly the transactions that the snapshot does not contain', () => {
   const from = start('10:14:10,12');
   const wanted = [9n, 10n, 11n, 12n, 13n, 14n, 15n].filter((xid) => isWantedFrom(from, { xid, id: 5n }));
   expect(wanted).toEqual([10n, 12n, 14n, 15n]);
@@ -52,7 +52,7 @@ it('a start at a snapshot includes exactly the transactions that had not committ
   expect([13n, 14n].filter((xid) => isWantedFrom(quiet, { xid, id: 5n }))).toEqual([14n]);
 });
 
-it('positions are ordered by the number of the transaction, then by that of the event', () => {
+it('log positions are ordered by transaction number, then by event number', () => {
   expect(isBehind({ xid: 10n, id: 1n }, { xid: 9n, id: 99n })).toBe(true);
   expect(isBehind({ xid: 9n, id: 10n }, { xid: 9n, id: 9n })).toBe(true);
   expect(isBehind({ xid: 9n, id: 9n }, { xid: 9n, id: 9n })).toBe(false);

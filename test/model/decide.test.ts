@@ -54,28 +54,28 @@ interface Case {
 
 const cases: Case[] = [
   {
-    name: 'the shortest reservation',
+    name: 'the minimum duration',
     policy: { minDurationMinutes: 15 },
     allowed: { asked: { expiryDate: at(15) } },
     refused: { asked: { expiryDate: at(15, -1) } },
     reason: { rule: 'MIN_DURATION', limitMinutes: 15 },
   },
   {
-    name: 'the longest reservation',
+    name: 'the maximum duration',
     policy: { maxDurationMinutes: 60 },
     allowed: { asked: { expiryDate: at(60) } },
     refused: { asked: { expiryDate: at(60, 1) } },
     reason: { rule: 'MAX_DURATION', limitMinutes: 60 },
   },
   {
-    name: 'how far ahead',
+    name: 'the maximum lead time',
     policy: { maxLeadTimeMinutes: 120 },
     allowed: { asked: { startsAt: at(120), expiryDate: at(150) } },
     refused: { asked: { startsAt: at(120, 1), expiryDate: at(150) } },
     reason: { rule: 'MAX_LEAD_TIME', limitMinutes: 120, allowedFrom: at(0, 1) },
   },
   {
-    name: 'none ahead',
+    name: 'a maximum lead time of 0',
     policy: { maxLeadTimeMinutes: 0 },
     allowed: {},
     refused: { asked: { startsAt: at(0, 1) } },
@@ -96,7 +96,7 @@ const cases: Case[] = [
     reason: { rule: 'MAX_ACTIVE_PER_GROUP', limitCount: 1, allowedFrom: at(25) },
   },
   {
-    name: 'reservations of one day',
+    name: 'reservations of one idTag per day',
     policy: { maxPerDayPerIdTag: 3 },
     allowed: { facts: { startingThatDay: 2 } },
     refused: { facts: { startingThatDay: 3 } },
@@ -104,42 +104,42 @@ const cases: Case[] = [
     reason: { rule: 'MAX_PER_DAY_PER_ID_TAG', limitCount: 3, allowedFrom: new Date('2026-05-04T22:00:00Z') },
   },
   {
-    name: 'the pause after one that has ended',
+    name: 'the cooldown after a reservation that has ended',
     policy: { cooldownMinutes: 20 },
     allowed: { facts: { lastEndedAt: at(-20) } },
     refused: { facts: { lastEndedAt: at(-20, 1) } },
     reason: { rule: 'COOLDOWN', limitMinutes: 20, allowedFrom: at(0, 1) },
   },
   {
-    name: 'the pause after one that is still to end',
+    name: 'the cooldown after a reservation that has not ended yet',
     policy: { cooldownMinutes: 20 },
     allowed: { asked: { startsAt: at(60), expiryDate: at(90) }, facts: { ofIdTag: [window(0, 40)] } },
     refused: { asked: { startsAt: at(60), expiryDate: at(90) }, facts: { ofIdTag: [window(0, 40, 1)] } },
     reason: { rule: 'COOLDOWN', limitMinutes: 20, allowedFrom: at(60, 1) },
   },
   {
-    name: 'the pause before one that was booked earlier',
+    name: 'the cooldown before a reservation that starts later',
     policy: { cooldownMinutes: 20 },
     allowed: { facts: { ofIdTag: [window(50, 80)] } },
     refused: { facts: { ofIdTag: [window(50, 80, -1)] } },
     reason: { rule: 'COOLDOWN', limitMinutes: 20, allowedFrom: at(100, -1) },
   },
   {
-    name: 'one at a time: what ends as the next begins does not overlap',
+    name: 'overlapping reservations of one idTag (touching is not overlapping)',
     policy: { overlappingAllowed: false },
     allowed: { facts: { ofIdTag: [window(-30, 0), window(30, 60)] } },
     refused: { facts: { ofIdTag: [window(-30, 0, 1)] } },
     reason: { rule: 'OVERLAPPING_ALLOWED', allowedFrom: at(0, 1) },
   },
   {
-    name: 'connectors that stay free',
+    name: 'the minimum of free connectors',
     policy: { minFreeConnectors: 2 },
     allowed: { facts: { free: { count: 2, ends: [] } } },
     refused: { facts: { free: { count: 0, ends: [at(7), at(9), at(11)] } } },
     reason: { rule: 'MIN_FREE_CONNECTORS', limitCount: 2, allowedFrom: at(9) },
   },
   {
-    name: 'the connector left to the charger',
+    name: 'a reservation of connector 0',
     policy: { connectorZeroAllowed: false },
     allowed: { asked: { connectorId: 1 } },
     refused: { asked: { connectorId: 0 } },
@@ -153,7 +153,7 @@ const cases: Case[] = [
     reason: { rule: 'ALLOWED_GROUPS' },
   },
   {
-    name: 'opening hours, the closing minute included',
+    name: 'the closing time of the site',
     // The request lasts from Monday 12:00 to 12:30 in Berlin.
     policy: { openingHours: [{ weekday: 'MONDAY', opens: '12:00', closes: '12:30' }] },
     allowed: {},
@@ -161,35 +161,35 @@ const cases: Case[] = [
     reason: { rule: 'OPENING_HOURS' },
   },
   {
-    name: 'opening hours, the opening minute included',
+    name: 'the opening time of the site',
     policy: { openingHours: [{ weekday: 'MONDAY', opens: '12:00', closes: '13:00' }] },
     allowed: {},
     refused: { asked: { startsAt: at(0, -1) } },
     reason: { rule: 'OPENING_HOURS', allowedFrom: at(0) },
   },
   {
-    name: 'a block for no-shows, to its last instant',
+    name: 'the end of a block for no-shows',
     policy: { noShowLimit: 2, abuseWindowMinutes: 600, blockMinutes: 60 },
     allowed: { facts: { strikesOfIdTag: strikes('NO_SHOW', 70, 60) } },
     refused: { facts: { strikesOfIdTag: [...strikes('NO_SHOW', 70), { kind: 'NO_SHOW', at: at(-60, 1) }] } },
     reason: { rule: 'NO_SHOW_LIMIT', limitCount: 2, allowedFrom: at(0, 1) },
   },
   {
-    name: 'no-shows within the window only',
+    name: 'the abuse window of no-shows',
     policy: { noShowLimit: 2, abuseWindowMinutes: 600, blockMinutes: 60 },
     allowed: { facts: { strikesOfIdTag: [{ kind: 'NO_SHOW', at: at(-601, -1) }, ...strikes('NO_SHOW', 1)] } },
     refused: { facts: { strikesOfIdTag: strikes('NO_SHOW', 601, 1) } },
     reason: { rule: 'NO_SHOW_LIMIT', allowedFrom: at(59) },
   },
   {
-    name: 'late cancels, apart from no-shows',
+    name: 'late cancels, counted apart from no-shows',
     policy: { lateCancelLimit: 2, lateCancelMinutes: 5, blockMinutes: 60 },
     allowed: { facts: { strikesOfIdTag: [...strikes('LATE_CANCEL', 10), ...strikes('NO_SHOW', 5)] } },
     refused: { facts: { strikesOfIdTag: strikes('LATE_CANCEL', 10, 5) } },
     reason: { rule: 'LATE_CANCEL_LIMIT', limitCount: 2, allowedFrom: at(55) },
   },
   {
-    name: 'serial re-reservations',
+    name: 'the limit of re-reservations',
     policy: { reReservationLimit: 1, reReservationMinutes: 5, blockMinutes: 60 },
     allowed: {},
     refused: { facts: { strikesOfIdTag: strikes('RE_RESERVATION', 10) } },
@@ -213,8 +213,9 @@ const cases: Case[] = [
 ];
 
 describe.each(cases)('$name', ({ policy, allowed, refused, reason }) => {
-  it('a request exactly at the limit is allowed', () => expect(reasons(policy, allowed)).toEqual([]));
-  it('a request past the limit is refused, with the limit and the time from which it is allowed', () =>
+  it('a reservation request exactly at the policy limit is allowed', () =>
+    expect(reasons(policy, allowed)).toEqual([]));
+  it('a reservation request past the policy limit is refused with only the broken rule', () =>
     expect(reasons(policy, refused)).toEqual([expect.objectContaining(reason)]));
 });
 
@@ -222,7 +223,7 @@ it('a site that is not enabled refuses every reservation', () => {
   expect(reasons({ enabled: false })).toMatchObject([{ rule: 'ENABLED' }]);
 });
 
-it('decide returns all the reasons, not only the first', () => {
+it('decide returns every broken rule, not only the first', () => {
   const policy = { enabled: false, minDurationMinutes: 60, maxActivePerIdTag: 0, allowedGroups: [] };
   expect(reasons(policy).map(({ rule }) => rule)).toEqual([
     'ENABLED',
@@ -232,7 +233,7 @@ it('decide returns all the reasons, not only the first', () => {
   ]);
 });
 
-it('a reservation for a group alone is checked against the limits of the group, not of an idTag', () => {
+it('a reservation for a group without an idTag is checked against the limits of the group, not of an idTag', () => {
   const { idTag: _, ...alone } = request;
   const facts = {
     ...noFacts,
@@ -257,29 +258,41 @@ describe('an extension', () => {
     );
 
   it.each<[string, Partial<ReservationPolicy>, Date, Date, string[]]>([
-    ['is allowed', {}, at(60), now, []],
-    ['may be forbidden', { extensionAllowed: false }, at(60), now, ['EXTENSION_ALLOWED']],
-    ['once more is allowed', { maxExtensions: 2 }, at(60), now, []],
-    ['too often is not', { maxExtensions: 1 }, at(60), now, ['MAX_EXTENSIONS']],
-    ['the whole length counts: at the limit', { maxDurationMinutes: 90 }, at(60), now, []],
-    ['the whole length counts: past it', { maxDurationMinutes: 90 }, at(60, 1), now, ['MAX_DURATION']],
-    ['in time', { changeUntilMinutes: 10 }, at(60), at(20), []],
-    ['too late', { changeUntilMinutes: 10 }, at(60), at(20, 1), ['CHANGE_UNTIL']],
+    ['is allowed by the default policy', {}, at(60), now, []],
+    ['is refused when extensionAllowed is false', { extensionAllowed: false }, at(60), now, ['EXTENSION_ALLOWED']],
+    ['is allowed below maxExtensions', { maxExtensions: 2 }, at(60), now, []],
+    ['is refused at maxExtensions', { maxExtensions: 1 }, at(60), now, ['MAX_EXTENSIONS']],
+    ['is allowed when the whole reservation lasts maxDurationMinutes', { maxDurationMinutes: 90 }, at(60), now, []],
     [
-      'within the opening hours',
+      'is refused when the whole reservation lasts longer than maxDurationMinutes',
+      { maxDurationMinutes: 90 },
+      at(60, 1),
+      now,
+      ['MAX_DURATION'],
+    ],
+    ['is allowed until changeUntilMinutes before the end', { changeUntilMinutes: 10 }, at(60), at(20), []],
+    [
+      'is refused less than changeUntilMinutes before the end',
+      { changeUntilMinutes: 10 },
+      at(60),
+      at(20, 1),
+      ['CHANGE_UNTIL'],
+    ],
+    [
+      'is allowed within the opening hours',
       { openingHours: [{ weekday: 'MONDAY', opens: '12:30', closes: '13:00' }] },
       at(60),
       now,
       [],
     ],
     [
-      'past them',
+      'is refused past the opening hours',
       { openingHours: [{ weekday: 'MONDAY', opens: '12:30', closes: '13:00' }] },
       at(60, 1),
       now,
       ['OPENING_HOURS'],
     ],
-  ])('an extension: %s', (_, policy, until, when, expected) => expect(extend(policy, until, when)).toEqual(expected));
+  ])('an extension %s', (_, policy, until, when, expected) => expect(extend(policy, until, when)).toEqual(expected));
 
   it('an extension may reach the next reservation of the idTag, but not overlap it', () => {
     const next = { ofIdTag: [window(45, 60)] };
@@ -317,7 +330,7 @@ describe('a cancel', () => {
     expect(decideCancel(policy, { startsAt: now, isBooking: false }, at(1))).toEqual([]);
   });
 
-  it('a cancel is late less than lateCancelMinutes before a booking begins, or more than lateCancelMinutes after a hold began', () => {
+  it('a cancel counts as late less than lateCancelMinutes before a booking begins, or more than lateCancelMinutes after a hold began', () => {
     expect(isLateCancel(policy, booking, at(15))).toBe(false);
     expect(isLateCancel(policy, booking, at(15, 1))).toBe(true);
     expect(isLateCancel(policy, { startsAt: now, isBooking: false }, at(45))).toBe(false);
@@ -326,7 +339,7 @@ describe('a cancel', () => {
   });
 });
 
-it('a reservation within reReservationMinutes of the end of an unused one is a re-reservation', () => {
+it('a reservation within reReservationMinutes after the end of an unused reservation is a re-reservation', () => {
   const policy = { ...defaultPolicy, reReservationMinutes: 10 };
   expect(isReReservation(policy, at(-10), now)).toBe(true);
   expect(isReReservation(policy, at(-10, -1), now)).toBe(false);

@@ -31,7 +31,7 @@ const interest: fc.Arbitrary<Interest> = fc
     (all) => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as unknown as Interest,
   );
 
-it('an event finds each interest that matches it once, and no removed one', () => {
+it('routing visits each interest that matches an event once, and no removed interest that matches', () => {
   fc.assert(
     fc.property(fc.array(interest, { maxLength: 20 }), fc.array(fc.nat(19)), event, (interests, gone, happened) => {
       const routes = new Routes<number>();

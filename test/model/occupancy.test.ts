@@ -19,23 +19,37 @@ const hold = (connectorId: number, from: number, until: number, plugType?: strin
 });
 const three = [place(1, 'CCS2'), place(2, 'CCS2', 'CHADEMO'), place(3, 'TYPE2')];
 
-describe('whether every hold finds a connector', () => {
+describe('the placement of holds on connectors', () => {
   it.each<[string, Held[], boolean]>([
-    ['one each', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], true],
-    ['one too many', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], false],
-    ['the same twice', [hold(1, 0, 1), hold(1, 0, 1)], false],
-    ['those without a wish make room for those with one', [hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1, 'ccs2')], true],
-    ['two with the plug', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')], true],
-    ['three, where two have it', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')], false],
-    ['a chain of moves', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CHADEMO'), hold(0, 0, 1)], true],
-    ['the plug taken by name', [hold(2, 0, 1), hold(0, 0, 1, 'CHADEMO')], false],
-    ['a plug that none has', [hold(0, 0, 1, 'TESLA')], false],
-  ])('whether the holds fit on three connectors: %s', (_, holds, expected) =>
-    expect(isPlaceable(three, holds)).toBe(expected),
-  );
+    ['three holds fit', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], true],
+    ['four holds do not fit', [hold(1, 0, 1), hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1)], false],
+    ['two holds of the same connector do not fit', [hold(1, 0, 1), hold(1, 0, 1)], false],
+    [
+      'two holds of any connector and one of plug CCS2 fit',
+      [hold(0, 0, 1), hold(0, 0, 1), hold(0, 0, 1, 'ccs2')],
+      true,
+    ],
+    ['two holds of plug CCS2 fit', [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')], true],
+    [
+      'three holds of plug CCS2 do not fit where two have it',
+      [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CCS2')],
+      false,
+    ],
+    [
+      'holds of plug CCS2, of plug CHADEMO and of any connector fit',
+      [hold(0, 0, 1, 'CCS2'), hold(0, 0, 1, 'CHADEMO'), hold(0, 0, 1)],
+      true,
+    ],
+    [
+      'a hold of plug CHADEMO does not fit when its only connector is held',
+      [hold(2, 0, 1), hold(0, 0, 1, 'CHADEMO')],
+      false,
+    ],
+    ['a hold of a plug that no connector has does not fit', [hold(0, 0, 1, 'TESLA')], false],
+  ])('on three connectors %s', (_, holds, expected) => expect(isPlaceable(three, holds)).toBe(expected));
 });
 
-it('a conflict is found at any instant of the window', () => {
+it('conflictOf finds the conflicting holds at any instant of the window', () => {
   const holds = [hold(1, 0, 10), hold(2, 10, 20), hold(0, 15, 25), hold(3, 18, 30)];
   expect(conflictOf(three, holds, hold(0, 0, 18))).toBeUndefined();
   // From minute 18 to 20 connectors 2 and 3 are held by name, and a third hold leaves the connector to the charger.
@@ -44,7 +58,7 @@ it('a conflict is found at any instant of the window', () => {
   expect(conflictOf(three, holds, hold(2, 0, 11))).toEqual([holds[1]]);
 });
 
-it('free connectors are counted at the fullest instant of the window, and a connector in use counts only now', () => {
+it('fewestFree counts free connectors at the fullest instant of the window, and a charging connector as taken only now', () => {
   const places = three.map((one) => ({ ...one, chargerId: 'A' }));
   const holds = [{ ...hold(1, 5, 10), chargerId: 'A' }];
   const window = { from: at(0), until: at(30) };
@@ -57,7 +71,7 @@ it('free connectors are counted at the fullest instant of the window, and a conn
 const isNamesake = (one: Held, other: Held) =>
   one.connectorId > 0 && one.connectorId === other.connectorId && one.from < other.until && other.from < one.until;
 
-it('free windows are exactly the times for which a connector could be held by name', () => {
+it('freeWindows returns exactly the times at which a connector can be held by its number', () => {
   const time = fc.integer({ min: 0, max: 59 });
   const someHold = fc
     .tuple(fc.integer({ min: 0, max: 3 }), time, fc.integer({ min: 1, max: 20 }), fc.boolean())

@@ -29,18 +29,18 @@ it('opening hours that close after midnight reach into the next day', () => {
   expect(open(night, '2026-05-03T00:00:00Z', '2026-05-03T01:00:00Z')).toEqual([]);
 });
 
-it('opening hours of days that meet at midnight are one window', () => {
+it('opening hours of two days without a gap at midnight are one window', () => {
   expect(open(daily('00:00', '24:00'), '2026-05-01T12:00:00Z', '2026-05-02T12:00:00Z')).toHaveLength(1);
 });
 
-describe('the clocks go forward (29 March 2026, 02:00 to 03:00 is left out)', () => {
-  it('a day that opens before the change and closes after it is an hour shorter', () => {
+describe('opening hours when the clocks go forward (29 March 2026, 02:00 to 03:00 is skipped)', () => {
+  it('opening hours across the start of daylight saving time are an hour shorter', () => {
     expect(open(daily('01:00', '05:00'), '2026-03-29T00:30:00Z', '2026-03-29T01:30:00Z')).toEqual([
       '2026-03-29T00:00:00.000Z/2026-03-29T03:00:00.000Z',
     ]);
   });
 
-  it('a time of day that is left out counts as the moment of the change', () => {
+  it('an opening or closing time that the clocks skip counts as the moment of the change', () => {
     expect(open(daily('02:30', '05:00'), '2026-03-29T01:30:00Z', '2026-03-29T02:00:00Z')).toEqual([
       '2026-03-29T01:00:00.000Z/2026-03-29T03:00:00.000Z',
     ]);
@@ -48,7 +48,7 @@ describe('the clocks go forward (29 March 2026, 02:00 to 03:00 is left out)', ()
   });
 });
 
-describe('the clocks go back (25 October 2026, 02:00 to 03:00 comes twice)', () => {
+describe('opening hours when the clocks go back (25 October 2026, 02:00 to 03:00 comes twice)', () => {
   it.each([
     ['02:15', '02:45', ['00:15/00:45', '01:15/01:45']],
     ['01:00', '02:30', ['23:00/00:30', '01:00/01:30']],

@@ -47,7 +47,7 @@ describe.each(Object.entries(table) as [keyof typeof happenings, (typeof table)[
   'the happening: %s',
   (name, changes) => {
     it.each(Object.keys(reservationsIn) as ReservationStatus[])(
-      'a reservation in %s gets the status that the table lists, or stays as it is',
+      'a reservation in %s gets the status listed for the happening, or does not change',
       (status) => {
         const next = apply(reservationsIn[status], happenings[name], at);
         expect(next?.status).toBe(changes[status]);
@@ -72,7 +72,7 @@ it('a breach is recorded once and leaves the reservation ACCEPTED', () => {
   expect(breached && apply(breached, { type: 'breached' }, at)).toBeUndefined();
 });
 
-describe('which reservation a start uses', () => {
+describe('the reservation that a start uses', () => {
   const startedAt = new Date('2026-05-01T10:05:00Z');
   const one = { ...reservationsIn.ACCEPTED, id: 'one' };
   const anywhere = { ...reservationsIn.ACCEPTED, id: 'anywhere', connectorId: 0, reservationId: 8 };
@@ -85,7 +85,7 @@ describe('which reservation a start uses', () => {
     expect(use([anywhere, one], { connectorId: 2 })).toBe('anywhere');
   });
 
-  it('a labelled start uses the reservation of its label, but only with a fitting idTag', () => {
+  it('a start with a reservationId uses that reservation, but only with a matching idTag', () => {
     expect(use([anywhere, one], { reservationId: 8 })).toBe('anywhere');
     expect(use([one], { reservationId: 7, idTag: 'CLEO' })).toBeUndefined();
   });
@@ -95,13 +95,13 @@ describe('which reservation a start uses', () => {
     expect(use([grouped], { idTag: 'FLEET' })).toBeUndefined();
   });
 
-  it('an idTag is matched without regard to case, and in 2.x by its token type, too', () => {
+  it('a start matches the idTag of a reservation without regard to case, and the token type if it has one', () => {
     expect(use([one], { idTag: 'anna' })).toBe('one');
     expect(use([one], { tokenType: 'ISO14443' })).toBe('one');
     expect(use([one], { tokenType: 'EMAID' })).toBeUndefined();
   });
 
-  it('a start an hour before the hold does not use it, a start two minutes before does, since clocks may be slow', () => {
+  it('a start an hour before the hold does not use the reservation, a start two minutes before does, since a charger’s clock may be slow', () => {
     expect(use([one], { startedAt: new Date('2026-05-01T09:00:00Z') })).toBeUndefined();
     expect(use([one], { startedAt: new Date('2026-05-01T09:58:00Z') })).toBe('one');
   });

@@ -45,7 +45,7 @@ async function reserve(answer = 'Accepted', input: object = {}, token = anna) {
 
 const reservation = (id: string) => server.reservation(id);
 
-describe('TC_046 reserve, then use with the reservationId', () => {
+describe('TC_046: use of a reservation with its reservationId', () => {
   it('ReserveNow has the fields of the specification, and a start with its reservationId makes the reservation USED', async () => {
     const { result, payload } = await reserve('Accepted', { durationMinutes: 10 });
     expect(payload).toEqual({
@@ -66,7 +66,7 @@ describe('TC_046 reserve, then use with the reservationId', () => {
   });
 });
 
-describe('TC_047 expire', () => {
+describe('TC_047: expiry of a reservation', () => {
   it('a reservation ends as EXPIRED by the server’s clock, and its connector can be reserved again at once', async () => {
     const { result } = await reserve('Accepted', {
       expiryDate: new Date(server.clock.now().getTime() + 700).toISOString(),
@@ -80,27 +80,30 @@ describe('TC_047 expire', () => {
   });
 });
 
-describe('TC_048 refused by the charger', () => {
+describe('TC_048: refusal by the charger', () => {
   it.each([
     ['TC_048_1', 'Faulted'],
     ['TC_048_2', 'Occupied'],
     ['TC_048_3', 'Unavailable'],
     ['TC_048_4', 'Rejected'],
-  ])('%s: the charger’s answer %s is passed on to the client, and nothing stays held', async (_, answer) => {
-    // The server sends ReserveNow even when the known status predicts a refusal.
-    await status(1, answer === 'Occupied' ? 'Preparing' : 'Available');
-    const { result } = await reserve(answer);
-    expect(result).toMatchObject({
-      __typename: 'ChargerRefused',
-      code: 'CHARGER_REFUSED',
-      answer: answer.toUpperCase(),
-      reservation: { status: 'REJECTED', reason: answer.toUpperCase() },
-    });
-    expect((await reserve()).result).toMatchObject({ status: 'ACCEPTED' });
-  });
+  ])(
+    '%s: the charger’s answer %s is passed on to the client, and the connector can be reserved again',
+    async (_, answer) => {
+      // The server sends ReserveNow even when the known status predicts a refusal.
+      await status(1, answer === 'Occupied' ? 'Preparing' : 'Available');
+      const { result } = await reserve(answer);
+      expect(result).toMatchObject({
+        __typename: 'ChargerRefused',
+        code: 'CHARGER_REFUSED',
+        answer: answer.toUpperCase(),
+        reservation: { status: 'REJECTED', reason: answer.toUpperCase() },
+      });
+      expect((await reserve()).result).toMatchObject({ status: 'ACCEPTED' });
+    },
+  );
 });
 
-describe('TC_049 connector 0', () => {
+describe('TC_049: reservation of connector 0', () => {
   it('a reservation of connector 0 is used on whichever connector the holder takes', async () => {
     const { result, payload } = await reserve('Accepted', { connectorId: 0 });
     expect(payload.connectorId).toBe(0);
@@ -109,7 +112,7 @@ describe('TC_049 connector 0', () => {
   });
 });
 
-describe('TC_051 and TC_052 cancel', () => {
+describe('TC_051 and TC_052: cancellation', () => {
   it.each([
     ['TC_051', 'Accepted'],
     ['TC_052', 'Rejected'], // Rejected: the charger has no such reservation, so the hold is gone either way.
@@ -122,7 +125,7 @@ describe('TC_051 and TC_052 cancel', () => {
     expect(await cancelling).toMatchObject({ id: result.id, status: 'CANCELLED', reason: 'DRIVER_REQUEST' });
   });
 
-  it('a start before the answer to CancelReservation makes the cancel fail: ALREADY_USED', async () => {
+  it('a start before the answer to CancelReservation makes the cancel fail with ALREADY_USED', async () => {
     const { result } = await reserve();
     const cancelling = server.cancelReservation(anna, { id: result.id });
     const { id } = await charger.expectCall('CancelReservation');
@@ -144,7 +147,7 @@ describe('TC_051 and TC_052 cancel', () => {
   });
 });
 
-describe('TC_053 another idTag of the same parent', () => {
+describe('TC_053: another idTag of the same parent', () => {
   it('another idTag with the reservation’s parentIdTag is accepted and uses the reservation', async () => {
     const { result, payload } = await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect(payload.parentIdTag).toBe('FLEET');
@@ -155,20 +158,20 @@ describe('TC_053 another idTag of the same parent', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('an idTag of the holder’s parent is Blocked when the reservation names no parentIdTag', async () => {
+  it('a start by another idTag of the holder’s parent is Blocked when the reservation names no parentIdTag', async () => {
     const { result } = await reserve();
     expect((await start('BEN')).idTagInfo.status).toBe('Blocked');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a parentIdTag presented as an idTag is Invalid: it is not a member of its group', async () => {
+  it('a start with the reservation’s parentIdTag as idTag is Invalid', async () => {
     await reserve('Accepted', { parentIdTag: 'FLEET' });
     expect((await start('FLEET')).idTagInfo.status).toBe('Invalid');
   });
 });
 
-describe('other users', () => {
-  it('Authorize answers Blocked only when every connector is held for others, and for a minute at most', async () => {
+describe('users who do not hold the reservation', () => {
+  it('Authorize answers Blocked only when every connector is held for others, with an expiryDate at most a minute ahead', async () => {
     await reserve();
     expect(await charger.call('Authorize', { idTag: 'CLEO' })).toEqual({ idTagInfo: { status: 'Accepted' } });
     await reserve('Accepted', { connectorId: 2 });
@@ -179,7 +182,7 @@ describe('other users', () => {
     expect(await charger.call('Authorize', { idTag: 'anna' })).toMatchObject({ idTagInfo: { status: 'Accepted' } });
   });
 
-  it('a start on a held connector is Blocked with a transactionId, and charging on is a breach', async () => {
+  it('a start by another idTag on a held connector is Blocked with a transactionId, and continued charging is a breach', async () => {
     const { result } = await reserve();
     const refused = await start('CLEO', { reservationId: result.reservationId });
     expect(refused).toMatchObject({ transactionId: expect.any(Number), idTagInfo: { status: 'Blocked' } });
@@ -190,14 +193,14 @@ describe('other users', () => {
     expect(await events.next()).toMatchObject({ type: 'BREACHED', to: 'ACCEPTED', reservation: { isBreached: true } });
   });
 
-  it('everybody may start on the other connector, which leaves the reservation ACCEPTED', async () => {
+  it('a start on a connector that is not held is Accepted for everybody and leaves the reservation ACCEPTED', async () => {
     const { result } = await reserve();
     expect((await start('CLEO', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
     expect((await start('ANNA', { connectorId: 2 })).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('the API shows RESERVED and reservedUntil, never the holder', async () => {
+  it('the API shows others RESERVED and reservedUntil of a held connector, but not the holder', async () => {
     const { result } = await reserve();
     const asked = { chargerId, connectorId: 1, idTag: 'CLEO' };
     expect(await server.authorization(operator, asked)).toEqual({
@@ -227,7 +230,7 @@ describe('starts that chargers report wrongly, twice or late', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('a start repeated with a new message id is one transaction and one use', async () => {
+  it('a start repeated with a new message id makes one transaction and uses one reservation', async () => {
     const first = await reserve();
     const second = await reserve('Accepted', { connectorId: 0 });
     const timestamp = now();
@@ -238,7 +241,7 @@ describe('starts that chargers report wrongly, twice or late', () => {
     expect(await reservation(second.result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a refused start leaves the reservation ACCEPTED', async () => {
+  it('a start with a blocked idTag leaves the reservation ACCEPTED', async () => {
     await server.saveIdTag('EVE');
     const { result } = await reserve('Accepted', { idTag: 'EVE' }, operator);
     await server.saveIdTag('EVE', { status: 'BLOCKED' });
@@ -253,7 +256,7 @@ describe('starts that chargers report wrongly, twice or late', () => {
     expect(await reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a start dated inside the hold but sent after it changes EXPIRED to USED', async () => {
+  it('a start dated inside the hold but sent after its end changes the reservation from EXPIRED to USED', async () => {
     const { result } = await reserve('Accepted', { expiryDate: new Date(Date.now() + 700).toISOString() });
     const timestamp = new Date(Date.now() + 100).toISOString();
     await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
@@ -263,25 +266,25 @@ describe('starts that chargers report wrongly, twice or late', () => {
 });
 
 describe('deviations of real chargers', () => {
-  it('a timestamp without a zone is read as UTC', async () => {
+  it('a charger’s timestamp without a time zone is read as UTC', async () => {
     const { result } = await reserve();
     const timestamp = now().slice(0, 19);
     expect((await start('ANNA', { timestamp })).idTagInfo.status).toBe('Accepted');
     expect(await reservation(result.id)).toMatchObject({ status: 'USED' });
   });
 
-  it('an impossible timestamp is answered with PropertyConstraintViolation', async () => {
+  it('a start with an impossible timestamp is answered with PropertyConstraintViolation', async () => {
     await expect(start('ANNA', { timestamp: '2026-13-45T99:00:00Z' })).rejects.toThrow('PropertyConstraintViolation');
   });
 
-  it('an answer with an unknown member still counts as an answer', async () => {
+  it('a ReserveNow answer with an unknown field still makes the reservation ACCEPTED', async () => {
     const reserving = server.reserveNow(anna, { chargerId, connectorId: 1, idTag: 'ANNA' });
     const { id } = await charger.expectCall('ReserveNow');
     charger.answer(id, { status: 'Accepted', vendorNote: 'ok' });
     expect(await reserving).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('a parentIdTag too long for 1.6 is left out of the answer to a start, which is sent nevertheless', async () => {
+  it('a start by an idTag whose parentIdTag is too long for OCPP 1.6 is still Accepted', async () => {
     await server.saveIdTag('LONGPARENT', { parentIdTag: 'P'.repeat(21) });
     expect(await start('LONGPARENT')).toMatchObject({
       transactionId: expect.any(Number),
@@ -289,7 +292,7 @@ describe('deviations of real chargers', () => {
     });
   });
 
-  it('an expired hold without connector is cancelled on the charger, which may have missed the expiry', async () => {
+  it('an expired reservation of connector 0 is cancelled on the charger, which may have missed the expiry', async () => {
     const { result } = await reserve('Accepted', { connectorId: 0, durationMinutes: 5 });
     server.clock.advance(5 * 60_000);
     await eventually(async () => expect(await reservation(result.id)).toMatchObject({ status: 'EXPIRED' }));
@@ -300,7 +303,7 @@ describe('deviations of real chargers', () => {
   });
 });
 
-describe('faults', () => {
+describe('connector faults', () => {
   it.each([
     [1, 'Faulted', 'CHARGER_FAULTED'],
     [1, 'Unavailable', 'CHARGER_UNAVAILABLE'],

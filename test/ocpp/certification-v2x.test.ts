@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts';
 import type { RawCharger } from '../support/raw-charger.ts';
 import { driverToken, operatorToken, TestServer } from '../support/test-server.ts';
 
-describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
+describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger with %s', (subprotocol) => {
   let server: TestServer;
   let anna: string;
   let operator: string;
@@ -132,7 +132,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
     },
   );
 
-  it('an update of an unknown reservation gets an empty answer', async () => {
+  it('a ReservationStatusUpdate of an unknown reservation gets an empty answer', async () => {
     const update = { reservationId: 4711, reservationUpdateStatus: 'Removed' };
     expect(await charger.call('ReservationStatusUpdate', update)).toEqual({});
   });
@@ -172,7 +172,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
     expect(await server.reservation(result.id)).toMatchObject({ status: 'ACCEPTED' });
   });
 
-  it('another token on the held EVSE is answered NotAtThisTime, and charging on is a breach', async () => {
+  it('a start by another token on a held EVSE is answered NotAtThisTime, and continued charging is a breach', async () => {
     const { result } = await reserve();
     const answer = await transaction('Started', 't1', { idToken: token('CLEO') });
     expect(answer).toMatchObject({ idTokenInfo: { status: 'NotAtThisTime' } });
@@ -197,7 +197,7 @@ describe.each(['ocpp2.0.1', 'ocpp2.1'])('a charger of %s', (subprotocol) => {
     expect(rows).toEqual([{ stopped: true }]);
   });
 
-  it('the server learns at boot what a 2.x charger supports', async () => {
+  it('after a BootNotification the server reads whether an OCPP 2.x charger supports a reservation without EVSE', async () => {
     const chargingStation = { vendorName: 'Acme', model: 'Two', firmwareVersion: '9' };
     await charger.call('BootNotification', { reason: 'PowerUp', chargingStation });
     const { id, payload } = await charger.expectCall('GetVariables');

@@ -27,7 +27,7 @@ describe('admission of chargers', () => {
     expect(await refusal('CH1', '')).toBe('HTTP 401');
   });
 
-  it('the gateway refuses a charger that presents the credentials of another', async () => {
+  it('the gateway refuses a charger that presents the credentials of another charger', async () => {
     const authorization = `Basic ${Buffer.from('CH2:charger-password').toString('base64')}`;
     const socket = new WebSocket(`${server.ocppUrl}/CH1`, ['ocpp1.6'], { headers: { authorization } });
     const status = await new Promise((resolve) => {
@@ -38,7 +38,7 @@ describe('admission of chargers', () => {
   });
 
   it.each(['ocpp1.5', ''])(
-    'a client that offers the subprotocol "%s" is closed and not recorded as connected',
+    'a client that offers only the subprotocol "%s" is disconnected and not recorded as connected',
     async (subprotocol) => {
       const headers = { authorization: `Basic ${Buffer.from('CH1:charger-password').toString('base64')}` };
       const socket = new WebSocket(`${server.ocppUrl}/CH1`, subprotocol ? [subprotocol] : [], { headers });
@@ -82,7 +82,7 @@ describe('admission of chargers', () => {
   });
 });
 
-describe('answering chargers', () => {
+describe('answers to chargers', () => {
   it('an unknown action is answered with NotImplemented', async () => {
     const charger = await server.rawCharger('CH3');
     charger.send([2, 'x1', 'MakeCoffee', {}]);
@@ -114,7 +114,7 @@ describe('answering chargers', () => {
     expect((await charger.answers.next()).slice(0, 3)).toEqual([4, 'e', format]);
   });
 
-  it('bad frames are answered with an error, and the connection stays open', async () => {
+  it('malformed OCPP frames are answered with an error, and the connection stays open', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.0.1');
     for (const frame of ['{', '"text"', '[]', '[2]', 'null']) {
       charger.send(frame);
@@ -152,7 +152,7 @@ describe('answering chargers', () => {
     },
   );
 
-  it('a 2.1 charger may send Send and CallResultError frames, and neither is answered', async () => {
+  it('an OCPP 2.1 charger may send Send and CallResultError frames, and neither is answered', async () => {
     const charger = await server.rawCharger('CH3', 'ocpp2.1');
     charger.send([
       6,
@@ -181,7 +181,7 @@ describe('answering chargers', () => {
     expect(ids).toEqual(Array.from({ length: 30 }, (_, index) => `m${index}`));
   });
 
-  it('messages that the server only takes note of get the answers that the specification requires', async () => {
+  it('notifications that need no action by the server get the answers that the OCPP specification requires', async () => {
     const v16 = await server.rawCharger('CH3');
     expect(await v16.call('FirmwareStatusNotification', { status: 'Installed' })).toEqual({});
     expect(await v16.call('DiagnosticsStatusNotification', { status: 'Idle' })).toEqual({});
@@ -237,10 +237,10 @@ describe('answering chargers', () => {
   });
 });
 
-describe('calling chargers', () => {
+describe('calls to chargers', () => {
   const boot = { chargePointVendor: 'Acme', chargePointModel: 'One' };
 
-  it('the server learns at boot what a 1.6 charger supports', async () => {
+  it('after a BootNotification the server reads whether an OCPP 1.6 charger supports reservations', async () => {
     const charger = await server.rawCharger('CH5');
     expect(await charger.call('BootNotification', boot)).toEqual({
       status: 'Accepted',
@@ -266,7 +266,7 @@ describe('calling chargers', () => {
     expect(refused).toMatchObject({ __typename: 'ReservationNotSupported', code: 'NOT_SUPPORTED' });
   });
 
-  it('the server sends one call at a time, and answers the charger while its own call is open', async () => {
+  it('the server sends a charger one call at a time, and answers the charger’s calls meanwhile', async () => {
     const charger = await server.rawCharger('CH8');
     const anna = await driverToken('ANNA');
     const first = server.reserveNow(anna, { chargerId: 'CH8', connectorId: 1, idTag: 'ANNA' });
@@ -281,7 +281,7 @@ describe('calling chargers', () => {
     expect([(await first).status, (await second).status]).toEqual(['ACCEPTED', 'ACCEPTED']);
   });
 
-  it('an answer that breaks its schema counts as no answer: the reservation is UNKNOWN', async () => {
+  it('a ReserveNow answer that violates its schema leaves the reservation UNKNOWN', async () => {
     const charger = await server.rawCharger('CH8');
     await server.saveIdTag('DORA');
     await server.saveCharger('CH8', 'site', { connectors: [1, 2, 3].map((connectorId) => ({ connectorId })) });

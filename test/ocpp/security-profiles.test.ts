@@ -62,8 +62,8 @@ const saveCharger = (input: object, token = admin) =>
     )
     .then(({ saveCharger: saved }) => saved);
 
-describe('a charger set to a profile', () => {
-  it('profile 1 accepts a password on the plain and on the TLS port', async () => {
+describe('a charger with a security profile', () => {
+  it('security profile 1 accepts a password on the plain and on the TLS port', async () => {
     await saveCharger({ id: 'P1', password: PASSWORD });
     expect(await plainly({ id: 'P1', password: PASSWORD })).toBe(101);
     expect(await overTls({ id: 'P1', password: PASSWORD })).toBe(101);
@@ -71,7 +71,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'P1' })).toBe(401);
   });
 
-  it('profile 2 accepts a password over TLS only', async () => {
+  it('security profile 2 accepts a password over TLS only', async () => {
     expect(await saveCharger({ id: 'P2', password: PASSWORD, securityProfile: 2 })).toMatchObject({
       securityProfile: 2,
     });
@@ -79,7 +79,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'P2', password: PASSWORD })).toBe(101);
   });
 
-  it('profile 3 accepts a certificate only', async () => {
+  it('security profile 3 accepts a certificate only', async () => {
     await saveCharger({ id: 'P3', password: PASSWORD, securityProfile: 3 });
     const pair = await certificates.issue('P3');
     expect(await overTls({ id: 'P3', pair })).toBe(101);
@@ -87,7 +87,7 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'P3', password: PASSWORD })).toBe(403);
   });
 
-  it('a profile can be raised but not lowered, and raising it ends a connection made under the lower one', async () => {
+  it('a security profile can be raised but not lowered, and raising it ends a connection made with the lower profile', async () => {
     await saveCharger({ id: 'UP', password: PASSWORD });
     const charger = await server.rawCharger('UP');
     expect(await saveCharger({ id: 'UP', securityProfile: 2 })).toMatchObject({ securityProfile: 2 });
@@ -101,7 +101,7 @@ describe('a charger set to a profile', () => {
     expect(await plainly({ id: 'UP', password: PASSWORD })).toBe(403);
   });
 
-  it('a charger that is removed and saved again keeps its profile, and its old certificates stay revoked', async () => {
+  it('a charger that is removed and saved again keeps its security profile, and its old certificates are refused', async () => {
     await saveCharger({ id: 'GONE', password: PASSWORD, securityProfile: 3 });
     const pair = await certificates.issue('GONE');
     expect(await overTls({ id: 'GONE', pair })).toBe(101);
@@ -114,7 +114,7 @@ describe('a charger set to a profile', () => {
     expect(await overTls({ id: 'GONE', pair })).toBe(403);
   });
 
-  it('a raised profile survives concurrent saves of the charger', async () => {
+  it('a raised security profile survives concurrent saves of the charger', async () => {
     await saveCharger({ id: 'RACE', password: PASSWORD });
     await Promise.all([
       saveCharger({ id: 'RACE', password: 'another-password-1' }),
@@ -135,7 +135,7 @@ describe('a charger set to a profile', () => {
   });
 });
 
-describe('a certificate', () => {
+describe('a charger certificate', () => {
   beforeAll(async () => {
     for (const id of ['C1', 'C2']) await saveCharger({ id, password: PASSWORD, securityProfile: 3 });
   });
@@ -148,7 +148,7 @@ describe('a certificate', () => {
 
   it.each([
     ['that has expired', { from: -20, to: -1 }],
-    ['that is not good yet', { from: 1, to: 20 }],
+    ['that is not valid yet', { from: 1, to: 20 }],
   ])('a certificate %s is refused', async (_, dates) => {
     expect(await overTls({ id: 'C1', pair: await certificates.issue('C1', dates) })).toBe(403);
   });
@@ -165,12 +165,12 @@ describe('a certificate', () => {
     expect(await overTls({ id: 'C1', pair: await certificates.issue('C1, CN=C2') })).toBe(403);
   });
 
-  it('a certificate of another authority, such as the maker’s, does not prevent a login with the password', async () => {
+  it('a certificate of another authority, such as the manufacturer’s, does not prevent a login with the password', async () => {
     const pair = await certificates.issue('0815', { by: certificates.stranger });
     expect(await overTls({ id: 'P2', pair, password: PASSWORD })).toBe(101);
   });
 
-  it('a certificate is listed for the site’s operator; revoking it ends its connection and refuses it from then on', async () => {
+  it('a certificate is listed for the site’s operator; revoking the certificate ends its connection and bars later logins with it', async () => {
     const pair = await certificates.issue('C1');
     expect(await overTls({ id: 'C1', pair })).toBe(101);
     const query = '{ charger(id: "C1") { certificates { fingerprint serialNumber lastSeenAt notAfter } } }';
@@ -222,7 +222,7 @@ describe('renewal of a certificate', () => {
     ).renewChargerCertificate;
 
   it.each(['1.6', '2.0.1'] as const)(
-    'a charger told to renew its certificate gets a signed one and logs in with it (%s)',
+    'a charger asked to renew its certificate gets a signed certificate and logs in with it (OCPP %s)',
     async (version) => {
       const id = `RENEW-${version}`;
       await saveCharger({ id, password: PASSWORD, securityProfile: 3 });
@@ -245,7 +245,7 @@ describe('renewal of a certificate', () => {
     },
   );
 
-  it('a signing request that is malformed, badly signed, for another charger or over a plain connection is Rejected', async () => {
+  it('a certificate signing request that is malformed, badly signed, for another charger or over a plain connection is Rejected', async () => {
     await saveCharger({ id: 'SIGN', password: PASSWORD });
     const url = tlsUrl();
     const charger = await server.charger('SIGN', '1.6', { url, tls: { ca: certificates.ca } });
@@ -270,7 +270,7 @@ describe('renewal of a certificate', () => {
     plain.close();
   });
 
-  it('a renewal is refused by a server without a certificate authority', async () => {
+  it('a certificate renewal is refused by a server without a certificate authority', async () => {
     const without = await TestServer.start({ database: server.database });
     const charger = await without.rawCharger('CH1');
     const { csr } = await certificates.request('CN=CH1');
@@ -281,7 +281,7 @@ describe('renewal of a certificate', () => {
   });
 });
 
-describe('a password', () => {
+describe('a charger password', () => {
   const change = async (token: string, id: string) =>
     (
       await server.graphql(
@@ -293,7 +293,7 @@ describe('a password', () => {
     ).changeChargerPassword;
 
   it.each(['1.6', '2.0.1', '2.1'] as const)(
-    'a password is changed on the charger, which reconnects with the new one (%s)',
+    'a password is changed on the charger, which logs in with the new password (OCPP %s)',
     async (version) => {
       const id = `PW-${version}`;
       await saveCharger({ id, password: PASSWORD });
@@ -316,7 +316,7 @@ describe('a password', () => {
     },
   );
 
-  it('a password stays as it is when the charger refuses the change', async () => {
+  it('a password change that the charger refuses stores no new password', async () => {
     await saveCharger({ id: 'PW-NO', password: PASSWORD });
     const charger = await server.rawCharger('PW-NO');
     const changing = change(admin, 'PW-NO');
@@ -383,21 +383,21 @@ describe('a password', () => {
     await proxied.stop();
   });
 
-  it('a password change is refused for an offline charger, and for another site’s operator as if there were no charger', async () => {
+  it('a password change is refused for an offline charger, and for another site’s operator like that of an unknown charger', async () => {
     await saveCharger({ id: 'PW-OFF', password: PASSWORD });
     expect(await change(admin, 'PW-OFF')).toMatchObject({ code: 'CHARGER_OFFLINE' });
     const foreign = await operatorToken('elsewhere');
     expect(await change(foreign, 'PW-OFF')).toEqual(await change(foreign, 'NOBODY'));
   });
 
-  it('a password may be bytes that are no text, saved as hexadecimal digits', async () => {
+  it('a charger password may be bytes that are not text, saved as hexadecimal digits', async () => {
     const digits = '00FF10EE20DD30CC40BB50AA60996088';
     await saveCharger({ id: 'PW-HEX', password: digits });
     expect(await plainly({ id: 'PW-HEX', password: Buffer.from(digits, 'hex') })).toBe(101);
     expect(await plainly({ id: 'PW-HEX', password: digits })).toBe(101);
   });
 
-  it('a password is stored only as a slow hash', async () => {
+  it('a charger password is stored only as a scrypt hash', async () => {
     const rows = await server.database.query<{ row: string }>('SELECT charger::text AS row FROM charger');
     expect(rows.length).toBeGreaterThan(5);
     for (const { row } of rows) {

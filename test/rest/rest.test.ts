@@ -115,13 +115,13 @@ describe('reserve-now and cancel-reservation', () => {
 
 describe('refusals as problem details', () => {
   it.each([
-    ['no JSON', '{', 400],
-    ['a number that is text', { ...minutes, connectorId: '1' }, 400],
+    ['a body that is not JSON', '{', 400],
+    ['a number sent as text', { ...minutes, connectorId: '1' }, 400],
     ['an unknown field', { ...minutes, conectorId: 1 }, 400],
     ['a malformed date', { idTag: 'ANNA', expiryDate: 'tomorrow' }, 400],
     ['a date in the past', { idTag: 'ANNA', expiryDate: '2020-01-01T00:00:00Z' }, 400],
-    ['two ends', { ...minutes, expiryDate: '2100-01-01T00:00:00Z' }, 400],
-    ['another’s idTag', { ...minutes, idTag: 'CLEO' }, 403],
+    ['both durationMinutes and expiryDate', { ...minutes, expiryDate: '2100-01-01T00:00:00Z' }, 400],
+    ['another driver’s idTag', { ...minutes, idTag: 'CLEO' }, 403],
   ])('reserve-now with %s is answered with problem details', async (_, body, status) => {
     const answer = await reserve('CH1', body);
     expect(answer).toMatchObject({ status, type: expect.stringContaining('application/problem+json') });
@@ -135,10 +135,10 @@ describe('refusals as problem details', () => {
 
   it.each([
     ['a space before the time', (iso: string) => iso.replace('T', ' ')],
-    ['small letters', (iso: string) => iso.toLowerCase()],
+    ['lowercase letters', (iso: string) => iso.toLowerCase()],
     ['an offset without a colon', (iso: string) => iso.replace('Z', '+0000')],
-    ['an offset of hours', (iso: string) => iso.replace('Z', '+00')],
-  ])('an expiryDate with %s is the same instant', async (_, written) => {
+    ['an offset in hours only', (iso: string) => iso.replace('Z', '+00')],
+  ])('an expiryDate with %s is read as the same instant', async (_, written) => {
     const charger = await server.charger('CH1');
     const expiryDate = new Date(server.clock.now().getTime() + 15 * 60_000).toISOString();
     const { body } = await reserve('CH1', { idTag: 'ANNA', connectorId: 1, expiryDate: written(expiryDate) });
@@ -173,7 +173,7 @@ describe('refusals as problem details', () => {
     expect((await call('GET', '/reservations', { token })).status).toBe(200);
   });
 
-  it('an unknown path, charger or reservation is answered with 404, and another driver’s reservation exactly alike', async () => {
+  it('an unknown path, charger or reservation is answered with 404, and another driver’s reservation like an unknown one', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const cleo = await driverToken('CLEO');
@@ -194,7 +194,7 @@ describe('refusals as problem details', () => {
     await charger.disconnect();
   });
 
-  it('reserving another driver’s connector is answered with 409 and reservedUntil, without the holder', async () => {
+  it('reserve-now of a connector that another driver holds is answered with 409 and reservedUntil, without the holder', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const token = await driverToken('CLEO');
@@ -210,7 +210,7 @@ describe('refusals as problem details', () => {
     expect(answer).toMatchObject({ status: 422, body: { code: 'POLICY', reasons: [{ rule: 'MAX_DURATION' }] } });
   });
 
-  it('a refusal by the charger is answered with 502, an offline charger with 503', async () => {
+  it('reserve-now is answered with 502 when the charger refuses, with 503 when the charger is offline', async () => {
     const charger = await server.charger('CH2');
     charger.behaviour = { type: 'refuse', status: 'Occupied' };
     expect(await reserve('CH2', { ...minutes, connectorId: 1 })).toMatchObject({
@@ -221,7 +221,7 @@ describe('refusals as problem details', () => {
     expect(await reserve('OFF', minutes)).toMatchObject({ status: 503, body: { code: 'CHARGER_OFFLINE' } });
   });
 
-  it('a charger’s missing answer gives 504 with a Location, which shows the outcome once the late answer comes', async () => {
+  it('reserve-now that the charger does not answer is answered with 504 and a Location, which shows the outcome after a late answer', async () => {
     const charger = await server.rawCharger('CH3');
     const reserving = reserve('CH3', { ...minutes, connectorId: 1 });
     const { id } = await charger.expectCall('ReserveNow');
@@ -234,7 +234,7 @@ describe('refusals as problem details', () => {
     charger.close();
   });
 
-  it('an unknown method is answered with 404, an oversized body with 413, another content type with 415', async () => {
+  it('reserve-now answers GET with 404, an oversized body with 413, a content type other than JSON with 415', async () => {
     expect((await call('GET', '/chargers/CH1/actions/reserve-now', { token: anna })).status).toBe(404);
     expect((await reserve('CH1', { idTag: 'x'.repeat(200_000) })).status).toBe(413);
     const headers = { 'content-type': 'text/csv' };
@@ -266,7 +266,7 @@ describe('reservations', () => {
   });
 });
 
-describe('events', () => {
+describe('the event stream', () => {
   async function open(query: string, token: string, headers: Record<string, string> = {}) {
     const aborting = new AbortController();
     const response = await fetch(address(`/events?${query}`), {
@@ -295,7 +295,7 @@ describe('events', () => {
     return { response, events, close: () => aborting.abort() };
   }
 
-  it('events arrive as they happen, within the caller’s rights, and resume without a gap after Last-Event-ID', async () => {
+  it('the event stream sends the events that the caller may see, and resumes without a gap after Last-Event-ID', async () => {
     const charger = await server.charger('CH1');
     const stream = await open('kind=RESERVATION', anna);
     const stranger = await open('kind=RESERVATION', await driverToken('CLEO'));
@@ -316,7 +316,7 @@ describe('events', () => {
     await charger.disconnect();
   });
 
-  it('events with an invalid cursor are answered with 400, without a credential with 401', async () => {
+  it('the event stream answers an invalid cursor with 400 and a missing credential with 401', async () => {
     expect((await open('after=nonsense', anna)).response.status).toBe(400);
     expect((await fetch(address('/events'))).status).toBe(401);
   });
@@ -376,7 +376,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(body.components.schemas).toSorted()).toEqual(['Problem', 'Reservation', 'ReservationPage']);
   });
 
-  it('the OpenAPI Reservation has every field that REST returns, and the same fields as GraphQL but site and charger', async () => {
+  it('the OpenAPI Reservation has every field that REST returns, and the same fields as GraphQL except site and charger', async () => {
     const charger = await server.charger('CH1');
     const { body } = await reserve('CH1', { ...minutes, connectorId: 1 });
     const { body: document } = await call('GET', '/openapi.json');

@@ -34,7 +34,9 @@ async function run(sequence: readonly Step[], world: World): Promise<number> {
   return taken;
 }
 
-it(`the invariants hold through ${runs} sequences of ${STEPS} steps`, { timeout: 24 * 3_600_000 }, async () => {
+it(`the reservation invariants hold through ${runs} random sequences of ${STEPS} steps`, {
+  timeout: 24 * 3_600_000,
+}, async () => {
   let taken = 0;
   // Twice as many as needed, since run() skips the steps that the model does not allow.
   const sequence = fc.array(fc.oneof(...steps), { minLength: shrinks ? 1 : 2 * STEPS, maxLength: 2 * STEPS });

@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('rows are claimed once, and only for the node that holds the charger’s socket', async () => {
+it('due reservations are claimed once, and only for the node that holds the charger’s socket', async () => {
   const now = new Date(Date.now() + 1000);
   const lease = new Date(Date.now() + 60_000);
   const claimed: { id: string; chargerId: string; node: number }[] = [];
@@ -56,7 +56,7 @@ it('rows are claimed once, and only for the node that holds the charger’s sock
   expect(claimed.every(({ chargerId, node }) => chargerId === `CH${node}`)).toBe(true);
 });
 
-it('a row whose claimer died falls due again when its claim runs out', async () => {
+it('a claimed reservation that no process settles is due again when its claim runs out', async () => {
   const reservations = reservationRepository(processes[0] as Database);
   expect(await reservations.claimDue(new Date(Date.now() + 30_000), 1, new Date())).toEqual([]);
   const later = new Date(Date.now() + 61_000);

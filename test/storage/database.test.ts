@@ -5,7 +5,7 @@ import { statement } from '../../src/storage/statement.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-it('a connection that breaks during a transaction fails that transaction and nothing else', async () => {
+it('a database connection that breaks during a transaction fails that transaction and nothing else', async () => {
   const { url, query, drop } = await createTestDatabase();
   const database = await openDatabase({ url, poolSize: 2, entities: [] });
   const pid = statement<{ pid: number }>('pid', 'SELECT pg_backend_pid() AS pid');

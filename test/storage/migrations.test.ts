@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { migrations } from '../../src/storage/migrations.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-it('each migration takes back exactly what it made, and all run up again', async () => {
+it('undoing a migration removes exactly what the migration made, and afterwards all migrations run again', async () => {
   const database = await createTestDatabase({ isEmpty: true });
   const connect = (count: number) =>
     new DataSource({

@@ -45,7 +45,7 @@ const everyReservation: readonly Reservation[] = [
 
 describe('the sweep of expired reservations', () => {
   it.each(everyReservation.map((one) => [one.status, 'reason' in one ? one.reason : undefined, one] as const))(
-    'the sweep changes a %s reservation (reason %s) exactly as `expired` does',
+    'the expiry sweep changes a %s reservation (reason %s) exactly as the happening `expired` does',
     async (_, __, reservation) => {
       const before = await store(reservation);
       await reservations.expire(late, late);
@@ -53,7 +53,7 @@ describe('the sweep of expired reservations', () => {
     },
   );
 
-  it('the sweep appends one event for each reservation that it ends, with the status before and after', async () => {
+  it('the expiry sweep appends one event for each reservation that it ends, with the status before and after', async () => {
     for (const status of liveStatuses) {
       const before = await store(reservationsIn[status]);
       await reservations.expire(late, late);
@@ -65,7 +65,7 @@ describe('the sweep of expired reservations', () => {
     }
   });
 
-  it('the sweep ends an accepted reservation at its no-show time, before its expiry date, and no other status', async () => {
+  it('the expiry sweep ends an ACCEPTED reservation at its no-show time, but no other live reservation', async () => {
     for (const status of liveStatuses) {
       const before = await store(reservationsIn[status]);
       await testDatabase.query(
@@ -78,7 +78,7 @@ describe('the sweep of expired reservations', () => {
     }
   });
 
-  it('a notice of the end leaves everything of a reservation but its version', async () => {
+  it('the notice before the end of a reservation changes only the reservation’s version', async () => {
     const before = await store(reservationsIn.ACCEPTED);
     await testDatabase.query(`UPDATE reservation SET notice_at = starts_at WHERE id = '${before.id}'`);
     expect(await reservations.giveNotice(at)).toBe(1);
@@ -93,16 +93,19 @@ describe('a stored transition', () => {
     ),
   );
 
-  it.each(cases)('%s of a %s reservation is read back as `apply` made it', async (_, __, happening, reservation) => {
-    const before = await store(reservation);
-    const next = apply(before, happening, at);
-    if (!next) throw new Error('apply changed nothing');
-    const step = { type: eventTypeOf(happening, next), actor: 'SERVER', at } as const;
-    expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(true);
-    expect(await reservations.byId(before.id)).toEqual(next);
-    // The version was the one it was decided on: a second writer stores nothing.
-    expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(false);
-  });
+  it.each(cases)(
+    'the happening %s of a %s reservation is stored as `apply` made it',
+    async (_, __, happening, reservation) => {
+      const before = await store(reservation);
+      const next = apply(before, happening, at);
+      if (!next) throw new Error('apply changed nothing');
+      const step = { type: eventTypeOf(happening, next), actor: 'SERVER', at } as const;
+      expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(true);
+      expect(await reservations.byId(before.id)).toEqual(next);
+      // The version was the one it was decided on: a second writer stores nothing.
+      expect(await reservations.advance(before, next, step, { isReleaseOwed: false })).toBe(false);
+    },
+  );
 
   it('the stored transitions cover every happening and every live status', () => {
     expect(new Set(cases.map(([name]) => name))).toEqual(new Set(Object.keys(happenings)));

@@ -127,9 +127,9 @@ function nameOf(checker: ts.TypeChecker, type: ts.Type): string {
   return 'json';
 }
 
-describe('every statement', () => {
+describe('every SQL statement', () => {
   it.each([...statements.values()].map((one) => [one.name, one] as const))(
-    'PostgreSQL prepares %s, and its columns are those that its row type claims',
+    'PostgreSQL prepares the statement %s, and its columns are those that its row type claims',
     async (name, one) => {
       const columns = await describeStatement(one);
       expect(claims.has(name)).toBe(true);
@@ -144,13 +144,13 @@ describe('every statement', () => {
     },
   );
 
-  it('is read by this test: the sources have no statement that is not prepared', () => {
+  it('the sources have no SQL statement that this test does not prepare', () => {
     expect([...claims.keys()].toSorted()).toEqual([...statements.keys()].toSorted());
   });
 });
 
 describe('named parameters', () => {
-  it('named parameters are numbered in the order of their first use; casts, text and comments are left alone', () => {
+  it('named parameters are numbered in the order of their first use; casts, string literals and comments do not change', () => {
     const made = statement(
       'test-named',
       `SELECT :second::text, :first, :second, 'at :no' -- :none\n WHERE a::int = :first`,
@@ -160,7 +160,7 @@ describe('named parameters', () => {
     statements.delete('test-named');
   });
 
-  it('a missing value throws, and so does a second statement of the same name', () => {
+  it('a named parameter without a value throws, and so does a second statement of the same name', () => {
     const made = statement('test-missing', 'SELECT :first');
     expect(() => valuesOf(made, { frist: 1 })).toThrow('test-missing needs a value for :first');
     expect(() => statement('test-missing', 'SELECT 1')).toThrow('test-missing');

@@ -32,7 +32,7 @@ function bufferOf(onOverflow: () => void = () => {}) {
 }
 const place = (id: bigint): Start => ({ position: { xid: 1n, id } });
 
-it('messages put in one turn of the event loop go out in one write, in order', async () => {
+it('messages put into the send buffer in one turn of the event loop go out in one write, in order', async () => {
   const { channel, put } = bufferOf();
   put('one');
   put('two');
@@ -41,7 +41,7 @@ it('messages put in one turn of the event loop go out in one write, in order', a
   await vi.waitFor(() => expect(channel.writes).toEqual(['|one!|two!', '|three!']));
 });
 
-it('messages wait while the system has not taken earlier writes, then go out in order', async () => {
+it('messages wait in the send buffer while earlier writes are unsent, then go out in order', async () => {
   const { channel, buffer, put } = bufferOf();
   channel.unsent = 100_000;
   put('one');
@@ -74,7 +74,7 @@ it('messages for a channel that no client has opened yet wait without a deadline
   expect(channel.writes).toEqual(['|early']);
 });
 
-it('the buffer has room again once most of it is written', async () => {
+it('the send buffer has room again once its messages are written', async () => {
   const { channel, buffer, put } = bufferOf();
   channel.unsent = 100_000;
   put('x'.repeat(70_000));
@@ -90,7 +90,7 @@ it('the buffer has room again once most of it is written', async () => {
   expect(isRoom).toBe(true);
 });
 
-it('an overflowing buffer gives up the client, keeps the progress of what was written, and drops the rest', async () => {
+it('an overflowing send buffer gives up its client, keeps the progress of the written messages and drops the others', async () => {
   const overflowed = vi.fn();
   const { channel, buffer, put, progress } = bufferOf(overflowed);
   put('first', place(1n));
@@ -105,7 +105,7 @@ it('an overflowing buffer gives up the client, keeps the progress of what was wr
   expect(channel.writes).toHaveLength(1);
 });
 
-it('more than 5000 small messages overflow the buffer, but a single large message does not', () => {
+it('more than 5000 small messages overflow the send buffer, but a single large message does not', () => {
   const overflowed = vi.fn();
   const { channel, put } = bufferOf(overflowed);
   channel.unsent = 100_000;

@@ -100,7 +100,7 @@ it('a sender that can renew its lease sends every message', async () => {
   await deliveries.stop();
 });
 
-it('a sender that cannot renew its lease stops before the next one may begin, and stores how far it came', async () => {
+it('a sender that cannot renew its lease stops before another sender may begin, and stores its position', async () => {
   const { deliveries, target, webhooks } = sender('lost');
   deliveries.start();
   await vi.waitFor(() => expect(webhooks.advance).toHaveBeenCalled());

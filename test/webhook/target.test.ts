@@ -35,7 +35,7 @@ it.each([
   '2002:7f00:1::',
   '2001:db8::1',
   '2001::1',
-])('%s is no public address', (address) => {
+])('%s is not a public address', (address) => {
   expect(isPublicAddress(address)).toBe(false);
 });
 
@@ -62,16 +62,16 @@ describe.each([
   'nothing',
   `https://example.com/${'x'.repeat(3000)}`,
 ])('a webhook to %s', (url) => {
-  it('the target is refused when its URL is checked', async () => {
+  it('a forbidden webhook target is refused when its URL is checked', async () => {
     expect(await target.check(url)).toMatch(/^It (must|is)/);
   });
 
-  it('the target is refused when a message is sent to it', async () => {
+  it('a forbidden webhook target is refused when a message is sent to it', async () => {
     await expect(target.post(url, {}, '{}')).rejects.toBeInstanceOf(NotDelivered);
   });
 });
 
-it('a name that resolves to a private address is refused when the connection is made', async () => {
+it('a host name that resolves to a private address is refused when the connection is made', async () => {
   const receiver = await Receiver.start();
   const url = receiver.url.replace('http:', 'https:').replace('127.0.0.1', 'localhost');
   await expect(target.post(url, {}, '{}')).rejects.toThrow('private network');

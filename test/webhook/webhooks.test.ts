@@ -93,7 +93,7 @@ const STEPS = [
 ];
 
 describe('a webhook message', () => {
-  it('a message contains the event and the reservation as of then, and its signature passes the standard’s library', async () => {
+  it('a webhook message contains the event and the reservation at that event, and the standardwebhooks library verifies its signature', async () => {
     const { secret, webhook } = await save();
     expect(secret).toMatch(/^whsec_/);
     const id = await reserveAndCancel();
@@ -121,7 +121,7 @@ describe('a webhook message', () => {
     );
   });
 
-  it('a message with another body, or under another secret, fails verification', async () => {
+  it('a webhook message with a changed body, or checked with another secret, fails verification', async () => {
     const { secret } = await save();
     await reserveAndCancel();
     const { body, headers } = await receiver.received.next();
@@ -131,7 +131,7 @@ describe('a webhook message', () => {
     expect(() => new Verifier(other).verify(body, given)).toThrow();
   });
 
-  it('a message is signed by both the old and the new secret after the secret was changed', async () => {
+  it('after rotateWebhookSecret a webhook message is signed with both the old and the new secret', async () => {
     const { secret: old, webhook } = await save();
     const { secret } = await run(operator, 'rotateWebhookSecret', { id: webhook.id });
     expect(secret).not.toBe(old);
@@ -141,7 +141,7 @@ describe('a webhook message', () => {
     for (const one of [old, secret]) new Verifier(one).verify(body, headers as Record<string, string>);
   });
 
-  it('a webhook gets messages only of the sites and the types that it names', async () => {
+  it('a webhook sends only events of the sites and the types that it lists', async () => {
     await server.saveSite('other');
     await save({ types: ['reservation.cancelled'] });
     const elsewhere = await Receiver.start();
@@ -154,7 +154,7 @@ describe('a webhook message', () => {
 });
 
 describe('a receiver that fails', () => {
-  it('a failing receiver gets the same message again until it takes it, and nothing overtakes that message', async () => {
+  it('a failing receiver gets the same message again until it accepts that message, and no later message before', async () => {
     const { webhook } = await save();
     receiver.answer = () => 500;
     await reserveAndCancel();
@@ -176,7 +176,7 @@ describe('a receiver that fails', () => {
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ attempts: 0, failingSince: null }));
   });
 
-  it('after failures the messages of one reservation stay in order, and those of other reservations still arrive', async () => {
+  it('after failed deliveries the messages of one reservation stay in order, and those of other reservations still arrive', async () => {
     const { webhook } = await save();
     let refused = 0;
     receiver.answer = ({ message }) => {
@@ -204,7 +204,7 @@ describe('a receiver that fails', () => {
     }
   });
 
-  it('a webhook that fails for a day is paused, and continues where it stopped when it is resumed', async () => {
+  it('a webhook that keeps failing is paused as UNREACHABLE, and sends the undelivered events when it is resumed', async () => {
     const { webhook } = await save();
     receiver.answer = () => 500;
     await reserveAndCancel();
@@ -231,7 +231,7 @@ describe('a receiver that fails', () => {
     await eventually(async () => expect(await find(webhook.id)).toMatchObject({ pausedFor: 'GONE' }));
   });
 
-  it('a redirect counts as a failure and is not followed', async () => {
+  it('a redirect answered to a webhook counts as a failure and is not followed', async () => {
     const { webhook } = await save();
     const other = await Receiver.start();
     receiver.answerHeaders = { location: other.url };
@@ -242,7 +242,7 @@ describe('a receiver that fails', () => {
     await other.stop();
   });
 
-  it('an attempt ends when the receiver does not answer in time', async () => {
+  it('a webhook delivery fails when the receiver does not answer in time', async () => {
     const { webhook } = await save();
     let release: (status: number) => void = () => {};
     receiver.answer = () =>
@@ -260,7 +260,7 @@ describe('a receiver that fails', () => {
 });
 
 describe('a receiver that misbehaves', () => {
-  it('an answer that switches protocols is not a delivery', async () => {
+  it('a webhook message answered with 101 Switching Protocols counts as not delivered', async () => {
     const { webhook } = await save();
     receiver.raw = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n';
     await reserveAndCancel();
@@ -296,7 +296,7 @@ describe('a receiver that misbehaves', () => {
     await slow.stop();
   });
 
-  it('nine webhooks whose receiver never answers do not delay the tenth of the same maker', async () => {
+  it('nine webhooks whose receiver never answers do not delay the tenth webhook of the same creator', async () => {
     const silent = await Receiver.start();
     silent.answer = () => new Promise(() => {});
     for (let n = 0; n < 9; n += 1) await save({ url: silent.url });
@@ -308,8 +308,8 @@ describe('a receiver that misbehaves', () => {
   });
 });
 
-describe('a webhook that is changed while a message is on its way', () => {
-  it('a changed webhook sends the next messages to its new URL, after the one that was on its way has ended', async () => {
+describe('a webhook that is changed during a delivery', () => {
+  it('a changed webhook sends the next messages to its new URL once the delivery in progress has ended', async () => {
     const { webhook } = await save();
     let release: (status: number) => void = () => {};
     receiver.answer = () => new Promise((resolve) => (release = resolve));
@@ -329,7 +329,7 @@ describe('a webhook that is changed while a message is on its way', () => {
   });
 });
 
-describe('delivery from the log', () => {
+describe('delivery from the event log', () => {
   it('a webhook resumed with a cursor sends everything after that cursor again', async () => {
     const { webhook } = await save();
     await reserveAndCancel();
@@ -346,7 +346,7 @@ describe('delivery from the log', () => {
     });
   });
 
-  it('only one of two servers sends a message, and one server sends alone after the other has stopped', async () => {
+  it('with two servers each webhook message is sent once, also after one server has stopped', async () => {
     await save();
     await server.restart();
     const other = await TestServer.start({ database: server.database, env });
@@ -358,7 +358,7 @@ describe('delivery from the log', () => {
     await eventually(() => expect(receiver.types).toEqual([...STEPS, ...STEPS]), 15_000);
   });
 
-  it('a paused webhook sends nothing until it is resumed, and then what it missed', async () => {
+  it('a paused webhook sends nothing until it is resumed, and then sends the events of the pause', async () => {
     const { webhook } = await save();
     expect(await run(operator, 'pauseWebhook', { id: webhook.id })).toMatchObject({
       webhook: { pausedFor: 'REQUESTED' },
@@ -371,7 +371,7 @@ describe('delivery from the log', () => {
   });
 });
 
-describe('a shortened log', () => {
+describe('webhooks and event retention', () => {
   let short: TestServer;
   beforeEach(async () => {
     short = await TestServer.start({ env: { ...env, EVENT_RETENTION_HOURS: '2' } });
@@ -407,7 +407,7 @@ describe('a shortened log', () => {
     });
   };
 
-  it('a webhook that no event concerns still advances its cursor, so that retention does not overtake it', async () => {
+  it('a webhook without matching events still advances its cursor, so that its cursor does not expire', async () => {
     const { id, cursor } = await saveShort();
     await short.saveCharger('CH2');
     await (await short.charger('CH2')).stop();
@@ -421,7 +421,7 @@ describe('a shortened log', () => {
     expect(await read()).toMatchObject({ id, pausedFor: null });
   });
 
-  it('a webhook that fails for longer than the retention is paused, and resumes where the log begins', async () => {
+  it('a webhook that fails for longer than the event retention is paused, and sends new events after it is resumed', async () => {
     const { id } = await saveShort();
     receiver.answer = () => 500;
     await cancelOne();
@@ -440,7 +440,7 @@ describe('a shortened log', () => {
   });
 });
 
-describe('rights', () => {
+describe('webhook rights and limits', () => {
   it('revoking an API key pauses the webhooks that were made with it', async () => {
     const input = { name: 'its', role: 'OPERATOR', sites: ['site'] };
     const create =
@@ -453,7 +453,7 @@ describe('rights', () => {
     expect(await find(others.webhook.id)).toMatchObject({ pausedFor: null });
   });
 
-  it('one creator may have fifty webhooks, even when more are made at once', async () => {
+  it('one creator gets only fifty of sixty webhooks that are saved at once', async () => {
     const maker = await signToken('hurried', { role: 'operator', sites: ['site'] });
     const saved = await Promise.all(Array.from({ length: 60 }, (_, n) => save({ name: `${n}` }, maker)));
     expect(saved.filter(({ webhook }) => webhook)).toHaveLength(50);
@@ -474,7 +474,7 @@ describe('rights', () => {
     expect((await save({}, admin)).webhook).toBeTruthy();
   });
 
-  it('an operator sees and manages only webhooks of its own sites, and gets the answer for an unknown one otherwise', async () => {
+  it('an operator sees and manages only webhooks of its own sites, and any other webhook is answered like an unknown one', async () => {
     const { webhook } = await save({ siteIds: undefined }, admin);
     for (const mutation of ['removeWebhook', 'pauseWebhook', 'resumeWebhook', 'rotateWebhookSecret']) {
       const foreign = await run(operator, mutation, { id: webhook.id });

@@ -11,7 +11,7 @@ const derive = promisify(scrypt) as (
   options: object,
 ) => Promise<Buffer>;
 
-/** scrypt's cost: about 8 MB and 20 ms for each derivation. Enough, because a password has at least 16 characters. */
+/** scrypt's cost: about 8 MB and 20 ms for each derivation. That suffices: a password has 16 characters or more. */
 const COST = 8192;
 /** Cost of old hashes, whose text does not name it. */
 const FIRST_COST = 4096;

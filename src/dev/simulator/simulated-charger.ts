@@ -35,7 +35,7 @@ export interface SimulatedChargerOptions {
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
   /** Makes the certificate request (PEM) that the charger sends when it is triggered to. */
   readonly requestCertificate?: () => string;
-  /** Its own clock, which may be wrong. */
+  /** The charger's own clock, which may be wrong. */
   readonly clock?: SimulatedClock;
 }
 
@@ -182,7 +182,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       password: this.#password,
       ...this.#tls(),
       protocols: [`ocpp${version}`],
-      // The library's strict mode does not find its own 2.1 schemas: their ids end otherwise (Request, not .req).
+      // The library's strict mode does not find its own 2.1 schemas: their ids end in Request, not in .req.
       strictMode: version !== '2.1',
       reconnect: true,
       backoff: { initialDelay: 250, maxDelay: 5000, factor: 2, randomisationFactor: 0.5 },
@@ -259,7 +259,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     await this.#tellStates();
   }
 
-  /** Somebody holds an idTag to the reader. Returns `charging`, `stopped`, or why no energy flows. */
+  /** Presents an idTag to the reader. Returns `charging`, `stopped`, or why no energy flows. */
   async present(connectorId: number, idTag: string): Promise<'charging' | 'reserved' | string> {
     const connector = this.#connector(connectorId);
     if (connector.transaction) {
@@ -267,7 +267,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
       return 'stopped';
     }
     if (connector.state === 'Faulted' || connector.state === 'Unavailable') return connector.state.toLowerCase();
-    // Offline, every idTag may charge unless a reservation shuts it out; the server learns of the start later.
+    // Offline, every idTag may charge unless a reservation forbids it; the server learns of the start later.
     const info = this.isConnected ? await this.#authorize(idTag) : { status: 'Accepted' };
     if (info.status !== 'Accepted') return info.status;
     if (info.open && !info.open.includes(connectorId)) return 'reserved';
@@ -620,7 +620,7 @@ export class SimulatedCharger extends EventEmitter<{ call: [method: string, payl
     return { eventType, timestamp, triggerReason, seqNo, transactionInfo, evse: { id: connectorId, connectorId: 1 } };
   }
 
-  /** Waits until the answer to the server's Call has been sent. */
+  /** Reports the connector states after the answer to the server's Call has been sent. */
   #tellLater(): void {
     setImmediate(() => void this.#tellStates().catch(() => {}));
   }

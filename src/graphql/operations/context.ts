@@ -16,7 +16,7 @@ import type { SiteRepository } from '../../storage/sites/site.repository.ts';
 export interface ApiContext {
   readonly caller: Caller;
   readonly load: Loaders;
-  /** The event log, for queries. Subscriptions get their events from the feed (event-source.ts). */
+  /** The event log, for queries. Subscriptions get their events from the feed (subscription.ts). */
   readonly feed: Pick<Feed, 'bounds' | 'read'>;
   /** Reads the present state together with its position in the log. */
   readonly now: Pick<ReservationRepository, 'liveOf'> & Pick<ChargerRepository, 'connectorsOf'>;

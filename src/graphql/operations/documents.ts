@@ -52,7 +52,7 @@ export interface Shape {
 }
 
 /**
- * Total text length of the documents that are kept parsed; a parsed document takes some fifteen times as much memory.
+ * Total text length of the documents that are kept parsed; a parsed document takes about fifteen times as much memory.
  */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 

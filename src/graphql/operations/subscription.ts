@@ -125,14 +125,14 @@ class Leg {
     operation: Operation,
     caller: Caller,
     private readonly sink: Sink,
-    /** Everything up to here was sent. */
+    /** Every message up to this position was sent. */
     private at: Start,
     private readonly onFailure: (error: unknown) => void,
   ) {
     this.#taken = ports.projections.take(operation, caller);
   }
 
-  /** Where the next leg may take over. */
+  /** The position from which the next leg may continue. */
   get resumeAt(): Start {
     const reached = this.#waiting === 0 ? this.#following?.reached : undefined;
     return reached && isBehind(reached, this.at.position) ? this.#past(reached) : this.at;

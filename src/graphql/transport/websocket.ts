@@ -35,7 +35,7 @@ const MAX_MESSAGE_BYTES = 100_000;
 const TRY_AGAIN_LATER = 1013;
 const GOING_AWAY = 1001;
 const MAX_REASON_BYTES = 123;
-/** Unanswered pings after which the client is taken for gone. */
+/** Number of unanswered pings after which the client counts as gone. */
 const MAX_UNHEARD = 2;
 /** How long a socket may take to send connection_init. */
 const MAX_INIT_MS = 3000;

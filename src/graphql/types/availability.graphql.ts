@@ -1,4 +1,4 @@
-// GraphQL API of what can be reserved, and when: reservationOptions and availability.
+// Queries for the connectors and times that can be reserved: reservationOptions and availability.
 import { Arg, Args, ArgsType, Ctx, Field, ID, Int, ObjectType, Query, Resolver } from 'type-graphql';
 import { present } from '../../common/present.ts';
 import type { RefusalCode } from '../../model/refusals/refusal.ts';

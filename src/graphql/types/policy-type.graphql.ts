@@ -168,7 +168,7 @@ export class PolicyChangeType {
   changedAt!: Date;
 }
 
-/** The compiler insists on every rule of the model. */
+/** The type makes the compiler require every rule of the model. */
 export const PolicyRuleEnum: { readonly [Rule in PolicyRule]: Rule } = {
   ENABLED: 'ENABLED',
   ALLOWED_GROUPS: 'ALLOWED_GROUPS',

@@ -1,4 +1,4 @@
-// The refusals that carry a reservation, or say what a charger or its connector is like.
+// The refusals that carry a reservation, a charger's answer or a connector's state.
 import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Refusal } from '../operations/refusals.ts';
 import { ConnectorStateEnum } from './connector-state.graphql.ts';

@@ -1,4 +1,4 @@
-// GraphQL API of sites, their policies and the versions of these.
+// GraphQL API of sites, their policies and the versions of the policies.
 import {
   Arg,
   Args,

@@ -89,14 +89,14 @@ export const mayUseIdTag = (caller: Caller, idTag: string): boolean =>
 export const mayUseGroup = (caller: Caller, parentIdTag: string): boolean =>
   caller.role !== 'DRIVER' || caller.groups.some((own) => sameId(own, parentIdTag));
 
-/** Drivers look for chargers at every site; an operator sees only its own. */
+/** Drivers and admins see every site; an operator sees only its own sites. */
 export const maySeeSite = (caller: Caller, siteId: string): boolean =>
   caller.role !== 'OPERATOR' || caller.sites.includes(siteId);
 
 export const mayAdministerSite = (caller: Caller, siteId: string): boolean =>
   caller.role === 'ADMIN' || (caller.role === 'OPERATOR' && caller.sites.includes(siteId));
 
-/** Includes sites that do not exist yet. */
+/** Whether the caller may administer every site, including sites that do not exist yet. */
 export const mayAdministerEverySite = (caller: Caller): boolean => caller.role === 'ADMIN';
 
 /** Whether the caller may administer all of these sites; undefined: every site. */

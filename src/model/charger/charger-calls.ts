@@ -30,7 +30,7 @@ export type ReservationCommand = ReserveCommand | CancelCommand;
 export type SecurityCommand =
   /** 16 to 20 characters of ASCII. */
   | { readonly type: 'ChangePassword'; readonly password: string }
-  /** PEM: the charger's certificate, then, if the length allows, those above it. */
+  /** PEM: the charger's certificate, then, if the length allows, the CA certificates above it. */
   | { readonly type: 'InstallCertificate'; readonly chain: string; readonly requestId?: number }
   /** Asks the charger to send a certificate request. */
   | { readonly type: 'AskForRequest' };

@@ -31,7 +31,7 @@ export function isWantedFrom({ position: first, seen }: Start, position: Positio
   return seen === undefined || position.xid >= seen.end || seen.running.has(position.xid);
 }
 
-/** Parses PostgreSQL's text of a snapshot, `xmin:xmax:xip,xip`; undefined if the text is none. */
+/** Parses PostgreSQL's text of a snapshot, `xmin:xmax:xip,xip`; undefined if the text is not a snapshot. */
 export function fromSnapshot(text: string): Start | undefined {
   const [, oldest, end, running] = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/.exec(text) ?? [];
   if (oldest === undefined || end === undefined || running === undefined) return undefined;
@@ -60,7 +60,7 @@ export function toCursor({ position, seen }: Start): Cursor {
 
 const MAX_XID = 2n ** 64n;
 const MAX_ID = 2n ** 63n;
-/** Characters; a cursor may list the transactions that ran, and no database runs so many at once. */
+/** In characters. A cursor may list running transactions; no database runs enough at once to reach this length. */
 const MAX_LENGTH = 10_000;
 
 /** Undefined if the text is not a cursor of this server. */

@@ -57,7 +57,7 @@ export interface ConnectorEvent extends Place {
   readonly errorCode?: string;
 }
 
-/** A refused request, of which no reservation came. */
+/** A refused request: it made no reservation. */
 export interface RefusalEvent extends Place {
   readonly kind: 'REFUSAL';
   readonly type: 'REFUSED';
@@ -69,7 +69,7 @@ export interface RefusalEvent extends Place {
 export type LogEvent = ReservationEvent | ConnectorEvent | RefusalEvent;
 
 /**
- * Whether the event ends the reservation, or begins to cancel it, by somebody else than its holder. A use, a
+ * Whether somebody other than the holder ends the reservation, or begins to cancel it, with this event. A use, a
  * cancellation at the driver's request and a driver's move are the holder's own; every other end, such as an expiry, is
  * not.
  */

@@ -16,7 +16,7 @@ export interface Webhook {
   /** Message types that it receives, such as "reservation.accepted"; absent: all. */
   readonly types?: readonly string[];
   readonly secretVersion: number;
-  /** Until then messages are signed with the previous secret as well. */
+  /** Until this time messages are signed with the previous secret as well. */
   readonly oldSecretUntil?: Date;
   /** Absent: the webhook is not paused. */
   readonly pausedFor?: PauseReason;
@@ -40,7 +40,7 @@ export const messageType = ({ kind, type }: DeliveredEvent): string => `${kind}.
 export const messageBody = (event: DeliveredEvent): string =>
   JSON.stringify({ type: messageType(event), timestamp: event.at, data: eventBody(event) });
 
-/** The same at every attempt, so that a receiver can drop duplicates. */
+/** The message id, the same at every attempt, so that a receiver can drop duplicates. */
 export const messageId = ({ cursor }: DeliveredEvent): string => `msg_${cursor}`;
 
 /** Messages with the same key are delivered in order: those of one reservation, or of one connector. */

@@ -30,7 +30,7 @@ export type Authorization = {
   | {
       readonly status: 'RESERVED';
       readonly reservedUntil: Date;
-      /** The status that the site's policy has the charger receive instead of RESERVED. */
+      /** The status that the charger receives instead of RESERVED, if the site's policy sets one. */
       readonly toldAs?: IntruderStatus;
     }
 );

@@ -5,7 +5,7 @@ import type { Reservation } from './reservation.ts';
 
 export function reserveCommand(reservation: Reservation): ReserveCommand {
   const { id, reservationId, connectorId, plugType, tokenType, parentIdTag, expiryDate } = reservation;
-  // The wire requires an idTag: for a group alone the parentIdTag takes its place, which nobody can present.
+  // OCPP requires an idTag: for a group alone the parentIdTag is sent, which nobody can present as an idTag.
   const idTag = reservation.idTag ?? parentIdTag ?? '';
   const what = { id, reservationId, connectorId, idTag, tokenType, expiryDate };
   return { type: 'ReserveNow', ...what, ...present({ parentIdTag, plugType }) };

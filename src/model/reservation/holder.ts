@@ -35,7 +35,7 @@ export interface Holders {
   readonly groups: readonly string[];
 }
 
-/** Whether the hold belongs to one of these: who sees it, changes it, and is notified of it. */
+/** Whether the hold belongs to one of these, who then may see and change it, and get its events. */
 export function belongsTo({ idTag, parentIdTag }: HeldFor, { idTags, groups }: Holders): boolean {
   if (idTag !== undefined) return idTags.some((one) => sameId(one, idTag));
   return groups.some((one) => sameId(one, parentIdTag));

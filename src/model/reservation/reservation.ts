@@ -1,14 +1,14 @@
 // A reservation, its states, and what each happening makes of it. Pure: it must not know the database or the wire.
 //
-//   SCHEDULED booked, nothing sent yet -> PENDING (its start has come), SCHEDULED (extended), CANCELLED, USED,
+//   SCHEDULED: booked, nothing sent yet -> PENDING (its start has come), SCHEDULED (extended), CANCELLED, USED,
 //                                                  FAILED
-//   PENDING ReserveNow is on its way -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, CANCELLED, REMOVED,
+//   PENDING: ReserveNow is on its way -> ACCEPTED, REJECTED, UNKNOWN, FAILED, CANCELLING, CANCELLED, REMOVED,
 //                                                  USED; SCHEDULED (a booking whose charger is not ready yet)
-//   UNKNOWN the charger may or may not hold it -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED;
+//   UNKNOWN: the charger may or may not hold it -> ACCEPTED, REJECTED, CANCELLING, CANCELLED, FAILED, REMOVED, USED;
 //                                                  SCHEDULED (a booking whose charger is not ready yet)
-//   ACCEPTED the charger holds it -> ACCEPTED (extended, breached), UNKNOWN, CANCELLING, CANCELLED, USED,
+//   ACCEPTED: the charger holds it -> ACCEPTED (extended, breached), UNKNOWN, CANCELLING, CANCELLED, USED,
 //                                                  EXPIRED, REMOVED
-//   CANCELLING CancelReservation is unanswered -> CANCELLED, USED, REMOVED
+//   CANCELLING: CancelReservation is unanswered -> CANCELLED, USED, REMOVED
 //   USED, CANCELLED, EXPIRED, REMOVED, REJECTED, FAILED are final, with one audited correction: CANCELLED, EXPIRED,
 //   REMOVED or FAILED becomes USED by a transaction that began inside the hold by its own timestamp.
 import { present } from '../../common/present.ts';
@@ -34,7 +34,7 @@ export type Reason = RefusalReason | CancelReason | RemovalReason | 'NO_SHOW' | 
 
 /**
  * The side that keeps other idTags off the connector: the charger, or, if it does not support reservations, this
- * server by its answers to it.
+ * server, by the answers it gives when an idTag is presented.
  */
 export type Enforcement = 'CHARGER' | 'SERVER';
 
@@ -251,7 +251,7 @@ export function apply(reservation: Reservation, happening: Happening, at: Date):
 const isHeldAs = (reservation: Reservation, { reservationId, expiryDate }: AcceptedHold): boolean =>
   reservation.reservationId === reservationId && reservation.expiryDate.getTime() === expiryDate.getTime();
 
-/** No acceptance by the charger is known. */
+/** Whether no acceptance by the charger is known. */
 export const isFirstAsked = ({ acceptedAt }: Reservation): boolean => acceptedAt === undefined;
 
 /** Only a transaction whose own timestamp lies inside the hold may correct a final status. */

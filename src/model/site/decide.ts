@@ -82,12 +82,12 @@ export interface PolicyFacts {
    */
   readonly startingThatDay: number;
   /**
-   * When the idTag's last reservation at the site ended that, after its start, was used, cancelled by the driver or a
-   * no-show.
+   * End time of the idTag's last reservation at the site that ended after its start: by a use, a cancel by the driver
+   * or a no-show.
    */
   readonly lastEndedAt?: Date;
   /**
-   * Fewest free connectors of the site at any instant of the window, were the request granted, and the end times
+   * Fewest free connectors of the site at any instant of the window if the request is granted, and the end times
    * (ascending) of the holds at that instant.
    */
   readonly free?: { readonly count: number; readonly ends: readonly Date[] };

@@ -9,7 +9,7 @@ export interface Strike {
 }
 
 export interface StrikeRule {
-  /** This many strikes within `windowMs` block. */
+  /** The number of strikes within `windowMs` that blocks. */
   readonly limit: number;
   readonly windowMs: number;
   readonly blockMs: number;

@@ -6,7 +6,7 @@ export function instantOf(text: string): Date | undefined {
   return instant && instant.getTime() >= NEVER_SET ? instant : undefined;
 }
 
-/** No charger is older; some send 1970 until they have learned the time. */
+/** No correct timestamp is older; some chargers send 1970 until their clock is set. */
 const NEVER_SET = Date.UTC(2001, 0);
 
 /** Undefined when the text is no timestamp. */

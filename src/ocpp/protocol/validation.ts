@@ -20,7 +20,7 @@ type Schema = { $id: string; properties?: Record<string, object> };
 
 const sources: Record<OcppVersion, string> = { '1.6': 'ocpp1_6', '2.0.1': 'ocpp2_0_1', '2.1': 'ocpp2_1' };
 
-/** Payloads that real 1.6 chargers send against the schema, and that are accepted. */
+/** Payloads of real 1.6 chargers that violate the schema but are accepted. */
 const tolerated: Record<string, (schema: Schema) => Schema> = {
   // Some chargers send null for "no reservation".
   'urn:StartTransaction.req': (schema) => ({

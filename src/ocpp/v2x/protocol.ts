@@ -263,7 +263,7 @@ function decodeCapabilities(payload: object): Capabilities {
   const resultOf = (name: string) => getVariableResult.find(({ variable }) => variable.name === name);
   const told = (name: string) => resultOf(name)?.attributeValue?.toLowerCase();
   const isOff = told('Enabled') === 'false' || told('Available') === 'false';
-  // A charger without the component has no reservations; one that lacks only some variables did not say.
+  // A charger without the component has no reservations; if only some variables are missing, support stays unknown.
   const isMissing = variables.every((name) => resultOf(name)?.attributeStatus === 'UnknownComponent');
   const isOn = told('Enabled') === 'true' || told('Available') === 'true';
   const zero = told('NonEvseSpecific');

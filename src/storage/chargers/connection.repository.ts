@@ -1,4 +1,4 @@
-// Stores which node holds a charger's socket, and by which connection; an event tells of each change.
+// Stores which node holds a charger's socket, and by which connection; appends an event for each change.
 import { present } from '../../common/present.ts';
 import type { OcppVersion } from '../../model/charger/charger.ts';
 import type { LoginProof } from '../../model/charger/login.ts';
@@ -80,7 +80,7 @@ export function chargerConnections(database: Database) {
   return {
     /**
      * Records a connection, which as the newest owns the charger. Undefined if the charger was removed in between, or
-     * if what admitted it is no longer valid.
+     * if the credentials that admitted it are no longer valid.
      */
     async connect(
       chargerId: string,
@@ -102,8 +102,8 @@ export function chargerConnections(database: Database) {
     },
 
     /**
-     * Records a connection under the node's new id. Undefined if a newer connection owns the charger, or it was
-     * removed.
+     * Records a connection under the node's new id. Undefined if a newer connection owns the charger, or if
+     * the charger was removed.
      */
     async reclaim(
       chargerId: string,

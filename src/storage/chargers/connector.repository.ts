@@ -1,4 +1,4 @@
-// Stores the states of connectors as chargers report them; an event tells of each change.
+// Stores the states of connectors as chargers report them, and appends an event for each change.
 import { EntitySchema } from 'typeorm';
 import { present } from '../../common/present.ts';
 import type { OcppVersion } from '../../model/charger/charger.ts';

@@ -45,7 +45,7 @@ const statements = {
     'transaction-by-wire-id',
     `SELECT ${aliased} FROM transaction t WHERE t.charger_id = :chargerId AND t.wire_id = :wireId`,
   ),
-  // Only the latest: an older one without an end is one whose end was never reported.
+  // Reads only the latest transaction: if an older one has no end, the charger never reported it.
   running: statement<Row & { hasUsed: boolean }>(
     'transaction-running',
     `

@@ -113,7 +113,7 @@ const statements = {
         ORDER BY event.xid, event.id LIMIT :limit
       ) e ON true ORDER BY e.xid, e.id`,
   ),
-  // One node at a time, and in small transactions, because readers cannot pass a running one. Only a prefix of the log
+  // One node trims at a time, in small transactions: readers cannot pass one that is running. Only a prefix of the log
   // is deleted, so that the horizon describes all that is missing. Rows are deleted by ctid, which saves looking them
   // up again.
   trim: statement<{ dropped: number }>(
@@ -185,8 +185,8 @@ export function eventLog(database: Database) {
     },
 
     /**
-     * Deletes at most TRIM_STEP of the oldest events, only those from before that instant; keeps what usage is counted
-     * from.
+     * Deletes at most TRIM_STEP of the oldest events, only those older than `before`; past_usage keeps the columns that
+     * usage is counted from.
      */
     async trim(before: Date): Promise<number> {
       const [answer] = await database.query(statements.trim, { before });

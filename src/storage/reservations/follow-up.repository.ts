@@ -244,7 +244,7 @@ export function followUps(database: Database) {
     },
 
     /**
-     * Gives back the claim of an unchanged reservation: it is due again at `dueAt`, or, without it, no longer.
+     * Gives back the claim of an unchanged reservation: it is due again at `dueAt`; without `dueAt` it is not.
      * `confirmedAt` ends a doubt.
      */
     async postpone({ reservation, attempts }: DueReservation, followUp: FollowUp, confirmedAt?: Date): Promise<void> {

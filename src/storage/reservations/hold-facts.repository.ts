@@ -13,7 +13,7 @@ import type { Sql } from '../database.ts';
 import { statement } from '../statement.ts';
 import { live, touching } from './reservation-row.repository.ts';
 
-/** How far the policy makes us look; facts whose limits are absent here are not read. */
+/** The limits up to which facts are read, as the policy needs them; a fact whose limit is absent is not read. */
 export interface Reach {
   readonly window: Window;
   readonly day?: Window;

@@ -105,11 +105,11 @@ export function toReservation(row: ReservationRow): Reservation {
 }
 
 export const { aliased, names } = columnsOf(reservationSchema);
-/** For SQL: the same columns of a result that has their aliases. */
+/** For SQL: the columns by their property names, to select them from a result that is aliased already. */
 export const properties = names.map(({ property }) => `"${property}"`).join(', ');
 /** For SQL: the columns of a table that is aliased r. */
 export const aliasedOfR = names.map(({ column, property }) => `r.${column} AS "${property}"`).join(', ');
-/** For SQL: the statuses that hold a connector on the charger, or may; and the same with SCHEDULED. */
+/** For SQL: the statuses in which the charger holds, or may hold, the reservation; `live` adds SCHEDULED. */
 export const holding = holdingStatuses.map((status) => `'${status}'`).join(', ');
 export const live = liveStatuses.map((status) => `'${status}'`).join(', ');
 
@@ -128,7 +128,7 @@ export const touching = (chargerId: string, from: string, until: string, columns
     AND r.starts_at <= ${from}::timestamptz - interval '1 day' AND r.held_until > ${from}::timestamptz`;
 
 /**
- * For SQL: appends an event for each row of `source`, the changed rows, aliased; `:actor` is who caused it. At an end
+ * For SQL: appends an event for each changed row in `source` (aliased columns); `:actor` caused the change. At an end
  * held_seconds is how long the charger held the reservation, at a use waited_seconds how long after the start it came;
  * a correction of a final status counts neither again.
  */

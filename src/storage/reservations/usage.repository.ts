@@ -1,4 +1,4 @@
-// Counts the usage of a site from the event log and from what is kept of dropped events, and appends refused requests
+// Counts the usage of a site from the event log and from past_usage (deleted events), and appends refused requests
 // to the log.
 import type { Actor } from '../../model/reservation/reservation.ts';
 import type { Database } from '../database.ts';
@@ -55,7 +55,7 @@ interface Query {
   readonly timeZone: string;
 }
 
-/** The view `usage` unites the events with what is kept of dropped ones. */
+/** The view `usage` unites the events with past_usage, which keeps the counted columns of deleted events. */
 const COUNTED = `
   FROM usage WHERE site_id = :siteId AND at >= :from AND at < :until`;
 
