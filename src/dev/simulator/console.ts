@@ -17,13 +17,38 @@ export const commandHelp = `Commands (charger ids may be shortened to a unique e
   reboot | offline | online <charger>     its socket goes and comes
 `;
 
+/** What each command needs after its name. */
+const needs: Readonly<Record<string, string>> = {
+  plug: '<charger> <connector>',
+  present: '<charger> <connector> <idTag>',
+  unplug: '<charger> <connector>',
+  fault: '<charger> <connector>',
+  repair: '<charger> <connector>',
+  refuse: '<charger> <status>',
+  silent: '<charger>',
+  deaf: '<charger>',
+  flicker: '<charger> <connector>',
+  late: '<charger> <seconds>',
+  normal: '<charger>',
+  reboot: '<charger>',
+  offline: '<charger>',
+  online: '<charger>',
+};
+
 /** Runs one command line and returns its result. Throws with a message for the person who typed it. */
 export async function runCommand(chargers: readonly SimulatedCharger[], line: string): Promise<string> {
   const [verb = '', name = '', ...rest] = line.trim().split(/\s+/);
   if (verb === '' || verb === 'help') return commandHelp;
   if (verb === 'list') return chargers.map(describe).join('\n');
+  const needed = needs[verb];
+  if (needed === undefined) throw new Error(`There is no command "${verb}".\n${commandHelp}`);
+  if (name === '' || rest.length + 1 !== needed.split(' ').length) throw new Error(`Write it as: ${verb} ${needed}`);
   const charger = find(chargers, name);
-  const connectorId = Number(rest[0]);
+  const number = Number(rest[0]);
+  if (needed.includes('<seconds>') && !(number >= 0)) throw new Error(`"${rest[0]}" is no number of seconds.`);
+  if (needed.includes('<connector>') && !(Number.isInteger(number) && number >= 1 && number <= charger.connectorCount))
+    throw new Error(`${charger.id} has the connectors 1 to ${charger.connectorCount}, not "${rest[0]}".`);
+  const connectorId = number;
   switch (verb) {
     case 'plug':
       await charger.plugIn(connectorId);
@@ -51,7 +76,7 @@ export async function runCommand(chargers: readonly SimulatedCharger[], line: st
       charger.behaviour = { type: verb };
       break;
     case 'late':
-      charger.behaviour = { type: 'late', delayMs: Number(rest[0]) * 1000 };
+      charger.behaviour = { type: 'late', delayMs: number * 1000 };
       break;
     case 'reboot':
       await charger.reboot();
@@ -62,8 +87,6 @@ export async function runCommand(chargers: readonly SimulatedCharger[], line: st
     case 'online':
       await charger.connect();
       break;
-    default:
-      throw new Error(`There is no command "${verb}".\n${commandHelp}`);
   }
   return describe(charger);
 }
