@@ -100,8 +100,10 @@ const watchers = [
   ...folders.filter((one) => one.isDirectory()).map((one) => relative('src', join(one.parentPath, one.name))),
 ].map((folder) => watch(join('src', folder), (_, file) => file && onChange(join(folder, file))));
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, async () => {
+let stopping: Promise<void> | undefined;
+
+function stop(): Promise<void> {
+  stopping ??= (async () => {
     for (const watcher of watchers) watcher.close();
     standby?.kill('SIGKILL');
     clearTimeout(settled);
@@ -111,5 +113,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       await once(server, 'exit');
     }
     await postgres?.stop();
-  });
+    console.log('— stopped');
+  })();
+  return stopping;
+}
+
+// `on`, not `once`: npm passes on the signal that the terminal has already sent, and a second one must not end the
+// process before PostgreSQL has stopped.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => void stop().finally(() => process.exit()));
 }
