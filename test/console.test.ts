@@ -8,6 +8,7 @@ const fleet = ['DEMO-1', 'DEMO-2'].map(
 
 it.each([
   ['dance DEMO-1', 'There is no command "dance"'],
+  ['constructor DEMO-1', 'There is no command "constructor"'],
   ['reboot', 'Write it as: reboot <charger>'],
   ['present DEMO-1 1', 'Write it as: present <charger> <connector> <idTag>'],
   ['plug DEMO-1 3', 'DEMO-1 has the connectors 1 to 2, not "3".'],

@@ -3,58 +3,53 @@ import { createServer, type Server } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { SimulatedCharger } from './simulated-charger.ts';
 
-export const commandHelp = `Commands (charger ids may be shortened to a unique end):
-  list                                    the chargers, their connectors and reservations
-  plug <charger> <connector>              a vehicle is plugged in
-  present <charger> <connector> <idTag>   an idTag is held to the reader (again: stops)
-  unplug <charger> <connector>            the vehicle leaves
-  fault | repair <charger> <connector>    the connector breaks, is mended
-  refuse <charger> <status>               answers so from now on, e.g. Occupied, Rejected
-  silent | deaf <charger>                 obeys, but answers no more; does not even obey
-  flicker <charger> <connector>           says Available for a moment
-  late <charger> <seconds>                obeys, and answers late
-  normal <charger>                        behaves again
-  reboot | offline | online <charger>     its socket goes and comes
-`;
+/** Each command: what it needs after its name, and what it does. */
+const commands = new Map<string, readonly [needs: string, effect: string]>([
+  ['plug', ['<charger> <connector>', 'a vehicle is plugged in']],
+  ['present', ['<charger> <connector> <idTag>', 'an idTag is held to the reader (again: stops)']],
+  ['unplug', ['<charger> <connector>', 'the vehicle leaves']],
+  ['fault', ['<charger> <connector>', 'the connector breaks']],
+  ['repair', ['<charger> <connector>', 'the connector is mended']],
+  ['refuse', ['<charger> <status>', 'answers so from now on, e.g. Occupied, Rejected']],
+  ['silent', ['<charger>', 'obeys, but answers no more']],
+  ['deaf', ['<charger>', 'neither obeys nor answers']],
+  ['flicker', ['<charger> <connector>', 'says Available for a moment']],
+  ['late', ['<charger> <seconds>', 'obeys, and answers late']],
+  ['normal', ['<charger>', 'behaves again']],
+  ['reboot', ['<charger>', 'its socket closes, and it boots']],
+  ['offline', ['<charger>', 'its socket closes']],
+  ['online', ['<charger>', 'its socket opens']],
+]);
 
-/** What each command needs after its name. */
-const needs: Readonly<Record<string, string>> = {
-  plug: '<charger> <connector>',
-  present: '<charger> <connector> <idTag>',
-  unplug: '<charger> <connector>',
-  fault: '<charger> <connector>',
-  repair: '<charger> <connector>',
-  refuse: '<charger> <status>',
-  silent: '<charger>',
-  deaf: '<charger>',
-  flicker: '<charger> <connector>',
-  late: '<charger> <seconds>',
-  normal: '<charger>',
-  reboot: '<charger>',
-  offline: '<charger>',
-  online: '<charger>',
-};
+const helpLine = (call: string, effect: string) => `  ${call.padEnd(38)}  ${effect}\n`;
+export const commandHelp = [
+  'Commands (charger ids may be shortened to a unique end):\n',
+  helpLine('list', 'the chargers, their connectors and reservations'),
+  ...[...commands].map(([verb, [needs, effect]]) => helpLine(`${verb} ${needs}`, effect)),
+].join('');
 
 /** Runs one command line and returns its result. Throws with a message for the person who typed it. */
 export async function runCommand(chargers: readonly SimulatedCharger[], line: string): Promise<string> {
   const [verb = '', name = '', ...rest] = line.trim().split(/\s+/);
   if (verb === '' || verb === 'help') return commandHelp;
   if (verb === 'list') return chargers.map(describe).join('\n');
-  const needed = needs[verb];
-  if (needed === undefined) throw new Error(`There is no command "${verb}".\n${commandHelp}`);
-  if (name === '' || rest.length + 1 !== needed.split(' ').length) throw new Error(`Write it as: ${verb} ${needed}`);
+  const [needs] = commands.get(verb) ?? [];
+  if (needs === undefined) throw new Error(`There is no command "${verb}".\n${commandHelp}`);
+  if (name === '' || rest.length + 1 !== needs.split(' ').length) throw new Error(`Write it as: ${verb} ${needs}`);
   const charger = find(chargers, name);
-  const number = Number(rest[0]);
-  if (needed.includes('<seconds>') && !(number >= 0)) throw new Error(`"${rest[0]}" is no number of seconds.`);
-  if (needed.includes('<connector>') && !(Number.isInteger(number) && number >= 1 && number <= charger.connectorCount))
-    throw new Error(`${charger.id} has the connectors 1 to ${charger.connectorCount}, not "${rest[0]}".`);
-  const connectorId = number;
+  const [given = '', idTag = ''] = rest;
+  const connectorId = Number(given);
+  const isConnector = Number.isInteger(connectorId) && connectorId >= 1 && connectorId <= charger.connectorCount;
+  if (needs.includes('<connector>') && !isConnector)
+    throw new Error(`${charger.id} has the connectors 1 to ${charger.connectorCount}, not "${given}".`);
+  const delayMs = Number(given) * 1000;
+  if (needs.includes('<seconds>') && !(delayMs >= 0)) throw new Error(`"${given}" is no number of seconds.`);
   switch (verb) {
     case 'plug':
       await charger.plugIn(connectorId);
       break;
     case 'present':
-      return `${charger.id} ${connectorId}: ${await charger.present(connectorId, rest[1] ?? '')}`;
+      return `${charger.id} ${connectorId}: ${await charger.present(connectorId, idTag)}`;
     case 'unplug':
       await charger.unplug(connectorId);
       break;
@@ -65,7 +60,7 @@ export async function runCommand(chargers: readonly SimulatedCharger[], line: st
       await charger.repair(connectorId);
       break;
     case 'refuse':
-      charger.behaviour = { type: 'refuse', status: rest[0] ?? 'Rejected' };
+      charger.behaviour = { type: 'refuse', status: given };
       break;
     case 'flicker':
       await charger.flicker(connectorId);
@@ -76,7 +71,7 @@ export async function runCommand(chargers: readonly SimulatedCharger[], line: st
       charger.behaviour = { type: verb };
       break;
     case 'late':
-      charger.behaviour = { type: 'late', delayMs: number * 1000 };
+      charger.behaviour = { type: 'late', delayMs };
       break;
     case 'reboot':
       await charger.reboot();
